@@ -1,0 +1,1 @@
+"""One file for each source of usage, spend or GPU readings."""

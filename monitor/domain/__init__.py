@@ -1,0 +1,1 @@
+"""Rules and formulas. Pure: no clock, no files, no network, no database."""

@@ -1,0 +1,1 @@
+"""What happens: collect, roll up, decide, report, deliver."""

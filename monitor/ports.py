@@ -1,0 +1,102 @@
+"""What the outside implements. Collectors and channels are handed to jobs through these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from monitor.domain.usage import BillRow, Device, Event, Minute, Problem, UsageRow
+
+Feeds = Literal["usage", "bill"]
+
+
+class StreamSpec(NamedTuple):
+    """One endpoint that a source is read through."""
+
+    name: str
+    feeds: Feeds
+    chunk_days: int
+    """The most UTC days that one read may ask for."""
+
+
+class Read(NamedTuple):
+    """A complete answer for whole UTC days. A reader that cannot complete raises SourceError."""
+
+    start: int
+    end: int
+    """The days covered, half open, epoch seconds of midnight."""
+    rows: Sequence[UsageRow | BillRow]
+    problems: Sequence[Problem]
+    pages: int
+    request: Mapping[str, object]
+    """What was asked, without secrets."""
+    notes: Sequence[str] = ()
+    """Limits the provider imposed, such as a clamped back-fill."""
+
+
+class Pull(Protocol):
+    """A provider's pages, read by window."""
+
+    name: str
+    account: str
+
+    def streams(self) -> Sequence[StreamSpec]:
+        """The streams that this source is configured to read."""
+
+    def read(self, stream: str, start: int, end: int, now: int) -> Read:
+        """All rows of the UTC days [start, end); raises SourceError, never a part."""
+
+    def probe(self, now: int) -> str:
+        """One cheap call that proves the credentials; returns what it saw; raises SourceError."""
+
+    def close(self) -> None:
+        """Release connections."""
+
+
+class Events(Protocol):
+    """Requests one by one, deduplicated by id."""
+
+    name: str
+
+    def events(self) -> Iterator[Event | Problem]:
+        """Every event in the order of the input; a row that cannot be read is a Problem."""
+
+
+class Sampler(Protocol):
+    """Readings of this host, taken every few seconds and handed over by minute."""
+
+    name: str
+
+    def devices(self) -> Sequence[Device]:
+        """The devices seen at the last poll."""
+
+    def poll(self, now: float) -> Sequence[Minute]:
+        """Take one reading at wall-clock `now`; return the minutes that it completed."""
+
+    def close(self) -> None:
+        """Release the library."""
+
+
+Outcome = Literal["sent", "transient", "permanent", "ambiguous", "misconfigured"]
+
+
+class Delivery(NamedTuple):
+    """What became of one attempt to send one message to one recipient."""
+
+    outcome: Outcome
+    phase: str
+    """connect, tls, login, mail, rcpt, data, body, done."""
+    code: int | None
+    text: str
+
+
+class Channel(Protocol):
+    """A way out for stored messages."""
+
+    name: str
+
+    def send(self, recipient: str, message: bytes) -> Delivery:
+        """Hand over the exact bytes; never raises for what the far side answers."""
+
+    def probe(self) -> str:
+        """Connect and log in without sending; raises ChannelError."""

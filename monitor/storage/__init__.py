@@ -1,0 +1,1 @@
+"""The database: schema, writers, roll-up, results, figures and the rows that stand for work."""

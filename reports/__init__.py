@@ -1,0 +1,1 @@
+"""Figures in, messages out: view models, charts, templates, channels."""

