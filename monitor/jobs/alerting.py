@@ -1,0 +1,158 @@
+"""From advice to alerts: edges of assessment and advice, without thresholds of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy import Connection
+
+from monitor.domain.advice import Advice, Kind
+from monitor.domain.alerts import Notify, Observation, Rule, Transition, step
+from monitor.domain.breakeven import Assessment
+from monitor.jobs.basis import Basis
+from monitor.jobs.mail import Envelope, addressed
+from monitor.storage import alerts, results, work
+from reports import alert
+from reports.model import AlertFacts, Crossed
+
+CROSSING = Rule("crossing", 1, "warning")
+RETURN = Rule("return_to_api", 1, "warning")
+ABOUT = Rule("about_to_cross", 1, "notice", leave_for_days=7)
+
+T = TypeVar("T")
+
+_MOVES = {Kind.SELF_HOST, Kind.HYBRID, Kind.SELF_HOST_WITH_FALLBACK, Kind.PILOT}
+
+
+class Policy(NamedTuple):
+    """What the decision needs to know of the configuration."""
+
+    organisation: str
+    live_sources: Sequence[str]
+    lead_days: int
+    rules_hash: str
+    envelope: Envelope
+    demo: bool
+
+
+class Seen(NamedTuple):
+    """One workload and deployment on one day."""
+
+    workload: results.Workload
+    deployment: results.Deployment
+    as_of: int
+    due_at: int
+    advice: Advice
+    month: str
+    ahead_month: str
+
+
+def raise_alerts(
+    conn: Connection,
+    seen: Seen,
+    found: Mapping[str, Assessment],
+    basis: Basis | None,
+    now: int,
+    policy: Policy,
+) -> None:
+    """Step each rule with what the day showed; unknown changes nothing."""
+    for rule, holds in _observations(seen, found).items():
+        subject = f"{seen.workload.name} on {seen.deployment.name}"
+        # A new version of a rule is another alert: that is what re-arms it.
+        name = f"{rule.name} v{rule.version}"
+        state = alerts.load(conn, name, subject)
+        observation = Observation(
+            rule,
+            subject,
+            seen.as_of,
+            holds,
+            suppressed_by=alerts.silenced(conn, rule.name, subject, now),
+        )
+        state, effects = step(state, observation, now)
+        alert_id = alerts.save(conn, name, subject, state, now)
+        for effect in effects:
+            if isinstance(effect, Transition):
+                alerts.append(conn, alert_id, effect, seen.advice.reason)
+            elif not effect.suppressed_by and (kind := _told_as(rule, effect)):
+                assert basis is not None
+                facts = _facts(kind, seen, found, basis, policy)
+                messages = addressed(
+                    alert.build(facts),
+                    policy.envelope,
+                    "alert",
+                    f"alert/{effect.dedup_key}",
+                    facts.due_at,
+                )
+                work.post(conn, messages, now)
+
+
+def _observations(seen: Seen, found: Mapping[str, Assessment]) -> dict[Rule, bool | None]:
+    """What each rule sees; None while there is nothing to compare."""
+    if "q10" not in found:
+        return dict.fromkeys((CROSSING, RETURN, ABOUT))
+    advised = seen.advice.kind
+    at_home = seen.workload.runs_on != "api"
+    gated = bool(seen.workload.must_stay_on_api or seen.workload.must_stay_in_house)
+    ahead = found.get("ahead")
+    near = ahead is not None and ahead.savings > 0 and advised is Kind.STAY
+    return {
+        CROSSING: not at_home and advised in _MOVES,
+        RETURN: at_home and advised is Kind.RETURN_TO_API,
+        ABOUT: not at_home and not gated and near,
+    }
+
+
+def _told_as(rule: Rule, effect: Notify) -> Crossed | None:
+    """The message for an edge; that a crossing is no longer near is told by the report alone."""
+    if effect.kind == "unstable":
+        return "unstable"
+    told: dict[tuple[str, str], Crossed] = {
+        (CROSSING.name, "firing"): "crossed_up",
+        (CROSSING.name, "resolved"): "crossed_down",
+        (RETURN.name, "firing"): "return_to_api",
+        (ABOUT.name, "firing"): "about_to_cross",
+    }
+    return told.get((rule.name, effect.kind))
+
+
+def _facts(
+    kind: Crossed,
+    seen: Seen,
+    found: Mapping[str, Assessment],
+    basis: Basis,
+    policy: Policy,
+) -> AlertFacts:
+    three = [found[q] for q in ("q10", "q50", "q90")]
+    return AlertFacts(
+        kind=kind,
+        organisation=policy.organisation,
+        workload=seen.workload.name,
+        deployment=seen.deployment.name,
+        as_of=datetime.fromtimestamp(seen.as_of, UTC),
+        due_at=datetime.fromtimestamp(seen.due_at, UTC),
+        advice=str(seen.advice.kind),
+        reason=seen.advice.reason,
+        month=seen.month,
+        requests=_three(three, lambda a: a.requests),
+        crossing_requests=three[1].crossing,
+        api_usd=_three(three, lambda a: _dollars(a.api)),
+        self_host_usd=_three(three, lambda a: _dollars(a.hybrid)),
+        savings_usd=_three(three, lambda a: _dollars(a.savings)),
+        ahead_month=seen.ahead_month,
+        assumptions=basis.assumptions,
+        zero_lines=basis.zero_lines,
+        demo=policy.demo,
+    )
+
+
+def _three(found: Sequence[Assessment], of: Callable[[Assessment], T]) -> tuple[T, T, T]:
+    low, mid, high = map(of, found)
+    return low, mid, high
+
+
+def _dollars(amount: Fraction) -> Decimal:
+    return Decimal(round(amount * 10**6)).scaleb(-6)

@@ -1,0 +1,125 @@
+"""What an assessment of a live workload rests on: its measured mix, prices and peak."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from monitor.domain.scenario import Api, Deployment, Scenario, from_document
+from monitor.domain.usage import DAY
+from monitor.storage import results
+
+MIX_DAYS = 28
+"""Four whole weeks: the shape of a mean request is measured over these closed days."""
+PEAK_QUANTILE = 0.99
+"""Capacity is sized on this quantile of hourly demand."""
+DEFAULT_PEAK = Fraction(3)
+"""Peak to mean where demand is not known by the hour; published practice is 2 to 4."""
+
+
+class Basis(NamedTuple):
+    """A deployment's tables, what was assumed for it, and the measured workload."""
+
+    scenario: Scenario
+    assumptions: Sequence[str]
+    zero_lines: Sequence[str]
+
+
+def measured(
+    conn: Connection, workload: results.Workload, deployment: results.Deployment, as_of: int
+) -> Basis | None:
+    """The scenario of a deployment with the workload's own mix, prices and peak; None: no mix.
+
+    The volume is what was measured, to be replaced by the projection's.
+    """
+    start = as_of - MIX_DAYS * DAY
+    mix = results.mix(conn, workload, start, as_of)
+    if not mix.requests or mix.unpriced_tokens * 2 > _tokens(mix):
+        return None
+    document = json.loads(deployment.document)
+    stored = from_document(document["scenario"])
+    assumptions = list(document["assumed"])
+    peak = stored.workload.peak_to_mean if document["peak_given"] else None
+    if peak is None:
+        hours = results.hourly_requests(conn, workload, start, as_of)
+        peak = peak_to_mean(hours, start, as_of)
+    if peak is None:
+        peak = DEFAULT_PEAK
+        assumptions.append(f"peak demand {DEFAULT_PEAK} times the mean: it is not read by the hour")
+    if mix.unpriced_tokens:
+        assumptions.append(f"{mix.unpriced_tokens:,} unpriced tokens cost as much as the others")
+    per = results.whole_tokens
+    scenario = Scenario(
+        workload=replace(
+            stored.workload,
+            name=workload.name,
+            requests_per_month=mix.requests,
+            input_tokens=per(mix.input_tokens, mix.requests),
+            cached_input_tokens=per(mix.cached_tokens, mix.requests),
+            output_tokens=per(mix.output_tokens, mix.requests),
+            peak_to_mean=peak,
+        ),
+        api=_api(mix),
+        deployment=stored.deployment,
+        migration=stored.migration,
+    )
+    return Basis(scenario, assumptions, _zero_lines(scenario))
+
+
+def _tokens(mix: results.Mix) -> int:
+    return mix.input_tokens + mix.cached_tokens + mix.output_tokens
+
+
+def _api(mix: results.Mix) -> Api:
+    """Mean prices of the measured mix, so that the model's bill is the measured one."""
+    return Api(
+        input_usd_per_million=results.per_million(mix.input_pico, mix.input_tokens),
+        cached_input_usd_per_million=results.per_million(mix.cached_pico, mix.cached_tokens),
+        output_usd_per_million=results.per_million(mix.output_pico, mix.output_tokens),
+    )
+
+
+def peak_to_mean(hours: Mapping[int, int], start: int, end: int) -> Fraction | None:
+    """The PEAK_QUANTILE of hourly requests over their mean, at least 1; None: too few hours.
+
+    An hour without a row between hours that have one had no requests.
+    """
+    first = min(hours, default=end)
+    count = (end - max(start, first)) // 3600
+    total = sum(hours.values())
+    if count < 7 * 24 or not total:
+        return None
+    ordered = sorted(hours.values()) if len(hours) >= count else _padded(hours, count)
+    peak = ordered[min(count - 1, int(PEAK_QUANTILE * count))]
+    return max(Fraction(1), Fraction(peak * count, total))
+
+
+def _padded(hours: Mapping[int, int], count: int) -> list[int]:
+    return sorted([0] * (count - len(hours)) + list(hours.values()))
+
+
+_LINES: Mapping[str, Callable[[Deployment], Fraction]] = {
+    "people": lambda d: d.people_usd_per_month,
+    "storage, network and monitoring": lambda d: d.services_usd_per_month,
+    "GPUs": lambda d: (
+        d.usd_per_gpu_hour
+        + d.gpu_usd_per_month
+        + (d.owned.server_purchase_usd + d.owned.hosting_usd_per_server_month if d.owned else 0)
+    ),
+    "energy above idle": lambda d: d.variable_usd_per_million_tokens,
+}
+
+
+def _zero_lines(scenario: Scenario) -> list[str]:
+    zero = [name for name, of in _LINES.items() if of(scenario.deployment) == 0]
+    return zero + (["migration"] if scenario.migration.setup_usd == 0 else [])
+
+
+def at_volume(scenario: Scenario, requests: int) -> Scenario:
+    """The same scenario at another monthly volume."""
+    return replace(scenario, workload=replace(scenario.workload, requests_per_month=requests))

@@ -1,0 +1,29 @@
+"""Closing a month: from here on its rates do not move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from monitor.jobs.plan import NotReady
+from monitor.storage import results, rollup
+from monitor.storage.work import Claim
+
+_WAIT = 3600
+
+
+def close_month(
+    conn: Connection, claim: Claim, live_sources: Sequence[str]
+) -> Mapping[str, object]:
+    """Close once every live source has reported the whole month and all of it is rolled up.
+
+    Raises:
+        NotReady: something of the month is still missing.
+    """
+    end = claim.row["period_end"]
+    if late := results.not_closed(conn, live_sources, end):
+        raise NotReady(f"waits for {', '.join(late)}", _WAIT)
+    if waiting := rollup.waiting(conn, end):
+        raise NotReady(f"waits for {len(waiting)} days to be rolled up", _WAIT)
+    return {}

@@ -1,0 +1,140 @@
+"""What is due, and carrying it out once: decisions by day, reports by week, closings by month."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from monitor.domain.errors import CrossoverError
+from monitor.domain.periods import Period, Schedule, catch_up, due, run_key
+from monitor.domain.usage import DAY
+from monitor.storage import work
+from monitor.storage.engine import Database
+from monitor.storage.work import Claim, Planned
+
+log = logging.getLogger("crossover.plan")
+
+DECIDE, WEEKLY, CLOSE = "decide", "weekly", "close"
+
+_DECIDE_DAYS_BACK = 4
+"""At the first start the last days are assessed one by one: advice needs 3 of 4."""
+_RETRY = 60
+_ATTEMPTS = 8
+
+
+class NotReady(Exception):
+    """A run must wait for data; the message says for which."""
+
+    def __init__(self, reason: str, wait: int) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class Calendar(NamedTuple):
+    """When things fall due."""
+
+    weekly: Schedule
+    settle: int
+    catch_up: int
+    close_after_days: int
+
+
+Handler = Callable[[Connection, Claim, int], Mapping[str, object]]
+"""Carries out a run inside its closing transaction; returns further columns of its row."""
+
+
+def plan_due(conn: Connection, calendar: Calendar, rules_hash: str, now: int) -> int:
+    """Add every run that is due and not yet known; returns how many were added."""
+    installed = datetime.fromtimestamp(_installed_at(conn, now), UTC)
+    at = datetime.fromtimestamp(now, UTC)
+    planned = [*_daily(calendar, at, installed), *_closings(calendar, at, installed)]
+    known = work.run_states(conn, WEEKLY)
+    planned += _weekly(calendar, at, installed, known)
+    return work.plan(conn, planned, rules_hash)
+
+
+def _installed_at(conn: Connection, now: int) -> int:
+    conn.execute(
+        text("INSERT INTO meta (key, value) VALUES ('installed_at', :v) ON CONFLICT DO NOTHING"),
+        {"v": str(now)},
+    )
+    return int(str(conn.scalar(text("SELECT value FROM meta WHERE key = 'installed_at'"))))
+
+
+def _daily(calendar: Calendar, now: datetime, installed: datetime) -> list[Planned]:
+    schedule = Schedule("daily", "UTC", 0, 0, settle_seconds=calendar.settle)
+    since = datetime.fromtimestamp(installed.timestamp() - _DECIDE_DAYS_BACK * DAY, UTC)
+    return [_planned(DECIDE, f"decide/{p.key}", p) for p in due(schedule, now, since)]
+
+
+def _weekly(
+    calendar: Calendar, now: datetime, installed: datetime, known: Mapping[str, str]
+) -> list[Planned]:
+    """Missed weeks up to the limit; older ones are recorded as skipped."""
+    since = datetime.fromtimestamp(installed.timestamp() - 7 * DAY, UTC)
+    keyed = {run_key("finance", "weekly", p.key, 1): p for p in due(calendar.weekly, now, since)}
+    fresh = [period for key, period in keyed.items() if key not in known]
+    to_run, skipped = catch_up(fresh, calendar.catch_up)
+    return [
+        *(_planned(WEEKLY, run_key("finance", "weekly", p.key, 1), p) for p in to_run),
+        *(_planned(WEEKLY, run_key("finance", "weekly", p.key, 1), p, "skipped") for p in skipped),
+    ]
+
+
+def _closings(calendar: Calendar, now: datetime, installed: datetime) -> list[Planned]:
+    schedule = Schedule("monthly", "UTC", 0, 0, settle_seconds=calendar.close_after_days * DAY)
+    return [_planned(CLOSE, f"close/{p.key}", p) for p in due(schedule, now, installed)]
+
+
+def _planned(kind: str, key: str, period: Period, state: str = "due") -> Planned:
+    due_at = int(period.due_at.timestamp())
+    return Planned(key, kind, period.start, period.end, due_at, state)
+
+
+def carry_out_next(
+    database: Database, handlers: Mapping[str, Handler], now: int, claim_seconds: int
+) -> str | None:
+    """Claim the next run and carry it out; returns its key, None: nothing is due.
+
+    The result and the run's closing are one transaction. A run that fails is tried again later
+    and does not stop the others; after the last try it is `dead`, visibly.
+    """
+    with database.write() as conn:
+        claim = work.claim(conn, "run", now, claim_seconds)
+    if claim is None:
+        return None
+    try:
+        with database.write() as conn:
+            further = handlers[claim.row["kind"]](conn, claim, now)
+            work.finish(
+                conn, claim, **{"state": "done", "finished_at": now, "error": ""} | dict(further)
+            )
+        log.info("%s is done", claim.key)
+    except NotReady as waits:
+        with database.write() as conn:
+            work.finish(conn, claim, next_at=now + waits.wait, error=str(waits))
+    except CrossoverError as error:
+        _failed(database, claim, str(error), now)
+    except Exception as error:
+        log.exception("%s failed", claim.key)
+        _failed(database, claim, f"{type(error).__name__}: {error}", now)
+    return str(claim.key)
+
+
+def _failed(database: Database, claim: Claim, error: str, now: int) -> None:
+    attempts = claim.row["attempts"] + 1
+    state = "dead" if attempts >= _ATTEMPTS else "due"
+    log.warning("%s failed (try %d of %d): %s", claim.key, attempts, _ATTEMPTS, error)
+    with database.write() as conn:
+        work.finish(
+            conn,
+            claim,
+            attempts=attempts,
+            state=state,
+            next_at=now + _RETRY * 2**attempts,
+            error=error[:1000],
+        )

@@ -1,0 +1,198 @@
+"""The daemon: APScheduler as a tick. What is due, what ran and what was sent is in our tables.
+
+Each source, and each of planning, sending and GPU reading, is a job of its own: one that hangs or
+fails delays none of the others. Correctness never rests on the scheduler's memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from monitor.domain.errors import CrossoverError
+from monitor.domain.workloads import Rule
+from monitor.jobs import collect, deliver, gpu, plan, reprice, rollup
+from monitor.ports import Channel, Pull, Sampler
+from monitor.storage import setup
+from monitor.storage.engine import Database
+from monitor.storage.rates import Resolve
+
+log = logging.getLogger("crossover.daemon")
+
+STOP_SECONDS = 10
+_STALLED_TICKS = 20
+"""A job that has not ended a tick for this many ticks, and at least ten minutes, is stuck."""
+
+Clock = Callable[[], float]
+
+
+class Parts(NamedTuple):
+    """Everything that the daemon works with, wired."""
+
+    database: Database
+    setup: setup.Setup
+    sources: Mapping[str, Pull]
+    channels: Mapping[str, Channel]
+    sampler: Sampler | None
+    resolve: Resolve
+    rules: Sequence[Rule]
+    rules_hash: str
+    pace: collect.Pace
+    calendar: plan.Calendar
+    handlers: Mapping[str, plan.Handler]
+    tick_seconds: float
+    gpu_seconds: float
+    claim_seconds: int
+
+
+class Daemon:
+    """Ticks until it is told to stop."""
+
+    def __init__(self, parts: Parts, clock: Clock = time.time) -> None:
+        self.parts = parts
+        self._clock = clock
+        self._stop = threading.Event()
+        self._ticked: dict[str, float] = {}
+        self._errors: dict[str, str] = {}
+        self._jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; then let running jobs end, for at most STOP_SECONDS."""
+        self._stop = stop
+        self.prepare()
+        scheduler = self._scheduler()
+        scheduler.start()
+        log.info("the daemon runs on %s", self.parts.database.shown)
+        stop.wait()
+        log.info("stopping")
+        guard = threading.Timer(STOP_SECONDS - 1, _exit_anyway)
+        guard.daemon = True
+        guard.start()
+        scheduler.shutdown(wait=True)
+        guard.cancel()
+        self.close()
+
+    def prepare(self) -> None:
+        """Write into the database what is configured."""
+        with self.parts.database.write() as conn:
+            setup.apply(conn, self.parts.setup)
+
+    def close(self) -> None:
+        """Release every connection."""
+        for source in self.parts.sources.values():
+            source.close()
+        if self.parts.sampler:
+            self.parts.sampler.close()
+        self.parts.database.close()
+
+    def _scheduler(self) -> BackgroundScheduler:
+        jobs = self._jobs()
+        scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(len(jobs))},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        for name, (work, seconds) in jobs.items():
+            self._ticked[name] = self._clock()
+            scheduler.add_job(
+                self._isolated,
+                "interval",
+                (name, work),
+                seconds=seconds,
+                id=name,
+                next_run_time=datetime.now(UTC),
+            )
+        return scheduler
+
+    def _jobs(self) -> dict[str, tuple[Callable[[], None], float]]:
+        tick = self.parts.tick_seconds
+        jobs: dict[str, tuple[Callable[[], None], float]] = {
+            f"collect {name}": (lambda source=source: self.collect(source), tick)  # type: ignore[misc]
+            for name, source in self.parts.sources.items()
+        }
+        jobs["plan"] = (self.plan, tick)
+        jobs["send"] = (self.send, tick)
+        if self.parts.sampler:
+            jobs["gpu"] = (self.read_gpus, self.parts.gpu_seconds)
+        return jobs
+
+    def _isolated(self, name: str, work: Callable[[], None]) -> None:
+        """One job's failure is logged and shown by /healthz; the next tick tries again."""
+        try:
+            work()
+            self._errors.pop(name, None)
+        except CrossoverError as error:
+            self._errors[name] = str(error)
+            log.warning("%s: %s", name, error)
+        except Exception as error:
+            self._errors[name] = f"{type(error).__name__}: {error}"
+            log.exception("%s failed", name)
+        self._ticked[name] = self._clock()
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+    def collect(self, source: Pull) -> None:
+        """Read every stream of a source that is due."""
+        while not self._stop.is_set():
+            if (
+                collect.collect_next(self.parts.database, source, self.parts.pace, self._now())
+                is None
+            ):
+                return
+
+    def plan(self) -> None:
+        """Roll up what changed, add what is due, carry it out."""
+        parts = self.parts
+        reprice.ask_daily(parts.database, self._now())
+        rollup.roll_up(parts.database, parts.resolve, parts.rules, self._now())
+        with parts.database.write() as conn:
+            plan.plan_due(conn, parts.calendar, parts.rules_hash, self._now())
+        while not self._stop.is_set():
+            done = plan.carry_out_next(
+                parts.database, parts.handlers, self._now(), parts.claim_seconds
+            )
+            if done is None:
+                return
+
+    def send(self) -> None:
+        """Send every message that is due."""
+        parts = self.parts
+        while not self._stop.is_set():
+            sent = deliver.deliver_next(
+                parts.database, parts.channels, self._now(), parts.claim_seconds, self._jitter
+            )
+            if sent is None:
+                return
+
+    def read_gpus(self) -> None:
+        """Take one reading of this host's GPUs and store the minutes it completed."""
+        assert self.parts.sampler is not None
+        gpu.poll(self.parts.database, self.parts.sampler, self._clock())
+
+    def health(self) -> dict[str, object]:
+        """What `/healthz` answers: every job ticks, and the database can be read."""
+        now = self._clock()
+        limit = max(_STALLED_TICKS * self.parts.tick_seconds, 600)
+        stuck = [name for name, at in self._ticked.items() if now - at > limit]
+        problems = [f"{name} has not ended a tick for {limit:.0f} s" for name in stuck]
+        try:
+            with self.parts.database.read() as conn:
+                conn.exec_driver_sql("SELECT 1")
+        except CrossoverError as error:
+            problems.append(str(error))
+        return {"ok": not problems, "problems": problems, "errors": dict(self._errors)}
+
+
+def _exit_anyway() -> None:
+    log.warning("a job did not end in time; what it claimed is taken up after a restart")
+    os._exit(0)

@@ -1,0 +1,191 @@
+"""Opening the database: one writer engine, one reader engine, the locks beside them.
+
+SQLite needs three things that are not its defaults: explicit BEGIN IMMEDIATE for writers (the
+driver's own transactions lose updates silently), WAL, and foreign keys. All of it is set here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import IO, Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from monitor.domain.errors import DatabaseBusy, DatabaseUnavailable
+
+BUSY_MS = 30_000
+
+
+class Database:
+    """Both engines of one database.
+
+    Args:
+        url: `sqlite:///path` or `postgresql://user:password@host/name`.
+        password: of the URL's user, kept apart because URLs are shown in messages.
+    """
+
+    def __init__(self, url: str, password: str = "") -> None:
+        self.url = _parsed(url)
+        if password:
+            self.url = self.url.set(password=password)
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite":
+            self.path: Path | None = Path(str(self.url.database)).absolute()
+            self.writer, self.reader = _sqlite_engines(self.url)
+        else:
+            self.path = None
+            self.writer, self.reader = _postgres_engines(self.url)
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One writing transaction: committed at the end, rolled back on an error."""
+        with _reachable(self), self.writer.begin() as conn:
+            yield conn
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent, read-only view of the database."""
+        with _reachable(self), self.reader.begin() as conn:
+            yield conn
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.writer.dispose()
+        self.reader.dispose()
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        raise DatabaseUnavailable(
+            "database.url is not a database URL", "Write sqlite:///FILE or postgresql://..."
+        ) from None
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise DatabaseUnavailable(
+            f"database.url names {parsed.get_backend_name()!r}, which is not supported",
+            "Use SQLite or PostgreSQL.",
+        )
+    if parsed.get_backend_name() == "sqlite" and not parsed.database:
+        raise DatabaseUnavailable("database.url names no file", "Write sqlite:///crossover.db.")
+    return parsed
+
+
+@contextmanager
+def _reachable(database: Database) -> Iterator[None]:
+    """Turn the driver's failure to connect into one sentence with a remedy."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        text = str(error.orig).splitlines()[0] if str(error.orig) else "no reason given"
+        if "unable to open" in text or error.connection_invalidated or _cannot_connect(text):
+            raise DatabaseUnavailable(
+                f"cannot open the database {database.shown}: {text}",
+                "Check database.url, that the server runs, and that the folder is writable.",
+            ) from None
+        raise
+    except DBAPIError as error:
+        if "not a database" in str(error.orig) or "malformed" in str(error.orig):
+            raise DatabaseUnavailable(
+                f"{database.shown} is not a SQLite database: {error.orig}",
+                "Name another file in database.url, or restore a backup.",
+            ) from None
+        raise
+
+
+def _cannot_connect(text: str) -> bool:
+    return any(
+        sign in text for sign in ("connection failed", "could not connect", "password", "timeout")
+    )
+
+
+def _sqlite_engines(url: sa.URL) -> tuple[Engine, Engine]:
+    # One writer at a time is SQLite's rule; a pool of one makes threads queue instead of collide.
+    args = {"isolation_level": None, "timeout": BUSY_MS / 1000, "check_same_thread": False}
+    writer = sa.create_engine(
+        url, connect_args=args, hide_parameters=True, pool_size=1, max_overflow=0, pool_timeout=60
+    )
+    reader = sa.create_engine(url, connect_args=args, hide_parameters=True)
+    event.listen(writer, "connect", _sqlite_writer)
+    event.listen(writer, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(reader, "connect", _sqlite_reader)
+    event.listen(reader, "begin", lambda conn: conn.exec_driver_sql("BEGIN"))
+    return writer, reader
+
+
+def _sqlite_writer(connection: SqliteConnection, _record: object) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _sqlite_reader(connection: SqliteConnection, _record: object) -> None:
+    connection.execute("PRAGMA query_only = ON")
+
+
+def _postgres_engines(url: sa.URL) -> tuple[Engine, Engine]:
+    args: dict[str, Any] = {"connect_timeout": 10, "application_name": "crossover"}
+    try:
+        writer = sa.create_engine(
+            url, connect_args=args, hide_parameters=True, pool_pre_ping=True, pool_size=5
+        )
+    except (ModuleNotFoundError, NoSuchModuleError):
+        raise DatabaseUnavailable(
+            "PostgreSQL needs the driver psycopg, which is not installed",
+            "Install crossover-monitor[postgres].",
+        ) from None
+    reader = writer.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
+    return writer, reader
+
+
+@contextmanager
+def exclusive(path: Path, purpose: str, *, wait: bool) -> Iterator[None]:
+    """Hold an advisory lock on a file for as long as the block runs.
+
+    Raises:
+        DatabaseBusy: another process holds it and `wait` is false.
+    """
+    try:
+        handle: IO[str] = path.open("a+")
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"cannot open the lock file {path}: {error.strerror}",
+            "Make the database's folder exist and be writable.",
+        ) from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            handle.seek(0)
+            raise DatabaseBusy(
+                f"{purpose} is already running ({handle.read().strip() or 'unknown process'})",
+                f"Stop it first, or use another database. The lock is {path}.",
+            ) from None
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()}")
+        handle.flush()
+        yield
+
+
+@contextmanager
+def daemon_lock(database: Database) -> Iterator[None]:
+    """One daemon to a SQLite file; on PostgreSQL any number, since work is claimed by row."""
+    if database.path is None:
+        yield
+        return
+    lock = database.path.with_name(database.path.name + ".lock")
+    with exclusive(lock, f"a daemon on {database.path}", wait=False):
+        yield

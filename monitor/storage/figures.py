@@ -1,0 +1,143 @@
+"""Figures: a named number with its unit and the SELECT over the public views that gives it.
+
+Reports, pages and `crossover explain` run the same statement, unchanged on both engines. A value
+is that at the end of a period, so it does not move while later days come in. Unknown is None.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from monitor.domain.errors import InputError
+from monitor.domain.money import EXACT
+from monitor.domain.periods import add_months, day_of, month_bounds, month_of
+from monitor.domain.usage import DAY
+from monitor.storage.export import number
+from monitor.storage.figure_sql import CATALOGUE, Spec
+
+Value = Decimal | int | str | None
+
+_WHOLE = {"tokens", "requests", "count"}
+_TEXT = {"text", "json", "day", "instant", "month"}
+_PLACES = Decimal("0.000001")
+_PARAMETER = re.compile(r":(\w+)")
+
+
+class Figure(NamedTuple):
+    """A number or a word, and where it comes from."""
+
+    id: str
+    value: Value
+    unit: str
+    sql: str
+    params: Mapping[str, str]
+    as_of: str
+    """The day (UTC, exclusive) that ends what the figure knows."""
+
+
+class Table(NamedTuple):
+    """Rows of figures: the column `c` of a row is also the figure `CELL.c` with its keys."""
+
+    id: str
+    rows: Sequence[Mapping[str, Value]]
+    units: Mapping[str, str]
+    sql: str
+    params: Mapping[str, str]
+    as_of: str
+
+
+def period(end: int) -> dict[str, str]:
+    """What a report whose last day ends at `end` (UTC midnight) asks every figure with."""
+    month = month_of(end - DAY)
+    first, _ = month_bounds(month)
+    before, before_end = month_bounds(add_months(month, -1))
+    days = {
+        "as_of": end,
+        "week_first": end - 7 * DAY,
+        "week_before": end - 14 * DAY,
+        "month_first": first,
+        "before_first": before,
+        # A shorter month is compared as a whole.
+        "before_same_day": min(before + end - first, before_end),
+        "told_until": end + DAY,
+    }
+    return {"month": month, **{name: day_of(at) for name, at in days.items()}}
+
+
+def read(conn: Connection, figure_id: str, **params: str) -> Figure:
+    """One figure; `params` as `period` gives them, and `workload`, `deployment` where it asks so.
+
+    Raises:
+        InputError: no figure has this id, it is a table, or a parameter is missing.
+    """
+    spec = _spec(figure_id)
+    if spec.columns:
+        raise InputError(f"figure {figure_id} is a table", "Ask for its rows.")
+    bound = _bound(figure_id, spec, params)
+    value = conn.scalar(text(spec.sql), bound)
+    return Figure(
+        figure_id, _exact(value, spec.unit), spec.unit, spec.sql, bound, params["as_of"]
+    )
+
+
+def rows(conn: Connection, figure_id: str, **params: str) -> Table:
+    """A table, by its first columns; raises as `read`."""
+    spec = _spec(figure_id)
+    if not spec.columns:
+        raise InputError(f"figure {figure_id} is one value", "Read it.")
+    bound = _bound(figure_id, spec, params)
+    found = [
+        {name: _exact(row[name], unit) for name, unit in spec.columns.items()}
+        for row in conn.execute(text(spec.sql), bound).mappings()
+    ]
+    # Engines collate text differently: the order is ours.
+    found.sort(key=lambda row: [str(row[name]) for name in spec.keys])
+    return Table(figure_id, found, spec.columns, spec.sql, bound, params["as_of"])
+
+
+def is_table(figure_id: str) -> bool:
+    """Whether `rows` answers for this id, rather than `read`."""
+    return bool(_spec(figure_id).columns)
+
+
+def asks_for(figure_id: str) -> list[str]:
+    """The parameters of a figure, in the order of its statement."""
+    return list(dict.fromkeys(_PARAMETER.findall(_spec(figure_id).sql)))
+
+
+def _spec(figure_id: str) -> Spec:
+    if figure_id in CATALOGUE:
+        return CATALOGUE[figure_id]
+    near = difflib.get_close_matches(figure_id, CATALOGUE, n=1)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    raise InputError(f"there is no figure {figure_id!r}", hint + "`crossover explain` lists them.")
+
+
+def _bound(figure_id: str, spec: Spec, params: Mapping[str, str]) -> dict[str, str]:
+    asked = dict.fromkeys(_PARAMETER.findall(spec.sql))
+    if missing := [name for name in asked if name not in params]:
+        raise InputError(
+            f"figure {figure_id} needs {' and '.join(missing)}",
+            f"Add {' '.join('--' + name for name in missing)}.",
+        )
+    return {name: params[name] for name in asked}
+
+
+def _exact(value: object, unit: str) -> Value:
+    """The same value from either engine's types."""
+    if value is None:
+        return None
+    if unit in _TEXT:
+        return str(value)
+    exact = number(value)
+    assert exact is not None, f"{value!r} is no number"
+    if unit in _WHOLE:
+        return int(exact)
+    rounded = EXACT.quantize(exact, _PLACES)
+    return abs(rounded) if rounded.is_zero() else rounded

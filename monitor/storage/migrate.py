@@ -1,0 +1,125 @@
+"""Bringing a database to this program's schema: under a lock, in one transaction."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Connection, text
+
+import monitor
+from monitor.domain.errors import DatabaseBusy, SchemaAhead, SchemaBehind
+from monitor.storage import views
+from monitor.storage.engine import Database, exclusive
+
+# Any constant does, as long as every Crossover uses the same one.
+_ADVISORY_KEY = 0x43524F53534F5645
+_LOCK_WAIT_SECONDS = 60
+
+
+def scripts_folder() -> Path:
+    """Where the migrations are: inside an installed wheel, or beside the package in a checkout."""
+    package = Path(monitor.__file__).parent
+    installed = package / "_migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration without a file of its own."""
+    config = Config()
+    config.set_main_option("script_location", str(scripts_folder()))
+    config.attributes["connection"] = connection
+    return config
+
+
+def head() -> str:
+    """The newest revision that this program knows."""
+    found = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert found is not None
+    return found
+
+
+def revision(conn: Connection) -> str | None:
+    """The revision the database stands at; None: it is empty."""
+    return MigrationContext.configure(conn).get_current_revision()
+
+
+def upgrade(database: Database) -> tuple[str | None, str]:
+    """Migrate to the newest schema; returns the revisions before and after.
+
+    Raises:
+        SchemaAhead: a newer Crossover migrated this database.
+        DatabaseBusy: another process is migrating and does not finish.
+    """
+    with database.read() as conn:
+        before = revision(conn)
+    if before == head():
+        return before, before
+    with _locked(database), database.write() as conn:
+        before = revision(conn)
+        _known(before)
+        if before != head():
+            views.drop(conn)
+            command.upgrade(alembic_config(conn), "head")
+            views.create(conn)
+    return before, head()
+
+
+def require_current(database: Database) -> None:
+    """Refuse a database that is not at this program's schema."""
+    with database.read() as conn:
+        found = revision(conn)
+    _known(found)
+    if found != head():
+        raise SchemaBehind(
+            f"{database.shown} is at schema {found or 'none'}, this program needs {head()}",
+            "Run `crossover db upgrade`.",
+        )
+
+
+def _known(found: str | None) -> None:
+    known = {script.revision for script in _scripts()}
+    if found is not None and found not in known:
+        raise SchemaAhead(
+            f"the database is at schema {found}, newer than Crossover {monitor.__version__} knows",
+            "Run the newer Crossover, or restore a backup made before its upgrade.",
+        )
+
+
+def _scripts() -> Iterator[Script]:
+    return ScriptDirectory.from_config(alembic_config()).walk_revisions()
+
+
+@contextmanager
+def _locked(database: Database) -> Iterator[None]:
+    if database.path is not None:
+        lock = database.path.with_name(database.path.name + ".migrate.lock")
+        with exclusive(lock, "a migration", wait=True):
+            yield
+        return
+    # A connection of its own: a pool would hand the lock to a stranger.
+    with database.writer.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        _take_advisory(conn)
+        try:
+            yield
+        finally:
+            conn.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_KEY})
+
+
+def _take_advisory(conn: Connection) -> None:
+    deadline = time.monotonic() + _LOCK_WAIT_SECONDS
+    while not conn.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_KEY}):
+        if time.monotonic() > deadline:
+            raise DatabaseBusy(
+                f"another process has been migrating for {_LOCK_WAIT_SECONDS} s (seen by"
+                f" process {os.getpid()})",
+                "Wait for it, or end its database session.",
+            )
+        time.sleep(0.1)

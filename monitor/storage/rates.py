@@ -1,0 +1,138 @@
+"""Rate cards as they were used: added, never edited, with where they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, RowMapping, text
+
+from monitor.domain.pricing import RateCard, Rates, Tier
+
+_RATE_COLUMNS = tuple(f"{name}_nano" for name in Rates._fields)
+
+UNPRICED = 0
+"""The rate id of usage that no card covers."""
+
+
+class RateKey(NamedTuple):
+    """What a price depends on."""
+
+    account: str
+    provider: str
+    model: str
+    context: str
+
+
+Resolve = Callable[[RateKey, int], RateCard | None]
+"""(key, instant) -> the card in force, from overrides, own rows or the library."""
+
+
+class Cards:
+    """Cards for one transaction, remembered in `rate` the first time each is used."""
+
+    def __init__(self, conn: Connection, resolve: Resolve, now: int) -> None:
+        self._conn = conn
+        self._resolve = resolve
+        self._now = now
+        self._ids: dict[tuple[RateKey, RateCard], int] = {}
+
+    def at(self, key: RateKey, instant: int, closed_at: int | None) -> tuple[int, RateCard | None]:
+        """The card in force and its id; (UNPRICED, None) when nothing covers it.
+
+        In a closed month only cards that were added before the close are in force.
+        """
+        if closed_at is not None:
+            return self._stored_before(key, instant, closed_at)
+        card = self._resolve(key, instant)
+        if card is None:
+            # A library may forget a model; what was known once stays known.
+            return self._stored_before(key, instant, self._now)
+        return self._id_of(key, card), card
+
+    def _id_of(self, key: RateKey, card: RateCard) -> int:
+        if (key, card) not in self._ids:
+            self._ids[key, card] = self._find(key, card) or self._insert(key, card)
+        return self._ids[key, card]
+
+    def _find(self, key: RateKey, card: RateCard) -> int | None:
+        rows = self._conn.execute(
+            text(
+                "SELECT * FROM rate WHERE account = :account AND provider = :provider"
+                " AND model = :model AND context = :context AND valid_from = :valid_from"
+                " ORDER BY added_at DESC"
+            ),
+            {**key._asdict(), "valid_from": card.valid_from},
+        ).mappings()
+        return next((row["id"] for row in rows if _same(_card(row), card)), None)
+
+    def _insert(self, key: RateKey, card: RateCard) -> int:
+        values = _row(key, card) | {"added_at": self._now}
+        names = ", ".join(values)
+        self._conn.execute(
+            text(
+                f"INSERT INTO rate ({names}) VALUES ({', '.join(':' + n for n in values)})"
+                " ON CONFLICT DO NOTHING"
+            ),
+            values,
+        )
+        found = self._find(key, card)
+        # Two cards of one key that start together, seen in the same second, need two instants.
+        if found is None:
+            self._now += 1
+            return self._insert(key, card)
+        return found
+
+    def _stored_before(
+        self, key: RateKey, instant: int, added_until: int
+    ) -> tuple[int, RateCard | None]:
+        row = (
+            self._conn.execute(
+                text(
+                    "SELECT * FROM rate WHERE account = :account AND provider = :provider"
+                    " AND model = :model AND context = :context AND valid_from <= :at"
+                    " AND added_at <= :until ORDER BY valid_from DESC, added_at DESC LIMIT 1"
+                ),
+                {**key._asdict(), "at": instant, "until": added_until},
+            )
+            .mappings()
+            .first()
+        )
+        return (UNPRICED, None) if row is None else (row["id"], _card(row))
+
+
+def _same(a: RateCard, b: RateCard) -> bool:
+    return (a.rates, a.tiers, a.marks, a.source) == (b.rates, b.tiers, b.marks, b.source)
+
+
+def _row(key: RateKey, card: RateCard) -> dict[str, Any]:
+    tiers = [[tier.above_input_tokens, *tier.rates] for tier in card.tiers]
+    return {
+        **key._asdict(),
+        "valid_from": card.valid_from,
+        "valid_until": card.valid_until,
+        **dict(zip(_RATE_COLUMNS, card.rates, strict=True)),
+        "tiers": json.dumps(tiers),
+        "marks": " ".join(card.marks),
+        "source": card.source,
+        "source_version": card.source_version,
+        "checked_at": card.checked_at,
+    }
+
+
+def _card(row: RowMapping) -> RateCard:
+    return RateCard(
+        provider=row["provider"],
+        model=row["model"],
+        context=row["context"],
+        valid_from=row["valid_from"],
+        rates=Rates(*(row[name] for name in _RATE_COLUMNS)),
+        tiers=tuple(Tier(tier[0], Rates(*tier[1:])) for tier in json.loads(row["tiers"])),
+        valid_until=row["valid_until"],
+        marks=tuple(row["marks"].split()),
+        source=row["source"],
+        source_version=row["source_version"],
+        checked_at=row["checked_at"],
+        account=row["account"],
+    )

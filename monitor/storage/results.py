@@ -1,0 +1,281 @@
+"""What projection, assessment and advice read and leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, RowMapping, text
+
+from monitor.domain.forecast import NotEnough, Projection
+from monitor.domain.usage import DAY, INPUT_CLASSES, TOKEN_CLASSES
+from monitor.storage import bulk
+from monitor.storage.setup import ALL
+
+Unit = Literal["tokens", "requests", "usd"]
+UNITS: tuple[Unit, ...] = ("tokens", "requests", "usd")
+
+_COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
+_JOINS = """ JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id
+ JOIN account a ON a.id = s.account_id"""
+
+
+class Workload(NamedTuple):
+    """A workload as it is configured now."""
+
+    id: int
+    name: str
+    must_stay_on_api: str
+    must_stay_in_house: str
+    runs_on: Literal["api", "self_host", "hybrid"]
+
+
+class Deployment(NamedTuple):
+    """A deployment as it is configured now."""
+
+    id: int
+    name: str
+    document: str
+
+
+def workloads(conn: Connection) -> list[Workload]:
+    """The configured workloads, totals first, then by name."""
+    rows = conn.execute(
+        text("SELECT * FROM workload WHERE configured ORDER BY name <> :all, name"), {"all": ALL}
+    ).mappings()
+    return [Workload(*(row[name] for name in Workload._fields)) for row in rows]
+
+
+def deployments(conn: Connection, workload_id: int) -> list[Deployment]:
+    """The configured deployments of a workload, by name."""
+    rows = conn.execute(
+        text(
+            "SELECT id, name, document FROM deployment WHERE workload_id = :w AND configured"
+            " ORDER BY name"
+        ),
+        {"w": workload_id},
+    )
+    return [Deployment(*row) for row in rows]
+
+
+def not_closed(conn: Connection, sources: Sequence[str], through: int) -> list[str]:
+    """Usage streams of these sources that are not closed through an instant, by name."""
+    rows = conn.execute(
+        text(
+            "SELECT o.name, t.name FROM stream t JOIN source o ON o.id = t.source_id"
+            " LEFT JOIN watermark m ON m.stream_id = t.id"
+            " WHERE t.feeds = 'usage' AND COALESCE(m.closed_through, 0) < :t ORDER BY 1, 2"
+        ),
+        {"t": through},
+    )
+    return [f"{source} {stream}" for source, stream in rows if source in sources]
+
+
+def daily(conn: Connection, workload: Workload, unit: Unit, as_of: int) -> dict[int, int | None]:
+    """Totals by day before `as_of`: a closed day without rows is 0, an open one is None.
+
+    Dollars are integer pico-USD, of a workload as estimated, of all workloads as spent.
+    """
+    if unit == "usd" and workload.name == ALL:
+        found = _spend(conn, as_of)
+    else:
+        column = "estimated_pico" if unit == "usd" else unit
+        found = _usage(conn, workload, column, as_of)
+    if not found:
+        return {}
+    closed = _closed_through(conn, workload)
+    days = range(min(found), as_of, DAY)
+    return {day: found.get(day, 0) if day + DAY <= closed else None for day in days}
+
+
+def _usage(conn: Connection, workload: Workload, column: str, as_of: int) -> dict[int, int]:
+    own, bound = _of(workload)
+    rows = bulk.select(
+        conn,
+        f"SELECT d.day, CAST(SUM(d.{column} / 1000000) AS BIGINT),"
+        f" CAST(SUM(d.{column} % 1000000) AS BIGINT)"
+        f" FROM usage_day d {_JOINS} WHERE {_COUNTED} AND s.provider <> 'self' AND d.day < ?{own}"
+        " GROUP BY d.day",
+        (as_of, *bound),
+    )
+    return {day: (whole or 0) * 10**6 + (rest or 0) for day, whole, rest in rows}
+
+
+def _spend(conn: Connection, as_of: int) -> dict[int, int]:
+    rows = bulk.select(
+        conn,
+        "SELECT day, CAST(SUM(CASE WHEN closed = 1 THEN COALESCE(billed_micro, 0)"
+        " ELSE estimated_micro END) AS BIGINT), CAST(SUM(CASE WHEN closed = 1"
+        " THEN COALESCE(billed_rest, 0) ELSE estimated_rest END) AS BIGINT)"
+        " FROM spend_parts WHERE day < ? GROUP BY day",
+        (as_of,),
+    )
+    return {day: (whole or 0) * 10**6 + (rest or 0) for day, whole, rest in rows}
+
+
+def _of(workload: Workload) -> tuple[str, tuple[int, ...]]:
+    return ("", ()) if workload.name == ALL else (" AND s.workload_id = ?", (workload.id,))
+
+
+def _closed_through(conn: Connection, workload: Workload) -> int:
+    """How far every counted stream that this workload uses is closed."""
+    own, bound = _of(workload)
+    rows = bulk.select(
+        conn,
+        "SELECT MIN(COALESCE(m.closed_through, 0)) FROM watermark m WHERE m.stream_id IN"
+        " (SELECT s.stream_id FROM series s JOIN stream t ON t.id = s.stream_id"
+        " JOIN account a ON a.id = s.account_id"
+        f" WHERE t.feeds = 'usage' AND {_COUNTED} AND s.provider <> 'self'{own})",
+        bound,
+    )
+    return int(rows[0][0] or 0)
+
+
+class Mix(NamedTuple):
+    """What a mean request of a workload holds, and what its tokens cost."""
+
+    requests: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    input_pico: int
+    cached_pico: int
+    output_pico: int
+    unpriced_tokens: int
+
+
+_KINDS = {
+    **dict.fromkeys(INPUT_CLASSES, "input"),
+    "cache_read": "cached",
+    "audio_cache_read": "cached",
+    "image_cache_read": "cached",
+}
+
+
+def mix(conn: Connection, workload: Workload, start: int, end: int) -> Mix:
+    """Sums over the days [start, end) by the cards that priced them.
+
+    Cache writes count as input at their own price: an own server writes its cache for nothing,
+    and what is compared is what the API charges.
+    """
+    own, bound = _of(workload)
+    columns = ", ".join(f"d.{c}, r.{c}_nano" for c in TOKEN_CLASSES)
+    rows = bulk.select(
+        conn,
+        f"SELECT d.requests, d.estimated_pico, d.unpriced_tokens, {columns} FROM usage_day d"
+        f" {_JOINS} LEFT JOIN rate r ON r.id = d.rate_id"
+        f" WHERE {_COUNTED} AND s.provider <> 'self' AND d.day >= ? AND d.day < ?{own}",
+        (start, end, *bound),
+    )
+    tokens = dict.fromkeys(("input", "cached", "output"), 0)
+    femto = dict.fromkeys(tokens, 0)
+    requests = priced = unpriced = 0
+    for row_requests, pico, row_unpriced, *classes in rows:
+        requests += row_requests or 0
+        priced += pico
+        unpriced += row_unpriced
+        for name, count, nano in zip(TOKEN_CLASSES, classes[::2], classes[1::2], strict=True):
+            kind = _KINDS.get(name, "output")
+            tokens[kind] += count or 0
+            femto[kind] += (count or 0) * (nano or 0)
+    # Fallback classes and per-request prices are in the estimate and in no class: with the output.
+    rest = priced - sum(femto.values()) // 1000
+    return Mix(
+        requests,
+        tokens["input"],
+        tokens["cached"],
+        tokens["output"],
+        femto["input"] // 1000,
+        femto["cached"] // 1000,
+        femto["output"] // 1000 + rest,
+        unpriced,
+    )
+
+
+def hourly_requests(conn: Connection, workload: Workload, start: int, end: int) -> dict[int, int]:
+    """Requests by hour where they were read by the hour; days read by the day are absent."""
+    own, bound = _of(workload)
+    rows = bulk.select(
+        conn,
+        f"SELECT d.bucket_start, CAST(SUM(d.requests) AS BIGINT) FROM usage d {_JOINS}"
+        f" WHERE {_COUNTED} AND s.provider <> 'self' AND d.bucket_seconds = 3600"
+        f" AND d.bucket_start >= ? AND d.bucket_start < ?{own} GROUP BY d.bucket_start",
+        (start, end, *bound),
+    )
+    return {hour: requests or 0 for hour, requests in rows}
+
+
+def put_projection(
+    conn: Connection, workload: Workload, unit: Unit, found: Projection | NotEnough
+) -> None:
+    """Store a projection, or that there is not enough history for one."""
+    values: dict[str, Any] = {
+        "workload_id": workload.id,
+        "unit": unit,
+        **{name: getattr(found, name) for name in ("month", "as_of", "month_to_date")},
+        "history_days": found.history_days,
+    }
+    if isinstance(found, Projection):
+        values |= {"q10": found.q10, "q50": found.q50, "q90": found.q90}
+        values |= {"method": found.method, "flags": " ".join(found.flags)}
+    else:
+        values |= {"q10": None, "q50": None, "q90": None}
+        values |= {"method": "none", "flags": "not_enough_history"}
+    _replace(conn, "projection", ("workload_id", "month", "as_of", "unit"), values)
+
+
+def put_assessment(conn: Connection, values: Mapping[str, Any]) -> None:
+    """Store one assessment under its workload, deployment, day and volume."""
+    _replace(conn, "assessment", ("workload_id", "deployment_id", "as_of", "volume"), values)
+
+
+def put_advice(conn: Connection, values: Mapping[str, Any]) -> None:
+    """Store one day's advice with the state it leaves."""
+    _replace(conn, "advice", ("workload_id", "deployment_id", "as_of"), values)
+
+
+def _replace(
+    conn: Connection, table: str, keys: tuple[str, ...], values: Mapping[str, Any]
+) -> None:
+    updates = ", ".join(f"{name} = excluded.{name}" for name in values if name not in keys)
+    conn.execute(
+        text(
+            f"INSERT INTO {table} ({', '.join(values)}) VALUES"
+            f" ({', '.join(':' + name for name in values)})"
+            f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {updates}"
+        ),
+        dict(values),
+    )
+
+
+def advice_before(
+    conn: Connection, workload_id: int, deployment_id: int, as_of: int
+) -> RowMapping | None:
+    """The newest advice of a day not after `as_of`."""
+    return (
+        conn.execute(
+            text(
+                "SELECT * FROM advice WHERE workload_id = :w AND deployment_id = :d"
+                " AND as_of <= :t ORDER BY as_of DESC LIMIT 1"
+            ),
+            {"w": workload_id, "d": deployment_id, "t": as_of},
+        )
+        .mappings()
+        .first()
+    )
+
+
+def per_million(pico: int, tokens: int) -> Fraction:
+    """Exact dollars per million tokens; 0 where there are none."""
+    return Fraction(pico, 10**6 * tokens) if tokens else Fraction(0)
+
+
+def whole_tokens(total: int, requests: int) -> Fraction:
+    """Exact tokens of a mean request."""
+    return Fraction(total, requests) if requests else Fraction(0)
+
+
+def pico_of(amount: Fraction) -> int:
+    """An exact amount in dollars as whole pico-USD, rounded half even."""
+    return round(amount * 10**12)

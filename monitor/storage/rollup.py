@@ -1,0 +1,205 @@
+"""From usage to priced days: `usage_day` is derived here, and only here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from monitor.domain.pricing import Priced, price
+from monitor.domain.usage import DAY, QUANTITY_FIELDS, Quantities, add
+from monitor.domain.workloads import Rule
+from monitor.storage import bulk
+from monitor.storage.rates import UNPRICED, Cards, RateKey, Resolve
+from monitor.storage.setup import assign_series
+from monitor.storage.work import closed_at
+
+OWN = "self"
+"""The provider name of our own engines: their tokens have no price and no bill."""
+
+_STANDARD_TIERS = {"", "default", "standard", "auto"}
+
+
+class Restatement(NamedTuple):
+    """A day that changed after it had been closed."""
+
+    stream_id: int
+    day: int
+    tokens_before: int
+    tokens_after: int
+    pico_before: int
+    pico_after: int
+
+
+class _Day(NamedTuple):
+    quantities: Quantities
+    femto: int
+    unpriced: int
+    flags: frozenset[str]
+
+
+_COLUMNS = (
+    "series_id",
+    "day",
+    "rate_id",
+    *QUANTITY_FIELDS,
+    "tokens",
+    "estimated_pico",
+    "unpriced_tokens",
+    "flags",
+)
+_Row = tuple[Any, ...]
+
+
+def context_of(tier: str, batch: str) -> str:
+    """The pricing context that a series' tier and batch flag ask for."""
+    parts = []
+    if batch == "true":
+        parts.append("processing=batch")
+    if tier not in _STANDARD_TIERS:
+        parts.append(f"service_tier={tier}")
+    return ";".join(parts)
+
+
+def waiting(conn: Connection, before: int | None = None) -> list[tuple[int, int]]:
+    """Streams and days that wait to be rolled up, oldest first."""
+    where = "WHERE day < :b" if before is not None else ""
+    rows = conn.execute(
+        text(f"SELECT stream_id, day FROM dirty {where} ORDER BY 2, 1"), {"b": before}
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def refresh(
+    conn: Connection,
+    dirty: Sequence[tuple[int, int]],
+    resolve: Resolve,
+    rules: Sequence[Rule],
+    now: int,
+) -> list[Restatement]:
+    """Derive the given (stream, day) pairs anew; returns the closed days that changed.
+
+    The mark is deleted before the rows are read: a writer that comes in between makes a new one.
+    """
+    assign_series(conn, rules)
+    cards = Cards(conn, resolve, now)
+    found = (_refresh_one(conn, stream_id, day, cards, now) for stream_id, day in dirty)
+    return [restatement for restatement in found if restatement is not None]
+
+
+def _refresh_one(
+    conn: Connection, stream_id: int, day: int, cards: Cards, now: int
+) -> Restatement | None:
+    mark = conn.execute(
+        text("DELETE FROM dirty WHERE stream_id = :s AND day = :d RETURNING restates"),
+        {"s": stream_id, "d": day},
+    ).first()
+    if mark is None:
+        return None
+    before = _stored(conn, stream_id, day)
+    after = _derived(conn, stream_id, day, cards)
+    _replace(conn, before, after)
+    if not mark.restates or _totals(before) == _totals(after):
+        return None
+    restatement = Restatement(stream_id, day, *_both(_totals(before), _totals(after)))
+    conn.execute(
+        text(
+            "INSERT INTO restatement (stream_id, day, found_at, tokens_before, tokens_after,"
+            " pico_before, pico_after) VALUES (:stream_id, :day, :found_at, :tokens_before,"
+            " :tokens_after, :pico_before, :pico_after)"
+        ).bindparams(found_at=_stamp(conn, now)),
+        restatement._asdict(),
+    )
+    return restatement
+
+
+def _stamp(conn: Connection, now: int) -> object:
+    at = datetime.fromtimestamp(now, UTC)
+    # The same text that the UTC column type writes on SQLite, where the driver has no type for it.
+    return at if conn.dialect.name == "postgresql" else at.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _both(before: tuple[int, int], after: tuple[int, int]) -> tuple[int, int, int, int]:
+    return before[0], after[0], before[1], after[1]
+
+
+def _stored(conn: Connection, stream_id: int, day: int) -> dict[_Row, _Row]:
+    columns = ", ".join(f"d.{name}" for name in _COLUMNS)
+    rows = bulk.select(
+        conn,
+        f"SELECT {columns} FROM series s JOIN usage_day d ON d.series_id = s.id AND d.day = ?"
+        " WHERE s.stream_id = ?",
+        (day, stream_id),
+    )
+    return {row[:3]: row for row in rows}
+
+
+def _derived(conn: Connection, stream_id: int, day: int, cards: Cards) -> dict[_Row, _Row]:
+    month = datetime.fromtimestamp(day, UTC).strftime("%Y-%m")
+    closed = closed_at(conn, month)
+    quantities = ", ".join(f"u.{name}" for name in QUANTITY_FIELDS)
+    rows = bulk.select(
+        conn,
+        f"SELECT s.id, a.name, s.provider, s.model, s.tier, s.batch, u.bucket_start, {quantities}"
+        " FROM series s JOIN account a ON a.id = s.account_id JOIN usage u ON u.series_id = s.id"
+        " AND u.bucket_start >= ? AND u.bucket_start < ? WHERE s.stream_id = ?",
+        (day, day + DAY, stream_id),
+    )
+    parts: dict[tuple[int, int], list[_Day]] = defaultdict(list)
+    for series_id, account, provider, model, tier, batch, start, *counts in rows:
+        key = RateKey(account, provider, model, context_of(tier, batch))
+        rate_id, part = _priced(cards, key, start, closed, Quantities(*counts))
+        parts[series_id, rate_id].append(part)
+    derived = (_day_row(series, day, rate, days) for (series, rate), days in parts.items())
+    return {row[:3]: row for row in derived}
+
+
+def _priced(
+    cards: Cards, key: RateKey, start: int, closed: int | None, quantities: Quantities
+) -> tuple[int, _Day]:
+    if key.provider == OWN:
+        return UNPRICED, _Day(quantities, 0, 0, frozenset())
+    rate_id, card = cards.at(key, start, closed)
+    result = price(quantities, card)
+    return rate_id, _Day(
+        quantities, result.femto or 0, result.unpriced_tokens, frozenset(result.flags)
+    )
+
+
+def _day_row(series_id: int, day: int, rate_id: int, parts: list[_Day]) -> _Row:
+    total = parts[0].quantities
+    for part in parts[1:]:
+        total = add(total, part.quantities)
+    pico = Priced(sum(part.femto for part in parts)).pico
+    flags = " ".join(sorted(frozenset().union(*(part.flags for part in parts))))
+    unpriced = sum(part.unpriced for part in parts)
+    return (series_id, day, rate_id, *total, total.tokens, pico, unpriced, flags)
+
+
+def _replace(conn: Connection, before: dict[_Row, _Row], after: dict[_Row, _Row]) -> None:
+    unchanged = {key for key, row in after.items() if before.get(key) == row}
+    keys = _COLUMNS[:3]
+    bulk.delete(conn, "usage_day", keys, [key for key in before if key not in unchanged])
+    new = [row for key, row in after.items() if key not in unchanged]
+    bulk.insert(conn, "usage_day", _COLUMNS, new)
+
+
+def _totals(rows: dict[_Row, _Row]) -> tuple[int, int]:
+    tokens = _COLUMNS.index("tokens")
+    return sum(r[tokens] for r in rows.values()), sum(r[tokens + 1] for r in rows.values())
+
+
+def mark_unpriced(conn: Connection, since: int) -> int:
+    """Ask for unpriced days to be rolled up again, since a rate may be known by now."""
+    return conn.execute(
+        text(
+            "INSERT INTO dirty (stream_id, day, n, restates)"
+            " SELECT DISTINCT s.stream_id, d.day, 1, :no FROM usage_day d"
+            " JOIN series s ON s.id = d.series_id WHERE d.unpriced_tokens > 0 AND d.day >= :since"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {"since": since, "no": False},
+    ).rowcount

@@ -1,0 +1,316 @@
+"""The views: what people query. The same names and columns on both engines.
+
+Days, months and instants are ISO 8601 text in UTC; `usd` columns are rounded to six places; an
+amount of pico-units is summed as two parts, because one 64-bit SUM overflows at 9.2 million
+dollars. Views hold no data: every migration drops them and makes them anew from this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from monitor.domain.usage import TOKEN_CLASSES
+
+_SQLITE = {
+    "day": "date({0}, 'unixepoch')",
+    "month": "strftime('%Y-%m', {0}, 'unixepoch')",
+    "instant": "strftime('%Y-%m-%dT%H:%M:%SZ', {0}, 'unixepoch')",
+    "stamp": "strftime('%Y-%m-%dT%H:%M:%SZ', {0})",
+    "real": "CAST({0} AS REAL)",
+}
+_POSTGRES = {
+    "day": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+    "month": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM')",
+    "instant": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+    "stamp": "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+    "real": "CAST({0} AS NUMERIC)",
+}
+
+
+class _Sql:
+    """The few expressions that the engines spell differently, and the sums of money."""
+
+    def __init__(self, dialect: str) -> None:
+        self._spelled = _SQLITE if dialect == "sqlite" else _POSTGRES
+
+    def __getattr__(self, name: str) -> Callable[[str], str]:
+        return self._spelled[name].format
+
+    @staticmethod
+    def parts(column: str, name: str) -> str:
+        """The sum of a pico column as whole millionths and the rest below them."""
+        return f"SUM({column} / 1000000) AS {name}_micro, SUM({column} % 1000000) AS {name}_rest"
+
+    @staticmethod
+    def usd(name: str) -> str:
+        """Dollars of parts that were summed before."""
+        return f"ROUND((SUM({name}_micro) + SUM({name}_rest) / 1000000.0) / 1000000.0, 6)"
+
+    @staticmethod
+    def sum_pico(column: str) -> str:
+        """Dollars of a pico column, summed without overflow."""
+        rest = f"SUM({column} % 1000000) / 1000000.0"
+        return f"ROUND((SUM({column} / 1000000) + {rest}) / 1000000.0, 6)"
+
+    @staticmethod
+    def one(column: str) -> str:
+        """Dollars of one pico amount."""
+        return f"ROUND(({column} / 1000000 + {column} % 1000000 / 1000000.0) / 1000000.0, 6)"
+
+
+_COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
+_SERIES = """
+  JOIN series s ON s.id = d.series_id
+  JOIN stream t ON t.id = s.stream_id
+  JOIN source o ON o.id = t.source_id
+  JOIN account a ON a.id = s.account_id
+  LEFT JOIN workload w ON w.id = s.workload_id"""
+_CLASSES = ", ".join(f"SUM(d.{name}) AS {name}" for name in TOKEN_CLASSES)
+_DIMENSIONS = (
+    "s.provider, s.model, s.project, s.api_key, s.actor, s.tier, s.batch, s.region, s.label"
+)
+
+
+def _usage_daily(q: _Sql) -> str:
+    return f"""
+SELECT {q.day("d.day")} AS day, a.name AS account, o.name AS source, t.name AS stream,
+  {_DIMENSIONS}, COALESCE(w.name, 'unassigned') AS workload,
+  SUM(d.requests) AS requests, SUM(d.tokens) AS tokens, {_CLASSES}, SUM(d.reasoning) AS reasoning,
+  {q.sum_pico("d.estimated_pico")} AS estimated_usd, SUM(d.unpriced_tokens) AS unpriced_tokens
+FROM usage_day d {_SERIES}
+WHERE {_COUNTED}
+GROUP BY d.day, a.name, o.name, t.name, s.id, {_DIMENSIONS}, w.name"""
+
+
+def _workload(q: _Sql, period: str, name: str) -> str:
+    usd = q.sum_pico("d.estimated_pico")
+    return f"""
+SELECT {period} AS {name}, COALESCE(w.name, 'unassigned') AS workload,
+  SUM(d.requests) AS requests, SUM(d.tokens) AS tokens, {usd} AS estimated_usd,
+  SUM(d.unpriced_tokens) AS unpriced_tokens,
+  CASE WHEN SUM(d.tokens) > SUM(d.unpriced_tokens) THEN
+    ROUND({q.real(usd)} * 1000000.0 / (SUM(d.tokens) - SUM(d.unpriced_tokens)), 6)
+  END AS usd_per_million_tokens
+FROM usage_day d {_SERIES}
+WHERE {_COUNTED} AND s.provider <> 'self'
+GROUP BY {period}, w.name"""
+
+
+# The spend of an account and day: billed once every bill stream of its money source is closed
+# through that day, else estimated. One row for each, amounts in two parts (see `parts`).
+def _spend_parts(q: _Sql) -> str:
+    rate = (
+        "(SELECT f.usd_nano FROM fx f WHERE f.currency = d.currency AND f.day <= d.day"
+        " ORDER BY f.day DESC LIMIT 1)"
+    )
+    foreign = f"CAST({q.real('d.amount_pico')} / 1000000.0 * {rate} / 1000000000.0 AS BIGINT)"
+    micro = f"CASE WHEN d.currency = 'USD' THEN d.amount_pico / 1000000 ELSE {foreign} END"
+    rest = "CASE WHEN d.currency = 'USD' THEN d.amount_pico % 1000000 ELSE 0 END"
+    unconverted = f"CASE WHEN d.currency <> 'USD' AND {rate} IS NULL THEN d.amount_pico END"
+    return f"""
+WITH estimated AS (
+  SELECT s.account_id, d.day, {q.parts("d.estimated_pico", "estimated")},
+    SUM(d.unpriced_tokens) AS unpriced_tokens
+  FROM usage_day d JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id
+    JOIN account a ON a.id = s.account_id
+  WHERE {_COUNTED} AND s.provider <> 'self'
+  GROUP BY s.account_id, d.day
+), billed AS (
+  SELECT s.account_id, d.day, SUM({micro}) AS billed_micro, SUM({rest}) AS billed_rest,
+    {q.sum_pico(unconverted)} AS unconverted
+  FROM bill d JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id
+    JOIN account a ON a.id = s.account_id
+  WHERE a.money_from = t.source_id
+  GROUP BY s.account_id, d.day
+), days AS (
+  SELECT account_id, day FROM estimated UNION SELECT account_id, day FROM billed
+)
+SELECT k.day, k.account_id, a.name AS account,
+  CASE WHEN EXISTS (SELECT 1 FROM stream t WHERE t.source_id = a.money_from AND t.feeds = 'bill')
+    AND NOT EXISTS (
+      SELECT 1 FROM stream t LEFT JOIN watermark m ON m.stream_id = t.id
+      WHERE t.source_id = a.money_from AND t.feeds = 'bill'
+        AND COALESCE(m.closed_through, 0) < k.day + 86400)
+    THEN 1 ELSE 0 END AS closed,
+  e.estimated_micro, e.estimated_rest, COALESCE(e.unpriced_tokens, 0) AS unpriced_tokens,
+  b.billed_micro, b.billed_rest, b.unconverted
+FROM days k JOIN account a ON a.id = k.account_id
+  LEFT JOIN estimated e ON e.account_id = k.account_id AND e.day = k.day
+  LEFT JOIN billed b ON b.account_id = k.account_id AND b.day = k.day"""
+
+
+def _spend(q: _Sql, period: str, name: str) -> str:
+    return f"""
+WITH chosen AS (
+  SELECT p.*,
+    CASE WHEN closed = 1 THEN COALESCE(billed_micro, 0) ELSE estimated_micro END AS spend_micro,
+    CASE WHEN closed = 1 THEN COALESCE(billed_rest, 0) ELSE estimated_rest END AS spend_rest,
+    CASE WHEN closed = 1 THEN billed_micro END AS final_micro,
+    CASE WHEN closed = 1 THEN billed_rest END AS final_rest
+  FROM spend_parts p
+)
+SELECT {period} AS {name}, account,
+  CASE WHEN MIN(closed) = 1 THEN 'billed' WHEN MAX(closed) = 0 THEN 'estimated' ELSE 'mixed' END
+    AS basis,
+  {q.usd("spend")} AS usd, COALESCE({q.usd("final")}, 0) AS of_which_billed_usd,
+  {q.usd("billed")} AS billed_usd, {q.usd("estimated")} AS estimated_usd,
+  SUM(CASE WHEN closed = 1 THEN 0 ELSE unpriced_tokens END) AS unpriced_tokens,
+  SUM(unconverted) AS unconverted_amount
+FROM chosen GROUP BY {period}, account"""
+
+
+def _bill_daily(q: _Sql) -> str:
+    return f"""
+SELECT {q.day("d.day")} AS day, a.name AS account, o.name AS source, s.provider, s.model,
+  s.project, s.api_key, d.line_item, d.currency, {q.sum_pico("d.amount_pico")} AS amount
+FROM bill d {_SERIES}
+WHERE a.money_from = t.source_id
+GROUP BY d.day, a.name, o.name, s.provider, s.model, s.project, s.api_key, d.line_item,
+  d.currency"""
+
+
+def _tokens_served(q: _Sql) -> str:
+    return f"""
+SELECT {q.day("d.day")} AS day, o.name AS source, s.model,
+  COALESCE(w.name, 'unassigned') AS workload,
+  SUM(d.requests) AS requests, SUM(d.tokens) AS tokens, {_CLASSES}
+FROM usage_day d {_SERIES}
+WHERE {_COUNTED} AND s.provider = 'self'
+GROUP BY d.day, o.name, s.model, w.name"""
+
+
+def _gpu_hourly(q: _Sql) -> str:
+    return f"""
+SELECT {q.instant("g.hour")} AS hour, h.name AS host, d.uuid AS gpu, d.name AS gpu_name,
+  g.minutes, g.minutes_measured, ROUND({q.real("g.util_min")}, 2) AS util_min,
+  ROUND({q.real("g.util_mean")}, 2) AS util_mean, ROUND({q.real("g.util_max")}, 2) AS util_max,
+  ROUND(g.mem_used_max / 1073741824.0, 3) AS mem_used_max_gib,
+  ROUND({q.real("g.power_mean_mw")} / 1000.0, 3) AS power_mean_w,
+  ROUND(g.energy_mj / 3600000.0, 3) AS energy_wh, g.temp_max AS temp_max_celsius,
+  ROUND(g.throttle_ns / 1000000000.0, 3) AS throttled_seconds
+FROM gpu_hour g JOIN device d ON d.id = g.device_id JOIN host h ON h.id = d.host_id"""
+
+
+def _projection(q: _Sql) -> str:
+    def value(column: str) -> str:
+        return (
+            f"CASE WHEN p.unit = 'usd' THEN {q.one('p.' + column)}"
+            f" ELSE {q.real('p.' + column)} END AS {column}"
+        )
+
+    columns = ", ".join(value(c) for c in ("month_to_date", "q10", "q50", "q90"))
+    return f"""
+SELECT w.name AS workload, p.month, {q.day("p.as_of")} AS as_of, p.unit, {columns},
+  p.history_days, p.method, p.flags
+FROM projection p JOIN workload w ON w.id = p.workload_id"""
+
+
+def _assessment(q: _Sql) -> str:
+    return f"""
+SELECT w.name AS workload, d.name AS deployment, {q.day("s.as_of")} AS as_of, s.month, s.volume,
+  s.requests, {q.one("s.api_pico")} AS api_usd, {q.one("s.hybrid_pico")} AS self_host_usd,
+  {q.one("s.savings_pico")} AS savings_usd, s.crossing_requests, s.verdict, s.scenario, s.result
+FROM assessment s JOIN workload w ON w.id = s.workload_id
+  JOIN deployment d ON d.id = s.deployment_id"""
+
+
+def _advice(q: _Sql) -> str:
+    return f"""
+SELECT w.name AS workload, d.name AS deployment, {q.day("v.as_of")} AS as_of, v.kind AS advice,
+  v.reason, {q.day("v.since")} AS since
+FROM advice v JOIN workload w ON w.id = v.workload_id JOIN deployment d ON d.id = v.deployment_id"""
+
+
+def _rate(q: _Sql) -> str:
+    classes = ", ".join(
+        f"ROUND(r.{c}_nano / 1000000000.0, 9) AS {c}_usd_per_million" for c in TOKEN_CLASSES
+    )
+    return f"""
+SELECT r.id AS rate_id, r.account, r.provider, r.model, r.context,
+  {q.day("r.valid_from")} AS valid_from, {q.instant("r.added_at")} AS added_at, {classes},
+  r.marks AS flags, r.source, r.source_version, {q.instant("r.checked_at")} AS checked_at
+FROM rate r"""
+
+
+def _restatement(q: _Sql) -> str:
+    return f"""
+SELECT {q.day("r.day")} AS day, {q.stamp("r.found_at")} AS found_at, o.name AS source,
+  t.name AS stream, r.tokens_before, r.tokens_after, {q.one("r.pico_before")} AS usd_before,
+  {q.one("r.pico_after")} AS usd_after
+FROM restatement r JOIN stream t ON t.id = r.stream_id JOIN source o ON o.id = t.source_id"""
+
+
+def _data_quality(q: _Sql) -> str:
+    return f"""
+SELECT o.name AS source, o.kind, t.name AS stream, t.feeds,
+  {q.instant("m.closed_through")} AS closed_through, {q.instant("m.seen_at")} AS last_read_at,
+  t.failures AS failures_in_a_row,
+  COALESCE((SELECT f.error FROM "fetch" f WHERE f.stream_id = t.id ORDER BY f.id DESC LIMIT 1), '')
+    AS last_error,
+  COALESCE((SELECT SUM(u.count) FROM quarantine u WHERE u.stream_id = t.id), 0) AS quarantined_rows,
+  COALESCE((SELECT SUM(d.unpriced_tokens) FROM usage_day d JOIN series s ON s.id = d.series_id
+    WHERE s.stream_id = t.id), 0) AS unpriced_tokens,
+  COALESCE((SELECT COUNT(*) FROM dirty y WHERE y.stream_id = t.id), 0) AS days_to_roll_up,
+  CASE WHEN EXISTS (SELECT 1 FROM account a WHERE a.tokens_from = o.id OR a.money_from = o.id)
+    THEN 'yes' ELSE 'no' END AS counts
+FROM stream t JOIN source o ON o.id = t.source_id LEFT JOIN watermark m ON m.stream_id = t.id"""
+
+
+def _alerts(q: _Sql) -> str:
+    return f"""
+SELECT a.rule, a.subject, x.seq, {q.instant("x.at")} AS at, x.was, x.became, x.reason,
+  a.status AS status_now
+FROM alert_transition x JOIN alert a ON a.id = x.alert_id"""
+
+
+def _messages(q: _Sql) -> str:
+    return f"""
+SELECT id, kind, channel, recipient, subject, state, attempts, ambiguous AS ambiguous_attempts,
+  last_phase, last_code, last_text, {q.instant("created_at")} AS created_at,
+  {q.instant("sent_at")} AS sent_at, message_id
+FROM outbox"""
+
+
+def definitions(dialect: str) -> dict[str, str]:
+    """Name -> SELECT, in an order in which each may use those before it."""
+    q = _Sql(dialect)
+    return {
+        "spend_parts": _spend_parts(q),
+        "v_usage_daily": _usage_daily(q),
+        "v_workload_daily": _workload(q, q.day("d.day"), "day"),
+        "v_workload_cost": _workload(q, q.month("d.day"), "month"),
+        "v_spend_daily": _spend(q, q.day("day"), "day"),
+        "v_spend_monthly": _spend(q, q.month("day"), "month"),
+        "v_bill_daily": _bill_daily(q),
+        "v_tokens_served": _tokens_served(q),
+        "v_gpu_hourly": _gpu_hourly(q),
+        "v_projection": _projection(q),
+        "v_assessment": _assessment(q),
+        "v_advice": _advice(q),
+        "v_rate": _rate(q),
+        "v_restatement": _restatement(q),
+        "v_data_quality": _data_quality(q),
+        "v_alerts": _alerts(q),
+        "v_messages": _messages(q),
+    }
+
+
+def public_names() -> list[str]:
+    """The views that people may query; the rest only serve other views."""
+    return [name for name in definitions("sqlite") if name.startswith("v_")]
+
+
+def drop(conn: Connection) -> None:
+    """Remove every view, so that tables beneath may change."""
+    for name in reversed(definitions(conn.dialect.name)):
+        conn.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+
+
+def create(conn: Connection) -> None:
+    """Make every view anew."""
+    # Only psycopg reads a percent sign as a parameter.
+    percent = "%%" if conn.dialect.name == "postgresql" else "%"
+    for name, select in definitions(conn.dialect.name).items():
+        conn.exec_driver_sql(f"CREATE VIEW {name} AS {select}".replace("%", percent))

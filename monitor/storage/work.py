@@ -1,0 +1,207 @@
+"""Work is rows: a stream to read, a run to carry out, a message to send.
+
+Whoever claims a row by compare-and-set does the work; the claim expires, so that a crashed worker
+delays it and never loses it. The claim's token stands in the WHERE of the closing update: a worker
+that was too slow cannot overwrite the one that took over.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, RowMapping, text
+
+from monitor.domain.errors import DatabaseBusy
+from monitor.storage import tables
+
+
+class Claim(NamedTuple):
+    """A row that is ours until `until`."""
+
+    kind: str
+    key: Any
+    token: str
+    until: int
+    row: RowMapping
+
+
+class _Kind(NamedTuple):
+    table: str
+    key: str
+    ready: str
+    order: str
+
+
+# A run waits for earlier ones of its kind, and reports wait for the decisions before them:
+# hysteresis and alert states depend on the order of days.
+_KINDS = {
+    "stream": _Kind("stream", "id", "next_at <= :now", "next_at, id"),
+    "run": _Kind(
+        "run",
+        "run_key",
+        "state = 'due' AND next_at <= :now AND NOT EXISTS (SELECT 1 FROM run r"
+        " WHERE r.state = 'due' AND ((r.kind = run.kind AND r.period_end < run.period_end)"
+        " OR (r.kind = 'decide' AND run.kind <> 'decide' AND r.period_end <= run.due_at)))",
+        "due_at, run_key",
+    ),
+    "outbox": _Kind("outbox", "id", "state = 'pending' AND next_at <= :now", "next_at, id"),
+}
+
+
+_OF_SOURCE = " AND source_id = (SELECT id FROM source WHERE name = :source)"
+
+
+def claim(
+    conn: Connection, kind: str, now: int, ttl: int, source: str | None = None
+) -> Claim | None:
+    """Take the next row that is ready, or None; of streams, those of one source."""
+    spec = _KINDS[kind]
+    skip = " FOR UPDATE SKIP LOCKED" if conn.dialect.name == "postgresql" else ""
+    row = (
+        conn.execute(
+            text(
+                f"SELECT * FROM {spec.table} WHERE {spec.ready}{_OF_SOURCE if source else ''}"
+                f" AND (claim IS NULL OR claim_until <= :now) ORDER BY {spec.order} LIMIT 1{skip}"
+            ),
+            {"now": now, "source": source} if source else {"now": now},
+        )
+        .mappings()
+        .first()
+    )
+    if row is None:
+        return None
+    token = uuid.uuid4().hex
+    taken = conn.execute(
+        text(
+            f"UPDATE {spec.table} SET claim = :token, claim_until = :until"
+            f" WHERE {spec.key} = :key AND (claim IS NULL OR claim_until <= :now)"
+        ),
+        {"token": token, "until": now + ttl, "key": row[spec.key], "now": now},
+    )
+    return Claim(kind, row[spec.key], token, now + ttl, row) if taken.rowcount == 1 else None
+
+
+def finish(conn: Connection, done: Claim, **values: Any) -> None:
+    """Write the outcome and give the row back.
+
+    Raises:
+        DatabaseBusy: the claim expired and another worker took the row; nothing is written.
+    """
+    spec = _KINDS[done.kind]
+    sets = "".join(f", {name} = :{name}" for name in values)
+    updated = conn.execute(
+        text(
+            f"UPDATE {spec.table} SET claim = NULL, claim_until = NULL{sets}"
+            f" WHERE {spec.key} = :key_ AND claim = :token_"
+        ),
+        {**values, "key_": done.key, "token_": done.token},
+    )
+    if updated.rowcount != 1:
+        raise DatabaseBusy(
+            f"the claim on {spec.table} {done.key} expired and another worker took it",
+            "Raise daemon.claim_minutes if this happens often.",
+        )
+
+
+class Planned(NamedTuple):
+    """Something that must happen once."""
+
+    run_key: str
+    kind: str
+    period_start: int
+    period_end: int
+    due_at: int
+    state: str = "due"
+
+
+def plan(conn: Connection, runs: Sequence[Planned], rules_hash: str = "") -> int:
+    """Add the runs that are not known yet; returns how many were new."""
+    added = 0
+    for run in runs:
+        added += conn.execute(
+            text(
+                "INSERT INTO run (run_key, kind, period_start, period_end, due_at, state,"
+                " rules_hash) VALUES (:run_key, :kind, :period_start, :period_end, :due_at,"
+                " :state, :rules_hash) ON CONFLICT DO NOTHING"
+            ),
+            {**run._asdict(), "rules_hash": rules_hash},
+        ).rowcount
+    return added
+
+
+def run_states(conn: Connection, kind: str) -> dict[str, str]:
+    """The state of every run of a kind, by run key."""
+    rows = conn.execute(text("SELECT run_key, state FROM run WHERE kind = :k"), {"k": kind})
+    return {row[0]: row[1] for row in rows}
+
+
+def closed_at(conn: Connection, month: str) -> int | None:
+    """When a month was closed: its rates do not move after that. None: it is open."""
+    found: int | None = conn.scalar(
+        text("SELECT finished_at FROM run WHERE run_key = :k AND state = 'done'"),
+        {"k": f"close/{month}"},
+    )
+    return found
+
+
+class Message(NamedTuple):
+    """A rendered message for one recipient, stored before it is sent."""
+
+    dedup_key: str
+    kind: str
+    channel: str
+    recipient: str
+    subject: str
+    message_id: str
+    message: bytes
+
+
+def post(conn: Connection, messages: Sequence[Message], now: int) -> int:
+    """Put messages into the outbox, each dedup key once; returns how many were new."""
+    added = 0
+    for message in messages:
+        added += conn.execute(
+            text(
+                "INSERT INTO outbox (dedup_key, kind, channel, recipient, subject, message_id,"
+                " message, state, next_at, created_at) VALUES (:dedup_key, :kind, :channel,"
+                " :recipient, :subject, :message_id, :message, 'pending', :now, :now)"
+                " ON CONFLICT DO NOTHING"
+            ),
+            {**message._asdict(), "now": now},
+        ).rowcount
+    return added
+
+
+def outbox(conn: Connection, state: str | None = None) -> list[RowMapping]:
+    """Messages without their bytes, newest first."""
+    where = "WHERE state = :s" if state else ""
+    rows = conn.execute(text(f"SELECT * FROM v_messages {where} ORDER BY id DESC"), {"s": state})
+    return list(rows.mappings())
+
+
+def set_outbox(conn: Connection, message: int, state: str, now: int) -> bool:
+    """Send a dead or dropped message again (`pending`), or drop one that was not sent."""
+    rows = tables.outbox
+    free = sa.or_(rows.c.claim.is_(None), rows.c.claim_until <= now)
+    values: dict[str, object] = {"state": state, "next_at": now, "attempts": 0, "claim": None}
+    if state == "pending":
+        # The time after which it is given up starts again.
+        values["created_at"] = now
+    changed = conn.execute(
+        rows.update().where(rows.c.id == message, rows.c.state != "sent", free).values(values)
+    )
+    return changed.rowcount == 1
+
+
+def hold_outbox(conn: Connection, channel: str, until: int) -> None:
+    """Let a whole channel wait: its settings are wrong, and no message is to blame."""
+    conn.execute(
+        text(
+            "UPDATE outbox SET next_at = :t WHERE channel = :c AND state = 'pending'"
+            " AND next_at < :t"
+        ),
+        {"t": until, "c": channel},
+    )

@@ -1,0 +1,66 @@
+"""The daemon's HTTP service: health, for now."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from monitor.domain.errors import CrossoverError
+
+Health = Callable[[], Mapping[str, object]]
+"""What is well and what is not; the key `ok` says whether all of it is well."""
+
+_START_SECONDS = 10
+
+
+def application(health: Health) -> Starlette:
+    """The routes."""
+
+    def healthz(_request: Request) -> JSONResponse:
+        found = health()
+        return JSONResponse(dict(found), status_code=200 if found["ok"] else 503)
+
+    return Starlette(routes=[Route("/healthz", healthz)])
+
+
+@contextmanager
+def serving(health: Health, host: str, port: int) -> Iterator[int]:
+    """Serve in a thread while the block runs; yields the port in use.
+
+    Raises:
+        CrossoverError: the address cannot be listened on.
+    """
+    config = uvicorn.Config(
+        application(health), host=host, port=port, log_config=None, access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=_run, args=(server,), name="http", daemon=True)
+    thread.start()
+    for _ in range(_START_SECONDS * 100):
+        if server.started or not thread.is_alive():
+            break
+        thread.join(0.01)
+    if not server.started:
+        raise CrossoverError(
+            f"cannot listen on {host}:{port}", "Set http.port to a free port, or stop what uses it."
+        )
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(5)
+
+
+def _run(server: uvicorn.Server) -> None:
+    try:
+        server.run()
+    except SystemExit:
+        # uvicorn's way to say that it could not bind; `serving` says it in a sentence.
+        return

@@ -1,0 +1,340 @@
+"""From configuration to working parts: the only module that names concrete classes."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from functools import partial
+from typing import Any
+
+from collectors import registry
+from collectors.genai_rates import GenaiRates
+from collectors.nvml import Nvml
+from monitor.config import (
+    DeploymentSettings,
+    PriceOverride,
+    Settings,
+    SourceSettings,
+    secret,
+    weekday_number,
+)
+from monitor.domain.errors import ConfigError
+from monitor.domain.periods import WEEKDAYS, Schedule
+from monitor.domain.pricing import RateCard, usd_per_million
+from monitor.domain.rate_lookup import Override, Resolver
+from monitor.domain.scenario import parse_tables, to_document
+from monitor.domain.usage import DAY, HOUR
+from monitor.domain.workloads import Rule, rules_hash
+from monitor.jobs.alerting import Policy
+from monitor.jobs.check import Probe
+from monitor.jobs.close import close_month
+from monitor.jobs.collect import Pace
+from monitor.jobs.decide import decide
+from monitor.jobs.mail import Envelope
+from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler
+from monitor.jobs.report import weekly
+from monitor.ports import Channel, Pull, Sampler
+from monitor.scheduler import Parts
+from monitor.storage.engine import Database
+from monitor.storage.migrate import head, require_current
+from monitor.storage.rates import RateKey, Resolve
+from monitor.storage.setup import AccountSetup, DeploymentSetup, Setup, SourceSetup, WorkloadSetup
+from reports.channels.smtp import Smtp
+
+# What a live deployment costs where its configuration is silent: a line that nobody wrote is not
+# zero. Published comparisons count two engineers part time at $10,000 a month each, $2,000 of
+# storage, network and monitoring, and one spare replica (docs/configuration.md names them).
+_ASSUMED: Mapping[str, int] = {
+    "people_usd_per_month": 20_000,
+    "services_usd_per_month": 2_000,
+    "spare_replicas": 1,
+}
+
+
+def database(settings: Settings) -> Database:
+    """The database, not yet opened."""
+    return _database(settings.database.url, settings.database.password, "database.password")
+
+
+def reader_database(settings: Settings) -> Database:
+    """The database as people who query see it: through the reader's role where there is one."""
+    if not settings.database.reader_url:
+        return database(settings)
+    chosen = settings.database
+    return _database(chosen.reader_url, chosen.reader_password, "database.reader_password")
+
+
+def _database(url: str, password: str, where: str) -> Database:
+    return Database(url, secret(password, where))
+
+
+def sources(settings: Settings) -> dict[str, Pull]:
+    """Every configured source by name, with its credentials."""
+    return {item.name: _source(settings, n) for n, item in enumerate(settings.source)}
+
+
+def _source(settings: Settings, number: int) -> Pull:
+    item = settings.source[number]
+    where = f"source.{number}.admin_key ({item.name})"
+    if not item.admin_key:
+        raise ConfigError([f"{where}: this key is required"], 'Write admin_key = "env:NAME".')
+    return _with_key(item, secret(item.admin_key, where))
+
+
+def _with_key(item: SourceSettings, key: str) -> Pull:
+    further: dict[str, Any] = {"base_url": item.base_url} if item.base_url else {}
+    found: Pull = registry.load(item.kind)(
+        item.name, item.account, key, bucket=item.bucket, **further
+    )
+    return found
+
+
+def _source_setup(item: SourceSettings) -> SourceSetup:
+    """Which streams a source has, for which no key is needed."""
+    source = _with_key(item, "none")
+    try:
+        return SourceSetup(item.name, item.kind, item.account, source.streams())
+    finally:
+        source.close()
+
+
+def setup(settings: Settings) -> Setup:
+    """The rows that the configuration asks for."""
+    return Setup(
+        [_source_setup(item) for item in settings.source],
+        _accounts(settings),
+        [
+            WorkloadSetup(w.name, w.must_stay_on_api, w.must_stay_in_house, w.runs_on)
+            for w in settings.workload
+        ],
+        [DeploymentSetup(d.name, d.workload, _document(d)) for d in settings.deployment],
+        rules(settings),
+    )
+
+
+def _accounts(settings: Settings) -> list[AccountSetup]:
+    """Each account's authorities: as configured, else the only source that reports it."""
+    only = {item.account: item.name for item in settings.source}
+    found = []
+    for name in sorted({*only, *settings.account}):
+        chosen = settings.account.get(name)
+        tokens = chosen.tokens_from if chosen else ""
+        money = chosen.money_from if chosen else ""
+        currency = chosen.currency if chosen else "USD"
+        default = only.get(name, "")
+        found.append(AccountSetup(name, currency, tokens or default, money or default))
+    return found
+
+
+def _document(deployment: DeploymentSettings) -> str:
+    """The deployment's tables as stored text, with what was assumed for lines left out."""
+    tables = deployment.tables()
+    missing = {key: value for key, value in _ASSUMED.items() if key not in deployment.cost}
+    scenario = parse_tables({**tables, "deployment": tables["deployment"] | missing})
+    return json.dumps(
+        {
+            "scenario": to_document(scenario),
+            "assumed": [f"{key} = {value:,}" for key, value in missing.items()],
+            "peak_given": deployment.peak_to_mean is not None,
+        },
+        sort_keys=True,
+    )
+
+
+def rules(settings: Settings) -> list[Rule]:
+    """The workload rules in their order."""
+    return [
+        Rule(w.name, w.provider, w.model, w.project, w.api_key, w.label, w.account)
+        for w in settings.workload
+    ]
+
+
+def overrides(settings: Settings) -> list[Override]:
+    """The customer's own prices."""
+    return [_override(item) for item in settings.prices.override]
+
+
+def _override(item: PriceOverride) -> Override:
+    return Override(
+        account=item.account,
+        provider=item.provider,
+        model=item.model,
+        multiplier=item.multiplier,
+        rates=usd_per_million(**item.usd_per_million) if item.usd_per_million else None,
+        valid_from=_midnight(item.valid_from) or 0,
+        valid_to=_midnight(item.valid_to),
+        context=item.context or None,
+    )
+
+
+def _midnight(day: date | None) -> int | None:
+    return int(datetime.combine(day, time(), UTC).timestamp()) if day else None
+
+
+def prices(settings: Settings) -> Resolver:
+    """Which card prices a usage: overrides, our dated corrections, then the price list."""
+    stale_after = settings.prices.stale_after_days * DAY
+    return Resolver(GenaiRates(stale_after), overrides(settings), stale_after=stale_after)
+
+
+def resolver(settings: Settings) -> Resolve:
+    """The same for stored series."""
+    found = prices(settings)
+
+    def card(key: RateKey, at: int) -> RateCard | None:
+        return found.card(key.provider, key.model, at, key.context, key.account)
+
+    return card
+
+
+def channels(settings: Settings) -> dict[str, Channel]:
+    """The ways out; none where mail is not configured."""
+    mail = settings.mail
+    if not mail.host:
+        return {}
+    return {
+        "smtp": Smtp(
+            mail.host,
+            mail.port,
+            mail.security,
+            sender=mail.sender,
+            username=mail.username,
+            password=secret(mail.password, "mail.password"),
+            timeout=mail.timeout_seconds,
+        )
+    }
+
+
+def sampler(settings: Settings) -> Sampler | None:
+    """This host's GPUs; None where they are switched off."""
+    if settings.nvml.mode == "off":
+        return None
+    return Nvml(settings.nvml.host or socket.gethostname())
+
+
+def envelope(settings: Settings, recipients: Sequence[str]) -> Envelope:
+    """Who writes to whom."""
+    sender = settings.mail.sender
+    domain = sender.rpartition("@")[2].rstrip(">") or "localhost"
+    return Envelope(sender, domain, recipients)
+
+
+def policy(settings: Settings, *, demo: bool = False) -> Policy:
+    """What decisions need to know."""
+    return Policy(
+        organisation=settings.organisation.name,
+        live_sources=[item.name for item in settings.source],
+        lead_days=settings.alerts.lead_days,
+        rules_hash=rules_hash(rules(settings)),
+        envelope=envelope(settings, settings.alerts.to),
+        demo=demo,
+    )
+
+
+def calendar(settings: Settings) -> Calendar:
+    """When things fall due."""
+    settle = int(settings.collect.settle_hours * HOUR)
+    hour, minute = map(int, settings.report.at.split(":"))
+    schedule = Schedule(
+        "weekly",
+        settings.organisation.timezone,
+        hour,
+        minute,
+        weekday=WEEKDAYS[weekday_number(settings.report.weekday)],
+        settle_seconds=settle,
+    )
+    return Calendar(schedule, settle, settings.report.catch_up, settings.collect.close_after_days)
+
+
+def pace(settings: Settings) -> Pace:
+    """How sources are read."""
+    chosen = settings.collect
+    return Pace(
+        every=max(1, int(chosen.every_minutes * 60)),
+        overlap_days=chosen.overlap_days,
+        deep_days=chosen.deep_days,
+        settle=int(chosen.settle_hours * HOUR),
+        backfill_days={item.name: item.backfill_days for item in settings.source},
+        claim=_claim_seconds(settings),
+    )
+
+
+def _claim_seconds(settings: Settings) -> int:
+    return max(1, int(settings.daemon.claim_minutes * 60))
+
+
+def handlers(settings: Settings, *, demo: bool = False) -> dict[str, Handler]:
+    """What carries out each kind of run."""
+    chosen = policy(settings, demo=demo)
+    report = chosen._replace(envelope=envelope(settings, settings.report.to))
+    return {
+        DECIDE: partial(decide, policy=chosen),
+        WEEKLY: partial(weekly, policy=report),
+        CLOSE: partial(close_month, live_sources=chosen.live_sources),
+    }
+
+
+def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
+    """The whole daemon, wired; `demo` labels what it says as a demonstration."""
+    found = sources(settings)
+    return Parts(
+        database=database(settings),
+        setup=setup(settings),
+        sources=found,
+        channels=channels(settings),
+        sampler=sampler(settings),
+        resolve=resolver(settings),
+        rules=rules(settings),
+        rules_hash=rules_hash(rules(settings)),
+        pace=pace(settings),
+        calendar=calendar(settings),
+        handlers=handlers(settings, demo=demo),
+        tick_seconds=settings.daemon.tick_seconds,
+        gpu_seconds=settings.nvml.every_seconds,
+        claim_seconds=_claim_seconds(settings),
+    )
+
+
+def probes(settings: Settings, now: int) -> list[Probe]:
+    """Everything that `crossover check` tries."""
+    found = [Probe("database", partial(_probe_database, settings))]
+    for number, item in enumerate(settings.source):
+        found.append(Probe(f"source {item.name}", partial(_probe_source, settings, number, now)))
+    if not settings.source:
+        found.append(Probe("sources", None))
+    mail = partial(_probe_mail, settings) if settings.mail.host else None
+    found.append(Probe("mail", mail))
+    gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
+    found.append(Probe("GPUs (NVML)", gpus, required=settings.nvml.mode == "required"))
+    return found
+
+
+def _probe_database(settings: Settings) -> str:
+    opened = database(settings)
+    if opened.path is not None and not opened.path.exists():
+        return f"{opened.shown} will be made at the first start"
+    require_current(opened)
+    opened.close()
+    return f"{opened.shown}, schema {head()}"
+
+
+def _probe_source(settings: Settings, number: int, now: int) -> str:
+    source = _source(settings, number)
+    try:
+        return source.probe(now)
+    finally:
+        source.close()
+
+
+def _probe_mail(settings: Settings) -> str:
+    return channels(settings)["smtp"].probe()
+
+
+def _probe_gpus(settings: Settings) -> str:
+    found = Nvml(settings.nvml.host or socket.gethostname())
+    try:
+        return found.probe()
+    finally:
+        found.close()

@@ -1,0 +1,128 @@
+"""The real daemon with a clock and a crash point of the test's choosing.
+
+Run as a program it is a warm, threadless parent: it reads one order a line from stdin, forks a
+child that runs the daemon, and answers with the child's process id and, later, its exit status.
+The product has no hooks: a crash point ends the process before or after the n-th call of one of
+its functions.
+"""
+
+import functools
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+CRASHED = 17
+
+POINTS = {
+    "migrate": ("monitor.storage.views.create", "before"),
+    "collect before store": ("monitor.jobs.collect.store", "before"),
+    "collect after store": ("monitor.jobs.collect.store", "after"),
+    "roll-up": ("monitor.storage.rollup.refresh", "after"),
+    "plan": ("monitor.storage.work.plan", "after"),
+    "decide": ("monitor.jobs.decide.raise_alerts", "after"),
+    "render": ("monitor.jobs.report.addressed", "after"),
+    "claim": ("reports.channels.smtp.Smtp.send", "before"),
+    "before RCPT": ("smtplib.SMTP.rcpt", "before"),
+    "after RCPT": ("smtplib.SMTP.rcpt", "after"),
+    "before the 250": ("reports.channels.smtp._stuffed", "after"),
+    "after the 250": ("reports.channels.smtp.Smtp.send", "after"),
+    "mark": ("monitor.jobs.deliver._mark", "after"),
+}
+REPEATS = {"after the 250"}
+"""Where a crash lets the message leave again."""
+
+
+def _owner(target):
+    """The object that holds the attribute, and its name."""
+    path = target.split(".")
+    for cut in range(len(path) - 1, 0, -1):
+        try:
+            owner = importlib.import_module(".".join(path[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for name in path[cut:-1]:
+            owner = getattr(owner, name)
+        return owner, path[-1]
+    raise LookupError(target)
+
+
+def arm(point, nth):
+    """End this process at the n-th call of the point's function."""
+    target, when = POINTS[point]
+    owner, name = _owner(target)
+    real = getattr(owner, name)
+    calls = 0
+
+    @functools.wraps(real)
+    def crashing(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == nth and when == "before":
+            os._exit(CRASHED)
+        result = real(*args, **kwargs)
+        if calls == nth:
+            os._exit(CRASHED)
+        return result
+
+    setattr(owner, name, crashing)
+
+
+def run(config, now, point=None, nth=1):
+    """What `crossover run` does, with a clock that starts at `now`."""
+    from pathlib import Path
+
+    from monitor import logs, wiring
+    from monitor.config import load
+    from monitor.scheduler import Daemon
+    from monitor.storage.engine import daemon_lock
+    from monitor.storage.migrate import upgrade
+
+    if point:
+        arm(point, nth)
+    logs.configure("INFO", lines=True)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    started = time.monotonic()
+    parts = wiring.daemon_parts(load(Path(config)))
+    with daemon_lock(parts.database):
+        upgrade(parts.database)
+        Daemon(parts, clock=lambda: now + time.monotonic() - started).run(stop)
+
+
+def _warm():
+    """Import everything once; a fork then costs milliseconds."""
+    for name in ("monitor.wiring", "collectors.openai", "alembic.command", "psycopg"):
+        importlib.import_module(name)
+    from collectors.genai_rates import GenaiRates
+
+    GenaiRates().lookup("openai", "gpt-5.1", 1_793_491_200, "")
+
+
+def main():
+    _warm()
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(os.open(order.pop("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            try:
+                run(**order)
+            except BaseException:  # noqa: BLE001 - the child must end here, whatever it was
+                import traceback
+
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        print(json.dumps({"pid": pid}), flush=True)
+        _, status = os.waitpid(pid, 0)
+        print(json.dumps({"exit": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Ended at any crash point and started again: one report, one alert, and nothing lost."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from monitor.domain.errors import StorageError
+from monitor.domain.usage import DAY, HOUR
+from monitor.storage.engine import Database
+from tests.conftest import FULL
+from tests.factories import DAY0
+from tests.fake_openai import ADMIN_KEY, Cost, FakeOpenAI, Use, counts
+from tests.faults.daemon import CRASHED, POINTS, REPEATS
+from tests.mailserver import MailServer
+
+ROOT = Path(__file__).parents[2]
+NOW = DAY0 + 22 * DAY + 9 * HOUR  # Monday 2026-11-23, 09:00 UTC
+PATIENCE = 90
+
+CONFIG = """
+[database]
+url = "{database}"
+[http]
+port = 0
+[collect]
+every_minutes = 60
+[[source]]
+name = "openai"
+kind = "openai"
+account = "acme"
+admin_key = "env:TEST_OPENAI_KEY"
+base_url = "{openai}"
+bucket = "1d"
+backfill_days = 40
+[nvml]
+mode = "off"
+[[workload]]
+name = "bot"
+project = "proj_*"
+[[deployment]]
+name = "own"
+workload = "bot"
+[deployment.cost]
+gpus_per_replica = 1
+usd_per_gpu_hour = 1
+people_usd_per_month = 100
+services_usd_per_month = 0
+[mail]
+host = "127.0.0.1"
+port = {smtp}
+security = "none"
+sender = "crossover@example.org"
+[report]
+to = ["finance@example.org"]
+[alerts]
+to = ["platform@example.org"]
+[daemon]
+tick_seconds = 0.2
+claim_minutes = 0.02
+"""
+
+
+class Parent:
+    """The warm process that forks daemons."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.daemon"],
+            cwd=ROOT,
+            env={**os.environ, "TEST_OPENAI_KEY": ADMIN_KEY},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, **order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())["pid"]
+
+    def ended(self):
+        return json.loads(self.process.stdout.readline())["exit"]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def parent():
+    running = Parent()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def provider():
+    truth = [
+        Use(
+            NOW - NOW % DAY - back * DAY + HOUR,
+            counts(text=90_000_000, out_text=9_000_000, requests=90_000),
+        )
+        for back in range(40)
+    ]
+    costs = [Cost(use.at - HOUR, Decimal("40.5")) for use in truth]
+    with FakeOpenAI(truth, costs) as server:
+        yield server
+
+
+@pytest.fixture
+def mail():
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def empty_url(request, tmp_path):
+    """An empty database that nobody has migrated."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/crossover.db"
+    url = request.getfixturevalue("postgres_url")
+    database = Database(url)
+    with database.write() as conn:
+        conn.execute(text("DROP SCHEMA public CASCADE"))
+        conn.execute(text("CREATE SCHEMA public"))
+    database.close()
+    return url
+
+
+@pytest.fixture
+def config(tmp_path, empty_url, provider, mail):
+    path = tmp_path / "crossover.toml"
+    path.write_text(CONFIG.format(database=empty_url, openai=provider.url, smtp=mail.port))
+    return path
+
+
+def settled(database):
+    """Everything that was due is done and everything posted is sent."""
+    try:
+        with database.read() as conn:
+            open_runs = conn.scalar(text("SELECT COUNT(*) FROM run WHERE state = 'due'"))
+            done = conn.scalar(
+                text("SELECT COUNT(*) FROM run WHERE kind = 'weekly' AND state = 'done'")
+            )
+            unsent = conn.scalar(text("SELECT COUNT(*) FROM outbox WHERE state <> 'sent'"))
+            sent = conn.scalar(text("SELECT COUNT(*) FROM outbox WHERE state = 'sent'"))
+    except (StorageError, Exception) as error:
+        if (
+            "no such table" in str(error)
+            or "does not exist" in str(error)
+            or "cannot open" in str(error)
+        ):
+            return False
+        raise
+    return open_runs == 0 and done == 1 and unsent == 0 and sent == 2
+
+
+def run_until_settled(parent, config, database, now, log):
+    pid = parent.start(config=str(config), now=now, log=str(log))
+    deadline = time.monotonic() + PATIENCE
+    while not settled(database):
+        if time.monotonic() > deadline:
+            os.kill(pid, 9)
+            parent.ended()
+            pytest.fail(f"the daemon did not settle:\n{log.read_text()[-6000:]}")
+        time.sleep(0.05)
+    os.kill(pid, 15)
+    assert parent.ended() == 0, log.read_text()[-6000:]
+
+
+def assert_one_of_each(mail, database, repeat_allowed):
+    by_recipient = {}
+    for item in mail.received:
+        by_recipient.setdefault(item.recipient, []).append(item.message)
+    assert sorted(by_recipient) == ["finance@example.org", "platform@example.org"]
+    for messages in by_recipient.values():
+        assert len(set(messages)) == 1, "a repeat must be the same bytes"
+        assert len(messages) <= (2 if repeat_allowed else 1)
+    assert sum(map(len, by_recipient.values())) <= (3 if repeat_allowed else 2)
+    with database.read() as conn:
+        tokens = conn.scalar(text("SELECT SUM(tokens) FROM usage_day"))
+    assert tokens == 40 * 99_000_000
+
+
+def test_one_report_and_one_alert_arrive_exactly_once(parent, config, empty_url, mail, tmp_path):
+    database = Database(empty_url)
+    for start in (NOW, NOW + HOUR, NOW + 26 * HOUR):
+        run_until_settled(parent, config, database, start, tmp_path / "log")
+    assert_one_of_each(mail, database, repeat_allowed=False)
+    database.close()
+
+
+ROUNDS = 20 if FULL else 1
+CALLS = {"migrate": 1, "render": 1}
+"""Points that are passed once a start; the others at least twice."""
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("nth", range(1, ROUNDS + 1))
+@pytest.mark.parametrize("point", POINTS)
+def test_a_crash_at_each_point_loses_nothing(parent, config, empty_url, mail, tmp_path, point, nth):
+    database = Database(empty_url)
+    log = tmp_path / "log"
+    pid = parent.start(
+        config=str(config),
+        now=NOW,
+        log=str(log),
+        point=point,
+        nth=1 + (nth - 1) % CALLS.get(point, 2),
+    )
+    code = _wait(parent, pid, log)
+    assert code == CRASHED, f"{point} was not reached: {log.read_text()[-6000:]}"
+    run_until_settled(parent, config, database, NOW + HOUR, log)
+    assert_one_of_each(mail, database, repeat_allowed=point in REPEATS)
+    database.close()
+
+
+def _wait(parent, pid, log):
+    """The exit status of a daemon that ends by itself; one that does not is ended."""
+    import threading
+
+    timer = threading.Timer(PATIENCE, os.kill, (pid, 9))
+    timer.start()
+    code = parent.ended()
+    timer.cancel()
+    timer.join()
+    return code
