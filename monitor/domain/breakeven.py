@@ -1,0 +1,189 @@
+"""A scenario computed: both bills at its volume, the crossing, and what moving would bring.
+
+Everything here is exact; rounding (half even) happens in `to_json` alone, each figure from its own
+exact value, so that two programs that follow the model give the same cents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+from monitor.domain import costs
+from monitor.domain.crossings import Region, solve
+from monitor.domain.scenario import Scenario
+
+Reason = Literal["nothing_moved", "marginal_cost", "fixed_cost"]
+Verdict = Literal["api", "hybrid", "self_host"]
+
+DAYS_PER_MONTH = Fraction("30.4375")
+HORIZON_MONTHS = 12
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Exact figures of one scenario, at its volume V; money in US dollars per month.
+
+    None is unknown or undefined: no servers where GPUs are bought singly, no price per token
+    without tokens, no payback without savings, no crossing with its `crossing_reason`.
+    """
+
+    scenario: Scenario
+    api: Fraction
+    self_host: Fraction
+    """self(s*V): the moved share alone."""
+    hybrid: Fraction
+    lines: costs.Lines
+    fleet: costs.Fleet
+    utilisation: Fraction | None
+    api_usd_per_million: Fraction | None
+    self_host_usd_per_million: Fraction | None
+    crossing: int | None
+    crossing_reason: Reason | None
+    cheaper_regions: tuple[Region, ...]
+    cheaper_regions_cut: bool
+    savings: Fraction
+    payback_months: Fraction | None
+    net_12_months: Fraction
+    """The API path minus the migration path, in dollars; positive: moving pays within the year."""
+    verdict: Verdict
+
+    @property
+    def requests(self) -> int:
+        """The monthly volume V."""
+        return self.scenario.workload.requests_per_month
+
+
+def assess(scenario: Scenario) -> Assessment:
+    """All results of a scenario."""
+    n, tokens = scenario.workload.requests_per_month, costs.request_tokens(scenario.workload)
+    moved = scenario.workload.share_moved * n
+    lines, fleet = costs.self_lines(scenario, moved), costs.fleet(scenario, moved)
+    api, own = Fraction(costs.api_bill(scenario, n)), Fraction(sum(lines))
+    hybrid = Fraction(costs.hybrid_bill(scenario, n))
+    crossings = solve(scenario)
+    return Assessment(
+        scenario=scenario,
+        api=api,
+        self_host=own,
+        hybrid=hybrid,
+        lines=lines,
+        fleet=fleet,
+        utilisation=_utilisation(scenario, moved, fleet),
+        api_usd_per_million=_usd_per_million(api, n * tokens),
+        self_host_usd_per_million=_usd_per_million(own, moved * tokens),
+        crossing=crossings.lasting,
+        crossing_reason=_reason(scenario) if crossings.lasting is None else None,
+        cheaper_regions=crossings.regions,
+        cheaper_regions_cut=crossings.cut,
+        savings=api - hybrid,
+        payback_months=_payback_months(scenario, own, api - hybrid),
+        net_12_months=_net(scenario),
+        verdict=_verdict(scenario, api - hybrid),
+    )
+
+
+def to_json(assessment: Assessment) -> dict[str, Any]:
+    """The figures as `crossover breakeven --format json` prints them."""
+    a, workload = assessment, assessment.scenario.workload
+    tokens = costs.request_tokens(workload)
+    return {
+        "workload": workload.name,
+        "requests_per_month": a.requests,
+        "tokens_per_month": round(a.requests * tokens),
+        "api_usd_per_month": _cents(a.api),
+        "self_host_usd_per_month": _cents(a.self_host),
+        "hybrid_usd_per_month": _cents(a.hybrid),
+        "lines": {line: _cents(usd) for line, usd in a.lines._asdict().items()},
+        **a.fleet._asdict(),
+        "utilisation": _ratio(a.utilisation),
+        "usd_per_million_tokens": {
+            "api": _fixed(a.api_usd_per_million, 4),
+            "self_host": _fixed(a.self_host_usd_per_million, 4),
+        },
+        "crossing": {
+            "requests_per_month": a.crossing,
+            "tokens_per_month": None if a.crossing is None else round(a.crossing * tokens),
+            "reason": a.crossing_reason,
+        },
+        "cheaper_regions": [[region.start, region.end] for region in a.cheaper_regions],
+        "cheaper_regions_cut": a.cheaper_regions_cut,
+        "savings_usd_per_month": _cents(a.savings),
+        "payback_months": _ratio(a.payback_months),
+        "net_12_months_usd": _cents(a.net_12_months),
+        "verdict": a.verdict,
+    }
+
+
+def _utilisation(scenario: Scenario, n: Fraction, fleet: costs.Fleet) -> Fraction | None:
+    """The share of saturated GPU time that the mean hour uses."""
+    if not fleet.gpus:
+        return None
+    available = costs.SECONDS * fleet.gpus * scenario.deployment.software_efficiency
+    return Fraction(n * costs.gpu_seconds(scenario) / available)
+
+
+def _usd_per_million(usd: Fraction, tokens: Fraction) -> Fraction | None:
+    return usd / tokens * costs.MILLION if tokens else None
+
+
+def _reason(scenario: Scenario) -> Reason:
+    """Why own service never becomes and stays cheaper."""
+    if not scenario.workload.share_moved:
+        return "nothing_moved"
+    dearer = costs.own_usd_per_request(scenario) >= costs.api_usd_per_request(scenario)
+    return "marginal_cost" if dearer else "fixed_cost"
+
+
+def _payback_months(scenario: Scenario, own: Fraction, savings: Fraction) -> Fraction | None:
+    migration = scenario.migration
+    one_off = migration.setup_usd + migration.dual_running_months * own
+    return one_off / savings if savings > 0 else None
+
+
+def _verdict(scenario: Scenario, savings: Fraction) -> Verdict:
+    if savings <= 0:
+        return "api"
+    return "self_host" if scenario.workload.share_moved == 1 else "hybrid"
+
+
+def _net(scenario: Scenario) -> Fraction:
+    """What 12 months save, at a constant volume, beginning with the decision to move."""
+    migration, n = scenario.migration, scenario.workload.requests_per_month
+    moved = scenario.workload.share_moved * n
+    switched = migration.lead_days / DAYS_PER_MONTH
+    settled = switched + migration.dual_running_months
+    net = -migration.setup_usd
+    for month in range(HORIZON_MONTHS):
+        dual = _part(month, settled) - _part(month, switched)
+        own = 1 - _part(month, settled)
+        api = costs.api_bill(scenario, n, month)
+        net += own * (api - costs.hybrid_bill(scenario, n, month))
+        net -= dual * costs.self_bill(scenario, moved, month)
+    return net
+
+
+def _part(month: int, until: Fraction) -> Fraction:
+    """The part of a month that has passed at `until`, in months after the decision."""
+    return min(max(until - month, Fraction(0)), Fraction(1))
+
+
+def _fixed(exact: Fraction | None, places: int) -> str | None:
+    """An exact amount with so many decimals, half even; minus zero is zero."""
+    if exact is None:
+        return None
+    units = round(exact * 10**places)
+    whole, rest = divmod(abs(units), 10**places)
+    return f"{'-' if units < 0 else ''}{whole}.{rest:0{places}d}"
+
+
+def _cents(usd: Fraction | int) -> str:
+    return str(_fixed(Fraction(usd), 2))
+
+
+def _ratio(exact: Fraction | None) -> float | None:
+    if exact is None:
+        return None
+    # Where a double has no decimals left, an integer is a JSON number of any size.
+    return float(round(exact, 6)) if exact < 2**53 else round(exact)
