@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 from monitor.domain.errors import ConfigError, InputError, ScenarioError
 from monitor.domain.names import clean_name
+from monitor.domain.pricing import usd_per_million as rates_of
 from monitor.domain.scenario import parse_tables
 
 DEFAULT_FILE = "crossover.toml"
@@ -202,6 +203,7 @@ class PriceOverride(_Section):
     def _one_kind(self) -> Self:
         if (self.multiplier is None) == (not self.usd_per_million):
             raise ValueError("give either multiplier or usd_per_million")
+        rates_of(**self.usd_per_million)
         return self
 
 

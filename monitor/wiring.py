@@ -183,8 +183,8 @@ def resolver(settings: Settings) -> Resolve:
     """The same for stored series."""
     found = prices(settings)
 
-    def card(key: RateKey, at: int) -> RateCard | None:
-        return found.card(key.provider, key.model, at, key.context, key.account)
+    def card(key: RateKey, at: int, seconds: int) -> RateCard | None:
+        return found.card(key.provider, key.model, at, key.context, key.account, seconds)
 
     return card
 

@@ -55,7 +55,7 @@ def raise_alerts(
     conn: Connection,
     seen: Seen,
     found: Mapping[str, Assessment],
-    basis: Basis | None,
+    basis: Basis,
     now: int,
     policy: Policy,
 ) -> None:
@@ -78,7 +78,6 @@ def raise_alerts(
             if isinstance(effect, Transition):
                 alerts.append(conn, alert_id, effect, seen.advice.reason)
             elif not effect.suppressed_by and (kind := _told_as(rule, effect)):
-                assert basis is not None
                 facts = _facts(kind, seen, found, basis, policy)
                 messages = addressed(
                     alert.build(facts),

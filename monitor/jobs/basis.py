@@ -32,15 +32,19 @@ class Basis(NamedTuple):
 
 def measured(
     conn: Connection, workload: results.Workload, deployment: results.Deployment, as_of: int
-) -> Basis | None:
-    """The scenario of a deployment with the workload's own mix, prices and peak; None: no mix.
+) -> Basis | str:
+    """The scenario of a deployment with the workload's own mix, prices and peak.
+
+    A text says why there is none.
 
     The volume is what was measured, to be replaced by the projection's.
     """
     start = as_of - MIX_DAYS * DAY
     mix = results.mix(conn, workload, start, as_of)
-    if not mix.requests or mix.unpriced_tokens * 2 > _tokens(mix):
-        return None
+    if not mix.requests:
+        return f"No requests were counted in the last {MIX_DAYS} days."
+    if mix.unpriced_tokens * 2 > _tokens(mix):
+        return "More than half of its tokens have no price."
     document = json.loads(deployment.document)
     stored = from_document(document["scenario"])
     assumptions = list(document["assumed"])

@@ -20,7 +20,7 @@ from monitor.domain.periods import add_months, month_of
 from monitor.domain.scenario import Scenario, to_document
 from monitor.domain.usage import DAY
 from monitor.jobs.alerting import Policy, Seen, raise_alerts
-from monitor.jobs.basis import at_volume, measured
+from monitor.jobs.basis import Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
 from monitor.storage import results, rollup
 from monitor.storage.setup import ALL
@@ -88,9 +88,10 @@ def _assess(
     as_of = claim.row["period_end"]
     month, ahead = month_of(as_of), month_of(as_of + policy.lead_days * DAY)
     basis = measured(conn, workload, deployment, as_of)
+    why = basis if isinstance(basis, str) else ""
     present = projected.get(("requests", month))
     found: dict[str, breakeven.Assessment] = {}
-    if basis is not None and isinstance(present, Projection):
+    if isinstance(basis, Basis) and isinstance(present, Projection):
         volumes = {q: (month, getattr(present, q)) for q in ("q10", "q50", "q90")}
         later = projected.get(("requests", ahead))
         if isinstance(later, Projection):
@@ -100,10 +101,11 @@ def _assess(
             found[volume] = breakeven.assess(scenario)
             key = (workload.id, deployment.id, as_of, volume, of)
             _store(conn, key, scenario, found[volume], policy.rules_hash)
-    share = basis.scenario.workload.share_moved if basis else Fraction(1)
-    advised = _advise(conn, workload, deployment, as_of, found.get("q10"), share)
+    share = basis.scenario.workload.share_moved if isinstance(basis, Basis) else Fraction(1)
+    advised = _advise(conn, workload, deployment, as_of, found.get("q10"), share, why)
     seen = Seen(workload, deployment, as_of, claim.row["due_at"], advised, month, ahead)
-    raise_alerts(conn, seen, found, basis, now, policy)
+    if isinstance(basis, Basis):
+        raise_alerts(conn, seen, found, basis, now, policy)
 
 
 def _store(
@@ -138,6 +140,7 @@ def _advise(
     as_of: int,
     low: breakeven.Assessment | None,
     share_moved: Fraction,
+    why_not: str,
 ) -> advising.Advice:
     before = results.advice_before(conn, workload.id, deployment.id, as_of)
     state = advising.from_json(before["state"]) if before else advising.AdviceState()
@@ -152,6 +155,8 @@ def _advise(
         open_gates=(),
     )
     state, advised = advising.advise(state, evidence, as_of)
+    if why_not:
+        advised = advised._replace(reason=f"{why_not} {advised.reason}")
     results.put_advice(
         conn,
         {

@@ -25,8 +25,8 @@ class RateKey(NamedTuple):
     context: str
 
 
-Resolve = Callable[[RateKey, int], RateCard | None]
-"""(key, instant) -> the card in force, from overrides, own rows or the library."""
+Resolve = Callable[[RateKey, int, int], RateCard | None]
+"""(key, start, seconds) -> the card in force at the start of a bucket of that width."""
 
 
 class Cards:
@@ -38,14 +38,16 @@ class Cards:
         self._now = now
         self._ids: dict[tuple[RateKey, RateCard], int] = {}
 
-    def at(self, key: RateKey, instant: int, closed_at: int | None) -> tuple[int, RateCard | None]:
-        """The card in force and its id; (UNPRICED, None) when nothing covers it.
+    def at(
+        self, key: RateKey, instant: int, seconds: int, closed_at: int | None
+    ) -> tuple[int, RateCard | None]:
+        """The card of a bucket and its id; (UNPRICED, None) when nothing covers it.
 
         In a closed month only cards that were added before the close are in force.
         """
         if closed_at is not None:
             return self._stored_before(key, instant, closed_at)
-        card = self._resolve(key, instant)
+        card = self._resolve(key, instant, seconds)
         if card is None:
             # A library may forget a model; what was known once stays known.
             return self._stored_before(key, instant, self._now)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from monitor.domain.money import MAX_PICO
 from monitor.domain.pricing import Priced, price
 from monitor.domain.usage import DAY, QUANTITY_FIELDS, Quantities, add
 from monitor.domain.workloads import Rule
@@ -19,6 +20,9 @@ from monitor.storage.work import closed_at
 
 OWN = "self"
 """The provider name of our own engines: their tokens have no price and no bill."""
+
+TOO_LARGE = "amount_too_large"
+"""A day of one series above what the database's column holds (9.2 million dollars): unpriced."""
 
 _STANDARD_TIERS = {"", "default", "standard", "auto"}
 
@@ -143,26 +147,31 @@ def _derived(conn: Connection, stream_id: int, day: int, cards: Cards) -> dict[_
     quantities = ", ".join(f"u.{name}" for name in QUANTITY_FIELDS)
     rows = bulk.select(
         conn,
-        f"SELECT s.id, a.name, s.provider, s.model, s.tier, s.batch, u.bucket_start, {quantities}"
+        f"SELECT s.id, a.name, s.provider, s.model, s.tier, s.batch, u.bucket_start,"
+        f" u.bucket_seconds, {quantities}"
         " FROM series s JOIN account a ON a.id = s.account_id JOIN usage u ON u.series_id = s.id"
         " AND u.bucket_start >= ? AND u.bucket_start < ? WHERE s.stream_id = ?",
         (day, day + DAY, stream_id),
     )
     parts: dict[tuple[int, int], list[_Day]] = defaultdict(list)
-    for series_id, account, provider, model, tier, batch, start, *counts in rows:
+    for series_id, account, provider, model, tier, batch, start, seconds, *counts in rows:
         key = RateKey(account, provider, model, context_of(tier, batch))
-        rate_id, part = _priced(cards, key, start, closed, Quantities(*counts))
+        rate_id, part = _priced(cards, key, (start, seconds), closed, Quantities(*counts))
         parts[series_id, rate_id].append(part)
     derived = (_day_row(series, day, rate, days) for (series, rate), days in parts.items())
     return {row[:3]: row for row in derived}
 
 
 def _priced(
-    cards: Cards, key: RateKey, start: int, closed: int | None, quantities: Quantities
+    cards: Cards,
+    key: RateKey,
+    bucket: tuple[int, int],
+    closed: int | None,
+    quantities: Quantities,
 ) -> tuple[int, _Day]:
     if key.provider == OWN:
         return UNPRICED, _Day(quantities, 0, 0, frozenset())
-    rate_id, card = cards.at(key, start, closed)
+    rate_id, card = cards.at(key, *bucket, closed)
     result = price(quantities, card)
     return rate_id, _Day(
         quantities, result.femto or 0, result.unpriced_tokens, frozenset(result.flags)
@@ -173,9 +182,12 @@ def _day_row(series_id: int, day: int, rate_id: int, parts: list[_Day]) -> _Row:
     total = parts[0].quantities
     for part in parts[1:]:
         total = add(total, part.quantities)
-    pico = Priced(sum(part.femto for part in parts)).pico
+    pico = Priced(sum(part.femto for part in parts)).pico or 0
     flags = " ".join(sorted(frozenset().union(*(part.flags for part in parts))))
     unpriced = sum(part.unpriced for part in parts)
+    if pico > MAX_PICO:
+        # No series costs that much in a day: the counts are damaged, and must not stop the others.
+        pico, unpriced, flags = 0, total.tokens, f"{flags} {TOO_LARGE}".strip()
     return (series_id, day, rate_id, *total, total.tokens, pico, unpriced, flags)
 
 

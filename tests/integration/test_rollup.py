@@ -28,7 +28,7 @@ def prepare(database, rows, days=3, closed_through=None):
     return stream
 
 
-def refresh(database, resolve=lambda key, at: CARD, now=NOW, rules=()):
+def refresh(database, resolve=lambda key, at, seconds: CARD, now=NOW, rules=()):
     with database.write() as conn:
         return rollup.refresh(conn, rollup.waiting(conn), resolve, rules, now)
 
@@ -71,14 +71,14 @@ def test_two_rates_in_a_day_are_two_rows(database):
         CARD, valid_from=DAY0 + 12 * HOUR, rates=usd_per_million(uncached_input=1, output=2)
     )
     prepare(database, [usage(DAY0 + h * HOUR, uncached_input=1000, output=0) for h in range(24)])
-    refresh(database, lambda key, at: later if at >= later.valid_from else CARD)
+    refresh(database, lambda key, at, seconds: later if at >= later.valid_from else CARD)
     first, second = days(database)
     assert (first.estimated_pico, second.estimated_pico) == (12 * 250_000_000, 12 * 10**9)
 
 
 def test_usage_without_a_rate_is_counted_and_never_zero_dollars_in_disguise(database):
     prepare(database, [usage(), usage(of=dims(model="gpt-9"))])
-    refresh(database, lambda key, at: CARD if key.model != "gpt-9" else None)
+    refresh(database, lambda key, at, seconds: CARD if key.model != "gpt-9" else None)
     unpriced, priced = days(database)
     assert (unpriced.rate_id, unpriced.unpriced_tokens, unpriced.flags) == (0, 1100, "unpriced")
     assert priced.unpriced_tokens == 0
@@ -90,7 +90,7 @@ def test_usage_without_a_rate_is_counted_and_never_zero_dollars_in_disguise(data
 
 def test_a_rate_that_becomes_known_prices_the_open_month(database):
     prepare(database, [usage()])
-    refresh(database, lambda key, at: None)
+    refresh(database, lambda key, at, seconds: None)
     assert ask_daily(database, NOW) == 1
     assert ask_daily(database, NOW + HOUR) == 0
     refresh(database)
@@ -115,7 +115,7 @@ def test_a_closed_month_keeps_its_rates_and_takes_restated_tokens(database):
     dearer = replace(CARD, rates=CARD.rates.scaled(10))
     with database.write() as conn:
         put_window(conn, Window(stream, DAY0, DAY0 + DAY), [usage(uncached_input=2000)])
-    (restated,) = refresh(database, lambda key, at: dearer, now=NOW + 31 * DAY)
+    (restated,) = refresh(database, lambda key, at, seconds: dearer, now=NOW + 31 * DAY)
     (day,) = days(database)
     assert day.estimated_pico == 2000 * 250_000 + 100 * 2_000_000
     assert (restated.tokens_before, restated.tokens_after) == (1100, 2100)
@@ -149,7 +149,7 @@ def test_a_change_before_the_day_was_closed_is_no_restatement(database):
 
 def test_own_engines_have_tokens_and_no_price(database):
     prepare(database, [usage(of=dims(provider="self", model="llama"))])
-    refresh(database, lambda key, at: None)
+    refresh(database, lambda key, at, seconds: None)
     (day,) = days(database)
     assert (day.tokens, day.estimated_pico, day.unpriced_tokens) == (1100, 0, 0)
     with database.read() as conn:
@@ -167,7 +167,7 @@ def test_the_price_context_follows_tier_and_batch(database):
             usage(of=dims(tier="priority")),
         ],
     )
-    refresh(database, lambda key, at: asked.append(key.context) or CARD)
+    refresh(database, lambda key, at, seconds: asked.append(key.context) or CARD)
     assert sorted(set(asked)) == [
         "",
         "processing=batch;service_tier=flex",
@@ -188,3 +188,13 @@ def test_workload_rules_assign_series_and_history_follows_changed_rules(database
     with database.write() as conn:
         setup.apply(conn, setup.Setup((), (), (bot,), (), rules))
     assert workloads() == ["bot"]
+
+
+def test_an_absurd_day_is_unpriced_and_stops_no_other(database):
+    absurd = usage(of=dims(model="absurd"), uncached_input=10**15)
+    prepare(database, [usage(), absurd])
+    refresh(database)
+    sane, odd = sorted(days(database), key=lambda day: day.tokens)
+    assert sane.unpriced_tokens == 0
+    assert (odd.estimated_pico, odd.unpriced_tokens) == (0, 10**15 + 100)
+    assert "amount_too_large" in odd.flags

@@ -1,0 +1,5 @@
+"""`python -m monitor` is `crossover`."""
+
+from monitor.cli import main
+
+main()

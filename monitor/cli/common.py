@@ -1,0 +1,91 @@
+"""What commands share: formats, the configuration, the database."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from monitor.config import Settings
+    from monitor.storage.engine import Database
+
+
+class Format(StrEnum):
+    """How figures are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def settings(ctx: typer.Context) -> Settings:
+    """The configuration that this call names."""
+    from monitor.config import load
+
+    path = ctx.find_root().params.get("config")
+    return load(Path(path) if path else None)
+
+
+def open_database(ctx: typer.Context) -> Database:
+    """The configured database, which must be at this program's schema."""
+    from monitor.storage.migrate import require_current
+    from monitor.wiring import database
+
+    opened = database(settings(ctx))
+    require_current(opened)
+    return opened
+
+
+def now() -> datetime:
+    """The command line is an edge: here the clock is read."""
+    return datetime.now(UTC)
+
+
+def note(text: str) -> None:
+    """Progress and remarks go to stderr; stdout is for figures."""
+    sys.stderr.write(text + "\n")
+
+
+def show(rows: Sequence[Mapping[str, Any]], form: Format, title: str = "") -> None:
+    """Print rows as a table for people, or as JSON or CSV for machines."""
+    if form is Format.JSON:
+        sys.stdout.write(json.dumps(list(rows), indent=2, default=_plain) + "\n")
+    elif form is Format.CSV:
+        _csv(rows)
+    else:
+        _table(rows, title)
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Decimal) else repr(value)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    import csv
+
+    if rows:
+        out = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        out.writeheader()
+        out.writerows(rows)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=None, header_style="bold")
+    for name in rows[0] if rows else ():
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        # Text, because a name from outside must not be read as markup.
+        table.add_row(*(Text("" if v is None else str(v)) for v in row.values()))
+    Console().print(table)

@@ -1,0 +1,41 @@
+"""`crossover run`: the daemon."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from monitor.cli import common
+
+
+def run(
+    ctx: typer.Context,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> None:
+    """Collect, project, decide, report and alert until stopped (SIGTERM or Ctrl-C).
+
+    Migrates the database at start. Work is claimed by row: on PostgreSQL any number of daemons may
+    run side by side, and each report and alert still leaves once.
+    """
+    import signal
+    import threading
+
+    from monitor import logs, wiring
+    from monitor.scheduler import Daemon
+    from monitor.storage.engine import daemon_lock
+    from monitor.storage.migrate import upgrade
+    from monitor.web.app import serving
+
+    logs.configure(log_level.upper())
+    settings = common.settings(ctx)
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    parts = wiring.daemon_parts(settings)
+    with daemon_lock(parts.database):
+        upgrade(parts.database)
+        daemon = Daemon(parts)
+        with serving(daemon.health, settings.http.host, settings.http.port) as port:
+            common.note(f"crossover runs; health at http://{settings.http.host}:{port}/healthz")
+            daemon.run(stop)
