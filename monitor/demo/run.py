@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,6 +92,7 @@ def _empty(folder: Path) -> None:
 
 @contextmanager
 def _mailbox() -> Iterator[tuple[int, _Mailbox]]:
+    """A mail server on a free port of loopback."""
     try:
         from aiosmtpd.controller import Controller  # noqa: PLC0415 - an extra of its own
     except ModuleNotFoundError:
@@ -99,11 +101,18 @@ def _mailbox() -> Iterator[tuple[int, _Mailbox]]:
             "Install crossover-monitor[demo].",
         ) from None
     handler = _Mailbox()
-    controller = Controller(handler, hostname="127.0.0.1", port=0)
+    # Handed over as it listens: a port that was only looked up could be taken by then.
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    class Listening(Controller):
+        def _create_server(self) -> object:
+            return self.loop.create_server(self._factory_invoker, sock=listener)
+
+    port = listener.getsockname()[1]
+    controller = Listening(handler, hostname="127.0.0.1", port=port)
     controller.start()
     try:
-        assert controller.server is not None
-        yield controller.server.sockets[0].getsockname()[1], handler
+        yield port, handler
     finally:
         controller.stop()
 

@@ -16,8 +16,7 @@ from monitor.domain.usage import DAY, HOUR
 DAYS = 120
 ACCOUNT = "demo"
 
-# Monday 1970-01-05, so that the rhythm's Mondays fall on Mondays.
-_A_MONDAY = 4 * DAY
+_THURSDAY = 3  # the weekday of 1970-01-01, Monday being 0
 
 # Share of a day's requests by hour (UTC): office hours with an evening. Made up.
 _HOURS = np.array([math.exp(-(((h - 13.5) / 5.0) ** 2)) + 0.12 for h in range(24)])
@@ -39,7 +38,7 @@ class Part(NamedTuple):
 
 
 PARTS = (
-    Part("support-bot", "proj_support", "gpt-5.1-2025-11-13", "conv", 430_000, 2.6, 0.25),
+    Part("support-bot", "proj_support", "gpt-5.1-2025-11-13", "conv", 340_000, 2.6, 0.25),
     Part("code-review", "proj_review", "gpt-5-mini-2025-08-07", "code", 160_000, 1.3, 0.10),
     Part("contract-search", "proj_legal", "gpt-5.1-2025-11-13", "conv", 60_000, 1.1, 0.0),
 )
@@ -83,10 +82,11 @@ def _hours(part: Part, day: int, last_day: int) -> Iterator[Hour]:
 
 
 def _requests(part: Part, day: int, last_day: int) -> float:
+    """The rhythm ends with the story, and its Mondays fall on Mondays."""
     rhythm = _table("rhythm.csv")[:, 0]
-    share = float(rhythm[((day - _A_MONDAY) // DAY) % len(rhythm)])
-    back = (last_day - day) / DAY
-    return part.requests_a_day * share * part.growth ** (-back / DAYS)
+    back = (last_day - day) // DAY
+    newest = len(rhythm) - 7 + (last_day // DAY + _THURSDAY) % 7
+    return part.requests_a_day * float(rhythm[newest - back]) * part.growth ** (-back / DAYS)
 
 
 def utilisation(at: int, gpu: int) -> float:

@@ -97,11 +97,11 @@ def _observations(seen: Seen, found: Mapping[str, Assessment]) -> dict[Rule, boo
     at_home = seen.workload.runs_on != "api"
     gated = bool(seen.workload.must_stay_on_api or seen.workload.must_stay_in_house)
     ahead = found.get("ahead")
-    near = ahead is not None and ahead.savings > 0 and advised is Kind.STAY
+    near = ahead is not None and ahead.savings > 0 >= found["q50"].savings
     return {
         CROSSING: not at_home and advised in _MOVES,
         RETURN: at_home and advised is Kind.RETURN_TO_API,
-        ABOUT: not at_home and not gated and near,
+        ABOUT: not at_home and not gated and near and advised is Kind.STAY,
     }
 
 
