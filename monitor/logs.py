@@ -37,5 +37,7 @@ def configure(level: str = "INFO", *, lines: bool | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Their INFO lines tell of every tick and request, and httpx's carry whole URLs.
-    for name in ("apscheduler", "httpx", "httpcore", "alembic", "uvicorn.access", "stamina"):
+    for name in ("httpx", "httpcore", "alembic", "uvicorn.access", "stamina"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # A tick that finds the last one still at work is no news; /healthz says when one is stuck.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)

@@ -143,12 +143,12 @@ class Daemon:
 
     def collect(self, source: Pull) -> None:
         """Read every stream of a source that is due."""
+        parts = self.parts
         while not self._stop.is_set():
-            if (
-                collect.collect_next(self.parts.database, source, self.parts.pace, self._now())
-                is None
-            ):
+            if collect.collect_next(parts.database, source, parts.pace, self._now()) is None:
                 return
+            # A long back-fill is work, not a stuck tick.
+            self._ticked[f"collect {source.name}"] = self._clock()
 
     def plan(self) -> None:
         """Roll up what changed, add what is due, carry it out."""

@@ -7,11 +7,13 @@ import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from collectors import registry
 from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
+from collectors.requestlog import RequestLog, parse_map
 from monitor.config import (
     DeploymentSettings,
     PriceOverride,
@@ -207,11 +209,21 @@ def channels(settings: Settings) -> dict[str, Channel]:
     }
 
 
+def gpus(host: str) -> Nvml:
+    """This host's GPUs, under the name given or else the hostname."""
+    return Nvml(host or socket.gethostname())
+
+
+def request_log(path: Path, mapping: str, name: str) -> RequestLog:
+    """A CSV file of requests, its columns named by a one-line map."""
+    return RequestLog(path, parse_map(mapping), name)
+
+
 def sampler(settings: Settings) -> Sampler | None:
     """This host's GPUs; None where they are switched off."""
     if settings.nvml.mode == "off":
         return None
-    return Nvml(settings.nvml.host or socket.gethostname())
+    return gpus(settings.nvml.host)
 
 
 def envelope(settings: Settings, recipients: Sequence[str]) -> Envelope:
@@ -333,7 +345,7 @@ def _probe_mail(settings: Settings) -> str:
 
 
 def _probe_gpus(settings: Settings) -> str:
-    found = Nvml(settings.nvml.host or socket.gethostname())
+    found = gpus(settings.nvml.host)
     try:
         return found.probe()
     finally:

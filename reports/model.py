@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from reports.render import Image
+from reports.render import Attachment, Image
+
+Value = Decimal | int | str | None
+"""Of a figure; None is unknown."""
+Row = Mapping[str, Value]
+"""Figures by name."""
 
 Crossed = Literal["crossed_up", "crossed_down", "about_to_cross", "return_to_api", "unstable"]
+
+
+def decimal(row: Row, name: str) -> Decimal | None:
+    """An amount or a share."""
+    found = row[name]
+    assert found is None or isinstance(found, Decimal), f"{name} is {found!r}"
+    return found
+
+
+def whole(row: Row, name: str) -> int | None:
+    """A count."""
+    found = row[name]
+    assert found is None or isinstance(found, int), f"{name} is {found!r}"
+    return found
+
+
+def words(row: Row, name: str) -> str:
+    """A text; '' if unknown."""
+    found = row[name]
+    return "" if found is None else str(found)
 
 
 class Rendered(NamedTuple):
@@ -19,6 +44,41 @@ class Rendered(NamedTuple):
     text: str
     html: str
     images: Sequence[Image] = ()
+    attachments: Sequence[Attachment] = ()
+
+
+class Standing(NamedTuple):
+    """What people ordered about a workload, and what its comparison rests on."""
+
+    runs_on: str = "api"
+    must_stay_on_api: str = ""
+    must_stay_in_house: str = ""
+    assumptions: Sequence[str] = ()
+    zero_lines: Sequence[str] = ()
+
+
+class WeeklyFacts(NamedTuple):
+    """Everything that a weekly report says. Every number in it is a figure."""
+
+    organisation: str
+    week: str
+    first: date
+    last: date
+    """The last day, included."""
+    month: str
+    """The month of the last day, which totals and projection speak of."""
+    due_at: datetime
+    """When the report fell due; it is dated so."""
+    demo: bool
+    missing: Sequence[str]
+    """What the figures lack because the report could wait no longer."""
+    numbers: Mapping[str, Value]
+    """Figure id -> value."""
+    units: Mapping[str, str]
+    """Figure id -> unit; of a table's column `TABLE.column`."""
+    tables: Mapping[str, Sequence[Row]]
+    standings: Mapping[tuple[str, str], Standing]
+    """By workload and deployment, of those that the report shows in full."""
 
 
 class AlertFacts(NamedTuple):

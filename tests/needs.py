@@ -39,6 +39,14 @@ def docker_compose() -> list[str]:
     return [str(path)]
 
 
+def systemd_analyze() -> str:
+    """The command that reads systemd units without a running systemd."""
+    path = shutil.which("systemd-analyze")
+    if path is None:
+        _missing("systemd-analyze")
+    return str(path)
+
+
 def shared(path: str) -> Path:
     """A reference file that stands beside the checkout and is not part of it."""
     found = SHARED / path

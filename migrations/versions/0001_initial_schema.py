@@ -246,6 +246,7 @@ def upgrade() -> None:
         sa.Column("period_start", sa.BigInteger(), nullable=False),
         sa.Column("period_end", sa.BigInteger(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("added_at", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_at", sa.BigInteger(), server_default="0", nullable=False),

@@ -26,12 +26,10 @@ def agent(
     `crossover-agent` prints the same rows as JSON lines and needs no database.
     """
     import signal
-    import socket
     import threading
     import time
 
-    from collectors.nvml import Nvml
-    from monitor import logs
+    from monitor import logs, wiring
     from monitor.config import secret
     from monitor.domain.errors import CrossoverError, InputError
     from monitor.jobs import gpu
@@ -49,7 +47,7 @@ def agent(
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    sampler = Nvml(host or socket.gethostname())
+    sampler = wiring.gpus(host)
     try:
         while not stop.is_set():
             try:

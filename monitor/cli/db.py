@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,8 +31,8 @@ def upgrade(ctx: typer.Context) -> None:
     """Create the database, or migrate it to this program's schema."""
     from monitor.storage import migrate
 
-    database = _database(ctx)
-    before, after = migrate.upgrade(database)
+    with closing(_database(ctx)) as database:
+        before, after = migrate.upgrade(database)
     if before == after:
         typer.echo(f"{database.shown} is at schema {after} already")
     else:
@@ -43,7 +44,8 @@ def check(ctx: typer.Context, form: _Form = Format.TABLE) -> None:
     """Look for damage and for rows that belong to nothing; exit 1 when there is any."""
     from monitor.storage import maintenance
 
-    findings = maintenance.check(_database(ctx))
+    with closing(_database(ctx)) as database:
+        findings = maintenance.check(database)
     rows = [(item.check, "ok" if item.ok else "WRONG", item.detail) for item in findings]
     show(("check", "result", "detail"), rows, form)
     if not all(item.ok for item in findings):
@@ -58,7 +60,8 @@ def backup(
     """Copy a SQLite database completely, also while the daemon writes to it."""
     from monitor.storage import maintenance
 
-    size = maintenance.backup(_database(ctx), file)
+    with closing(_database(ctx)) as database:
+        size = maintenance.backup(database, file)
     typer.echo(f"{file}: {size} bytes, checked")
 
 
@@ -72,13 +75,18 @@ def reader(
 ) -> None:
     """Create or update the PostgreSQL role that may read the public views and nothing else."""
     from monitor.config import secret
+    from monitor.domain.errors import InputError
     from monitor.storage.reader import make
 
-    database = _database(ctx)
-    if database.path is not None:
-        typer.echo("SQLite needs no reader's role: `crossover query` opens the file read-only")
-        return
-    gaps = make(database, name, secret(password, "--password") or None)
+    if password and not password.startswith(("env:", "file:")):
+        raise InputError(
+            "--password names a secret and is not the secret", "Write env:NAME or file:PATH."
+        )
+    with closing(_database(ctx)) as database:
+        if database.path is not None:
+            typer.echo("SQLite needs no reader's role: `crossover query` opens the file read-only")
+            return
+        gaps = make(database, name, secret(password, "--password") or None)
     typer.echo(f"The role {name} may log in and read the public views")
     for gap in gaps:
         note(f"Not permitted here: {gap.what}. {gap.remedy}.")
@@ -89,4 +97,5 @@ def size(ctx: typer.Context, form: _Form = Format.TABLE) -> None:
     """Bytes on disk of each table with its indexes, the largest first."""
     from monitor.storage import maintenance
 
-    show(("table", "bytes"), maintenance.sizes(_database(ctx)), form)
+    with closing(_database(ctx)) as database:
+        show(("table", "bytes"), maintenance.sizes(database), form)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -48,7 +48,11 @@ def csv(
         return
     if view is None:
         raise InputError("no view is named", "`crossover export csv --list` lists the views.")
-    with open_database(ctx).read() as conn, _written(output) as out:
+    with (
+        closing(open_database(ctx)) as database,
+        database.read() as conn,
+        _written(output) as out,
+    ):
         write_view(conn, view, out, _iso(start), _iso(end))
     if output is not None:
         note(f"Written: {output}")

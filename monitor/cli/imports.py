@@ -43,7 +43,6 @@ def import_file(
     Example: crossover import requests.csv --format csv
     --map at=TIMESTAMP,input=ContextTokens,output=GeneratedTokens,provider=:openai,model=:gpt-4o
     """
-    from collectors.requestlog import RequestLog, parse_map
     from monitor import wiring
     from monitor.domain.names import clean_name
     from monitor.jobs.imports import import_events
@@ -52,7 +51,7 @@ def import_file(
     from monitor.storage.migrate import upgrade
 
     del form
-    log = RequestLog(file, parse_map(mapping), clean_name(source or file.name))
+    log = wiring.request_log(file, mapping, clean_name(source or file.name))
     settings = common.settings(ctx)
     database = wiring.database(settings)
     upgrade(database)

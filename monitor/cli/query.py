@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +14,8 @@ from monitor.cli.common import Format, note, open_database, settings
 
 if TYPE_CHECKING:
     from monitor.storage.engine import Database
+
+_WIDEST = 1_000_000
 
 
 def query(
@@ -24,21 +28,28 @@ def query(
     ] = 5,
 ) -> None:
     """Answer one SELECT over the public views, read-only, with limits on time and memory."""
+    started = time.monotonic()
     from monitor.storage.query import Limits, run
 
     limits = Limits(rows=max_rows, seconds=timeout)
-    database = open_database(ctx)
-    result = run(database, sql, limits, reader=_reader(ctx))
+    with closing(open_database(ctx)) as database, _reader(ctx) as reader:
+        spent = time.monotonic() - started
+        result = run(database, sql, limits, reader=reader, spent=spent)
     show(result.columns, result.rows, form)
     if result.truncated:
         note(f"Only the first {max_rows} rows are shown: narrow the query, or raise --max-rows.")
 
 
-def _reader(ctx: typer.Context) -> Database | None:
+@contextmanager
+def _reader(ctx: typer.Context) -> Iterator[Database | None]:
     from monitor.wiring import reader_database
 
     chosen = settings(ctx)
-    return reader_database(chosen) if chosen.database.reader_url else None
+    if not chosen.database.reader_url:
+        yield None
+        return
+    with closing(reader_database(chosen)) as database:
+        yield database
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[object]], form: Format) -> None:
@@ -73,5 +84,4 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         table.add_column(cell(name), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(cell(value) for value in row))
-    console = Console()
-    console.print(table, width=console.measure(table).maximum, soft_wrap=True)
+    Console(width=_WIDEST).print(table)

@@ -10,8 +10,6 @@ from monitor.jobs.plan import NotReady
 from monitor.storage import results, rollup
 from monitor.storage.work import Claim
 
-_WAIT = 3600
-
 
 def close_month(
     conn: Connection, claim: Claim, live_sources: Sequence[str]
@@ -23,7 +21,7 @@ def close_month(
     """
     end = claim.row["period_end"]
     if late := results.not_closed(conn, live_sources, end):
-        raise NotReady(f"waits for {', '.join(late)}", _WAIT)
+        raise NotReady(f"waits for {', '.join(late)}")
     if waiting := rollup.waiting(conn, end):
-        raise NotReady(f"waits for {len(waiting)} days to be rolled up", _WAIT)
+        raise NotReady(f"waits for {len(waiting)} days to be rolled up")
     return {}

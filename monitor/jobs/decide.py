@@ -29,7 +29,6 @@ from monitor.storage.work import Claim
 log = logging.getLogger("crossover.decide")
 
 _LATE_AFTER = DAY
-_WAIT = 300
 _AHEAD = 3
 
 
@@ -42,12 +41,13 @@ def decide(conn: Connection, claim: Claim, now: int, policy: Policy) -> Mapping[
     as_of = claim.row["period_end"]
     if late := results.not_closed(conn, policy.live_sources, as_of):
         reason = f"waits for {', '.join(late)}"
-        if now - claim.row["due_at"] < _LATE_AFTER:
-            raise NotReady(reason, _WAIT)
+        # Counted from when it was planned: the first start plans days that are long past.
+        if now - claim.row["added_at"] < _LATE_AFTER:
+            raise NotReady(reason)
         # Late data never changes a state: the day counts neither for nor against.
         return {"state": "skipped", "error": reason}
     if waiting := rollup.waiting(conn, as_of):
-        raise NotReady(f"waits for {len(waiting)} days to be rolled up", _WAIT)
+        raise NotReady(f"waits for {len(waiting)} days to be rolled up")
     for workload in results.workloads(conn):
         projected = _project_all(conn, workload, as_of, policy.lead_days)
         if workload.name != ALL:

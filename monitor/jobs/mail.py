@@ -38,6 +38,7 @@ def _one(
         text=rendered.text,
         html=rendered.html,
         images=rendered.images,
+        attachments=rendered.attachments,
         date=date,
         dedup_key=dedup_key,
         domain=envelope.domain,

@@ -27,11 +27,7 @@ _ATTEMPTS = 8
 
 
 class NotReady(Exception):
-    """A run must wait for data; the message says for which."""
-
-    def __init__(self, reason: str, wait: int) -> None:
-        super().__init__(reason)
-        self.wait = wait
+    """A run must wait for data, until a later tick; the message says for which."""
 
 
 class Calendar(NamedTuple):
@@ -54,7 +50,7 @@ def plan_due(conn: Connection, calendar: Calendar, rules_hash: str, now: int) ->
     planned = [*_daily(calendar, at, installed), *_closings(calendar, at, installed)]
     known = work.run_states(conn, WEEKLY)
     planned += _weekly(calendar, at, installed, known)
-    return work.plan(conn, planned, rules_hash)
+    return work.plan(conn, planned, now, rules_hash)
 
 
 def _installed_at(conn: Connection, now: int) -> int:
@@ -113,10 +109,10 @@ def carry_out_next(
             work.finish(
                 conn, claim, **{"state": "done", "finished_at": now, "error": ""} | dict(further)
             )
-        log.info("%s is done", claim.key)
+        log.info("%s is %s", claim.key, further.get("state", "done"))
     except NotReady as waits:
         with database.write() as conn:
-            work.finish(conn, claim, next_at=now + waits.wait, error=str(waits))
+            work.finish(conn, claim, next_at=now + 1, error=str(waits))
     except CrossoverError as error:
         _failed(database, claim, str(error), now)
     except Exception as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from monitor.domain.errors import DatabaseBusy, DatabaseUnavailable
+from monitor.domain.errors import DatabaseBusy, DatabaseUnavailable, StorageError
 
 BUSY_MS = 30_000
+_POLL_SECONDS = 0.05
 
 
 class Database:
@@ -69,46 +71,73 @@ class Database:
 def _parsed(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        # The cause may quote a piece of the password, which is why it is not shown.
         raise DatabaseUnavailable(
-            "database.url is not a database URL", "Write sqlite:///FILE or postgresql://..."
+            "database.url is not a database URL",
+            "Write sqlite:///FILE or postgresql://USER@HOST:PORT/NAME, and escape the characters"
+            " @ : / in a password as %40 %3A %2F.",
         ) from None
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise DatabaseUnavailable(
             f"database.url names {parsed.get_backend_name()!r}, which is not supported",
             "Use SQLite or PostgreSQL.",
         )
-    if parsed.get_backend_name() == "sqlite" and not parsed.database:
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise DatabaseUnavailable("database.url names no file", "Write sqlite:///crossover.db.")
     return parsed
 
 
 @contextmanager
 def _reachable(database: Database) -> Iterator[None]:
-    """Turn the driver's failure to connect into one sentence with a remedy."""
+    """Turn a database that cannot be opened, or was lost, into one sentence with a remedy."""
     try:
         yield
-    except sa.exc.OperationalError as error:
-        text = str(error.orig).splitlines()[0] if str(error.orig) else "no reason given"
-        if "unable to open" in text or error.connection_invalidated or _cannot_connect(text):
-            raise DatabaseUnavailable(
-                f"cannot open the database {database.shown}: {text}",
-                "Check database.url, that the server runs, and that the folder is writable.",
-            ) from None
-        raise
-    except DBAPIError as error:
-        if "not a database" in str(error.orig) or "malformed" in str(error.orig):
-            raise DatabaseUnavailable(
-                f"{database.shown} is not a SQLite database: {error.orig}",
+    except sa.exc.TimeoutError:
+        raise DatabaseBusy(
+            f"no connection to {database.shown} became free",
+            "Let fewer things run at the same time.",
+        ) from None
+    except (DBAPIError, database.writer.dialect.loaded_dbapi.Error) as error:
+        explained = _explained(database, error)
+        if explained is None:
+            raise
+        raise explained from None
+
+
+def _explained(database: Database, error: Exception) -> StorageError | None:
+    """What an error of the driver means for the whole database; None: only for one statement."""
+    cause = (str(error.orig if isinstance(error, DBAPIError) else error) or "no reason").split(
+        "\n"
+    )[0]
+    if database.path is None:
+        remedy = "Check database.url, that the server runs, and that it lets this user in."
+    else:
+        remedy = f"Make {database.path.parent} a folder that exists and can be written to."
+        if "not a database" in cause or "disk image is malformed" in cause:
+            return DatabaseUnavailable(
+                f"{database.shown} cannot be read: {cause}",
                 "Name another file in database.url, or restore a backup.",
-            ) from None
-        raise
+            )
+        if "database is locked" in cause:
+            return DatabaseBusy(
+                f"{database.shown} is being written by another process for more than"
+                f" {BUSY_MS // 1000} s",
+                "Wait for it to finish, or stop it.",
+            )
+    if _lost(error):
+        return DatabaseUnavailable(f"cannot use the database {database.shown}: {cause}", remedy)
+    return None
 
 
-def _cannot_connect(text: str) -> bool:
-    return any(
-        sign in text for sign in ("connection failed", "could not connect", "password", "timeout")
-    )
+def _lost(error: Exception) -> bool:
+    if isinstance(error, DBAPIError):
+        unopened = isinstance(error, sa.exc.OperationalError) and error.statement is None
+        return unopened or error.connection_invalidated
+    # Bulk statements speak to the driver: PostgreSQL's class 57P is a shutdown, and a connection
+    # that broke has no code at all.
+    code = getattr(error, "sqlstate", "")
+    return code is None or code.startswith("57P")
 
 
 def _sqlite_engines(url: sa.URL) -> tuple[Engine, Engine]:
@@ -128,6 +157,7 @@ def _sqlite_engines(url: sa.URL) -> tuple[Engine, Engine]:
 def _sqlite_writer(connection: SqliteConnection, _record: object) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    # 64 MiB: with the default of two, a large window's pages are written and read back.
     connection.execute("PRAGMA cache_size = -65536")
     connection.execute("PRAGMA foreign_keys = ON")
 
@@ -152,11 +182,11 @@ def _postgres_engines(url: sa.URL) -> tuple[Engine, Engine]:
 
 
 @contextmanager
-def exclusive(path: Path, purpose: str, *, wait: bool) -> Iterator[None]:
+def exclusive(path: Path, purpose: str, *, wait: float = 0) -> Iterator[None]:
     """Hold an advisory lock on a file for as long as the block runs.
 
     Raises:
-        DatabaseBusy: another process holds it and `wait` is false.
+        DatabaseBusy: another process holds it, and still did after `wait` seconds.
     """
     try:
         handle: IO[str] = path.open("a+")
@@ -166,18 +196,27 @@ def exclusive(path: Path, purpose: str, *, wait: bool) -> Iterator[None]:
             "Make the database's folder exist and be writable.",
         ) from None
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            handle.seek(0)
-            raise DatabaseBusy(
-                f"{purpose} is already running ({handle.read().strip() or 'unknown process'})",
-                f"Stop it first, or use another database. The lock is {path}.",
-            ) from None
+        _lock(handle, f"{purpose} is already running", time.monotonic() + wait)
         handle.truncate(0)
         handle.write(f"process {os.getpid()}")
         handle.flush()
         yield
+
+
+def _lock(handle: IO[str], busy: str, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+                continue
+            handle.seek(0)
+            raise DatabaseBusy(
+                f"{busy} ({handle.read().strip() or 'unknown process'})",
+                f"Stop it first, or use another database. The lock is {handle.name}.",
+            ) from None
+        return
 
 
 @contextmanager
@@ -187,5 +226,5 @@ def daemon_lock(database: Database) -> Iterator[None]:
         yield
         return
     lock = database.path.with_name(database.path.name + ".lock")
-    with exclusive(lock, f"a daemon on {database.path}", wait=False):
+    with exclusive(lock, f"a daemon on {database.path}"):
         yield

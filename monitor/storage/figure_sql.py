@@ -1,5 +1,6 @@
-"""The catalogue of figures: each statement reads public views alone, and is the same on both
-engines. A parameter is written `:name`; days are ISO text and ends are exclusive.
+"""The catalogue of figures: statements over the public views, the same on both engines.
+
+A parameter is written `:name`; days are ISO text and ends are exclusive.
 """
 
 from __future__ import annotations
@@ -100,6 +101,12 @@ _SPEND = {
         "percent",
         "The month's projection (q50) against the whole month before.",
         _change(_Q50, _WHOLE_MONTH),
+    ),
+    "spend.outside_workloads": Spec(
+        "usd",
+        "Month to date less what workloads' tokens cost: fees, other services, and what estimates"
+        " miss of bills. It is spread over nothing.",
+        f"SELECT ROUND(({_MONTH}) - COALESCE(({_api('estimated_usd')}), 0), 6)",
     ),
     "spend.first_day": Spec(
         "day", "The first day with any spend.", "SELECT MIN(day) FROM v_spend_daily"
@@ -342,9 +349,9 @@ _DATA = {
     ),
     "alerts.week": Spec(
         "",
-        "Alerts that changed from the week's first day to the day after its last.",
+        "Alerts that fired or ended with one of the week's days.",
         "SELECT at, rule, subject, seq, became, reason FROM v_alerts"
-        " WHERE at >= :week_first AND at < :told_until",
+        " WHERE at >= :told_from AND at < :told_until AND became IN ('firing', 'resolved')",
         {
             "at": "instant",
             "rule": "text",

@@ -65,6 +65,8 @@ def period(end: int) -> dict[str, str]:
         "before_first": before,
         # A shorter month is compared as a whole.
         "before_same_day": min(before + end - first, before_end),
+        # What a day's data brought is told on the morning after it.
+        "told_from": end - 6 * DAY,
         "told_until": end + DAY,
     }
     return {"month": month, **{name: day_of(at) for name, at in days.items()}}
@@ -81,9 +83,7 @@ def read(conn: Connection, figure_id: str, **params: str) -> Figure:
         raise InputError(f"figure {figure_id} is a table", "Ask for its rows.")
     bound = _bound(figure_id, spec, params)
     value = conn.scalar(text(spec.sql), bound)
-    return Figure(
-        figure_id, _exact(value, spec.unit), spec.unit, spec.sql, bound, params["as_of"]
-    )
+    return Figure(figure_id, _exact(value, spec.unit), spec.unit, spec.sql, bound, params["as_of"])
 
 
 def rows(conn: Connection, figure_id: str, **params: str) -> Table:
@@ -106,9 +106,9 @@ def is_table(figure_id: str) -> bool:
     return bool(_spec(figure_id).columns)
 
 
-def asks_for(figure_id: str) -> list[str]:
-    """The parameters of a figure, in the order of its statement."""
-    return list(dict.fromkeys(_PARAMETER.findall(_spec(figure_id).sql)))
+def about(figure_id: str) -> str:
+    """What a figure is, in a sentence."""
+    return _spec(figure_id).about
 
 
 def _spec(figure_id: str) -> Spec:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import BindParameter, Connection, bindparam, text
 
 from monitor.domain.usage import HOUR, Device, Minute
 from monitor.storage import bulk
@@ -12,6 +13,7 @@ from monitor.storage.tables import GPU_READINGS, gpu_minute
 
 _COLUMNS = ("device_id", "minute", *GPU_READINGS)
 _MEASURED = GPU_READINGS[:-2]
+_DEVICES: BindParameter[int] = bindparam("devices", expanding=True)
 
 
 def put_devices(conn: Connection, devices: Sequence[Device], seen_at: int) -> dict[str, int]:
@@ -49,7 +51,11 @@ def put_minutes(conn: Connection, ids: dict[str, int], minutes: Sequence[Minute]
     Returns:
         How many were handed over.
     """
-    bulk.ensure_partitions(conn, gpu_minute.name, (m.minute for m in minutes))
+    by_hour: dict[int, set[int]] = defaultdict(set)
+    for minute in minutes:
+        by_hour[minute.minute - minute.minute % HOUR].add(ids[minute.uuid])
+    _lock_devices(conn, {ids[m.uuid] for m in minutes})
+    bulk.ensure_partitions(conn, gpu_minute.name, by_hour)
     updates = ", ".join(f"{name} = excluded.{name}" for name in GPU_READINGS)
     bulk.upsert(
         conn,
@@ -58,23 +64,29 @@ def put_minutes(conn: Connection, ids: dict[str, int], minutes: Sequence[Minute]
         f"(device_id, minute) DO UPDATE SET {updates} WHERE excluded.samples > gpu_minute.samples",
         [(ids[m.uuid], m.minute, *(getattr(m, name) for name in GPU_READINGS)) for m in minutes],
     )
-    for device_id, hour in sorted({(ids[m.uuid], m.minute - m.minute % HOUR) for m in minutes}):
-        _refresh_hour(conn, device_id, hour)
+    for hour, devices in sorted(by_hour.items()):
+        _refresh_hour(conn, sorted(devices), hour)
     return len(minutes)
 
 
-def _refresh_hour(conn: Connection, device_id: int, hour: int) -> None:
+def _lock_devices(conn: Connection, devices: set[int]) -> None:
+    """Serialise writers of a device: of two that derive an hour, the later sees all minutes."""
+    if conn.dialect.name == "postgresql":
+        query = text("SELECT id FROM device WHERE id IN :devices ORDER BY id FOR UPDATE")
+        conn.execute(query.bindparams(_DEVICES), {"devices": sorted(devices)})
+
+
+def _refresh_hour(conn: Connection, devices: Sequence[int], hour: int) -> None:
     """Derive one hour anew. A mean is over measured minutes only: missing is not idle."""
-    key = {"d": device_id, "h": hour}
-    conn.execute(text("DELETE FROM gpu_hour WHERE device_id = :d AND hour = :h"), key)
-    conn.execute(
-        text(
-            f"INSERT INTO gpu_hour (device_id, hour, minutes, minutes_measured,"
-            f" {', '.join(_MEASURED)})"
-            " SELECT device_id, :h, COUNT(*), COUNT(util_mean), MIN(util_min), AVG(util_mean),"
-            " MAX(util_max), MAX(mem_used_max), AVG(power_mean_mw), SUM(energy_mj), MAX(temp_max),"
-            " SUM(throttle_ns), SUM(samples) FROM gpu_minute"
-            " WHERE device_id = :d AND minute >= :h AND minute < :h + 3600 GROUP BY device_id"
-        ),
-        key,
+    columns = ("minutes", "minutes_measured", *_MEASURED)
+    query = text(
+        f"INSERT INTO gpu_hour (device_id, hour, {', '.join(columns)})"
+        " SELECT device_id, :hour, COUNT(*), COUNT(util_mean), MIN(util_min), AVG(util_mean),"
+        " MAX(util_max), MAX(mem_used_max), AVG(power_mean_mw), SUM(energy_mj), MAX(temp_max),"
+        " SUM(throttle_ns), SUM(samples) FROM gpu_minute"
+        " WHERE device_id IN :devices AND minute >= :hour AND minute < :hour + 3600"
+        " GROUP BY device_id"
+        f" ON CONFLICT (device_id, hour) DO UPDATE SET"
+        f" {', '.join(f'{name} = excluded.{name}' for name in columns)}"
     )
+    conn.execute(query.bindparams(_DEVICES), {"devices": devices, "hour": hour})

@@ -15,9 +15,16 @@ from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, text
 
 import monitor
-from monitor.domain.errors import DatabaseBusy, SchemaAhead, SchemaBehind
+from monitor.domain.errors import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    SchemaAhead,
+    SchemaBehind,
+    StorageError,
+)
 from monitor.storage import views
 from monitor.storage.engine import Database, exclusive
+from monitor.storage.reader import kept_grants
 
 # Any constant does, as long as every Crossover uses the same one.
 _ADVISORY_KEY = 0x43524F53534F5645
@@ -62,18 +69,60 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         before = revision(conn)
     if before == head():
         return before, before
-    with _locked(database), database.write() as conn:
+    with _locked(database), _migrating(database) as conn:
         before = revision(conn)
         _known(before)
         if before != head():
-            views.drop(conn)
-            command.upgrade(alembic_config(conn), "head")
-            views.create(conn)
+            with kept_grants(conn):
+                views.drop(conn)
+                command.upgrade(alembic_config(conn), "head")
+                views.create(conn)
     return before, head()
+
+
+@contextmanager
+def _migrating(database: Database) -> Iterator[Connection]:
+    """One writing transaction for all steps.
+
+    SQLite changes a table by building it anew under its name. Foreign keys sleep meanwhile, because
+    dropping the old one would count as deleting its rows, and are checked before the commit.
+    """
+    if database.path is None:
+        with database.write() as conn:
+            yield conn
+        return
+    with database.writer.connect() as conn:
+        # Has no effect inside a transaction.
+        conn.connection.cursor().execute("PRAGMA foreign_keys = OFF")
+        try:
+            with conn.begin():
+                yield conn
+                _refuse_orphans(conn)
+        finally:
+            conn.connection.cursor().execute("PRAGMA foreign_keys = ON")
+
+
+def _refuse_orphans(conn: Connection) -> None:
+    orphan = conn.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if orphan is not None:
+        raise StorageError(
+            f"the migration would leave rows of {orphan[0]} without their {orphan[2]};"
+            " nothing was changed",
+            "Report this with the output of `crossover db check`.",
+        )
+
+
+def require_file(database: Database) -> None:
+    """Refuse a SQLite file that is not there: opening it would make an empty one."""
+    if database.path is not None and not database.path.is_file():
+        raise DatabaseUnavailable(
+            f"there is no database {database.path}", "Run `crossover db upgrade` to create it."
+        )
 
 
 def require_current(database: Database) -> None:
     """Refuse a database that is not at this program's schema."""
+    require_file(database)
     with database.read() as conn:
         found = revision(conn)
     _known(found)
@@ -101,7 +150,7 @@ def _scripts() -> Iterator[Script]:
 def _locked(database: Database) -> Iterator[None]:
     if database.path is not None:
         lock = database.path.with_name(database.path.name + ".migrate.lock")
-        with exclusive(lock, "a migration", wait=True):
+        with exclusive(lock, "a migration", wait=_LOCK_WAIT_SECONDS):
             yield
         return
     # A connection of its own: a pool would hand the lock to a stranger.

@@ -614,6 +614,7 @@ run = Table(
     Column("period_start", BigInteger, nullable=False),
     Column("period_end", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
     Column("state", String(10), nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_at", BigInteger, nullable=False, server_default="0"),

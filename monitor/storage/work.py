@@ -117,17 +117,17 @@ class Planned(NamedTuple):
     state: str = "due"
 
 
-def plan(conn: Connection, runs: Sequence[Planned], rules_hash: str = "") -> int:
+def plan(conn: Connection, runs: Sequence[Planned], now: int, rules_hash: str = "") -> int:
     """Add the runs that are not known yet; returns how many were new."""
     added = 0
     for run in runs:
         added += conn.execute(
             text(
-                "INSERT INTO run (run_key, kind, period_start, period_end, due_at, state,"
-                " rules_hash) VALUES (:run_key, :kind, :period_start, :period_end, :due_at,"
-                " :state, :rules_hash) ON CONFLICT DO NOTHING"
+                "INSERT INTO run (run_key, kind, period_start, period_end, due_at,"
+                " added_at, state, rules_hash) VALUES (:run_key, :kind, :period_start,"
+                " :period_end, :due_at, :now, :state, :rules_hash) ON CONFLICT DO NOTHING"
             ),
-            {**run._asdict(), "rules_hash": rules_hash},
+            {**run._asdict(), "now": now, "rules_hash": rules_hash},
         ).rowcount
     return added
 

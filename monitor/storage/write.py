@@ -6,9 +6,10 @@ caller's transaction, marks the days it touched as dirty, and moves the watermar
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -28,9 +29,8 @@ from monitor.domain.usage import (
 from monitor.storage import bulk
 from monitor.storage.tables import SERIES_DIMENSIONS, bill, dirty, request_log, usage
 
-_Key = tuple[Any, ...]
 _Row = tuple[Any, ...]
-_Read = UsageRow | BillRow
+_Groups = Mapping[int, list[Any]]
 
 
 class Changes(NamedTuple):
@@ -58,37 +58,34 @@ class Window(NamedTuple):
 class _Fact(NamedTuple):
     table: str
     keys: tuple[str, ...]
-    """The series, the time, and what else tells rows apart."""
+    """The series, the time, and what else tells rows apart; read rows begin with the same."""
     values: tuple[str, ...]
-    rows: Callable[[Mapping[Dimensions, int], Sequence[Any]], Iterator[_Row]]
-    """Read rows in the order of `columns`."""
-    join: Callable[[_Row, _Row], _Row]
-    """Two rows of the same key as one."""
+    rows: Callable[[_Groups], Iterator[_Row]]
+    """Read rows as rows of the table."""
+    join: Callable[[Any, Any], Any]
+    """Two read rows of the same key as one."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         return self.keys + self.values
 
-    def key(self, row: _Row) -> _Key:
-        return row[: len(self.keys)]
+
+def _usage_rows(groups: _Groups) -> Iterator[_Row]:
+    return ((i, start, seconds, *q) for i, rows in groups.items() for _, start, seconds, q in rows)
 
 
-def _usage_rows(ids: Mapping[Dimensions, int], rows: Sequence[UsageRow]) -> Iterator[_Row]:
-    return ((ids[dims], start, seconds, *q) for dims, start, seconds, q in rows)
+def _bill_rows(groups: _Groups) -> Iterator[_Row]:
+    return ((i, *row[1:]) for i, rows in groups.items() for row in rows)
 
 
-def _bill_rows(ids: Mapping[Dimensions, int], rows: Sequence[BillRow]) -> Iterator[_Row]:
-    return ((ids[dims], *rest) for dims, *rest in rows)
+def _join_usage(a: UsageRow, b: UsageRow) -> UsageRow:
+    return a._replace(seconds=max(a.seconds, b.seconds), quantities=add(a.quantities, b.quantities))
 
 
-def _join_usage(a: _Row, b: _Row) -> _Row:
-    return (*a[:2], max(a[2], b[2]), *add(Quantities(*a[3:]), Quantities(*b[3:])))
-
-
-def _join_bill(a: _Row, b: _Row) -> _Row:
-    if a[4] != b[4]:
-        raise ValueError(f"line item {a[2]!r} is billed in {a[4]} and in {b[4]} on one day")
-    return (*a[:3], a[3] + b[3], a[4])
+def _join_bill(a: BillRow, b: BillRow) -> BillRow:
+    if a.currency != b.currency:
+        raise ValueError(f"{a.line_item!r} is billed in {a.currency} and {b.currency} on one day")
+    return a._replace(amount_pico=a.amount_pico + b.amount_pico)
 
 
 _USAGE = _Fact(
@@ -99,7 +96,11 @@ _USAGE = _Fact(
     _join_usage,
 )
 _BILL = _Fact(
-    bill.name, ("series_id", "day", "line_item"), ("amount_pico", "currency"), _bill_rows, _join_bill
+    bill.name,
+    ("series_id", "day", "line_item"),
+    ("amount_pico", "currency"),
+    _bill_rows,
+    _join_bill,
 )
 
 
@@ -114,22 +115,38 @@ def put_window(
     """
     feeds, closed_before = _lock_stream(conn, window.stream_id)
     fact = _BILL if feeds == "bill" else _USAGE
-    _refuse_strangers(window, feeds, rows)
-    ids = series_ids(conn, window.stream_id, {row[0] for row in rows})
-    changes, days = _replace(conn, fact, window, list(fact.rows(ids, rows)))
+    if rows and isinstance(rows[0], BillRow) != (fact is _BILL):
+        raise ValueError(f"stream {window.stream_id} feeds {feeds}, not {type(rows[0]).__name__}")
+    by_dimensions = _grouped(fact, window, rows)
+    ids = series_ids(conn, window.stream_id, by_dimensions.keys())
+    groups = {ids[dims]: group for dims, group in by_dimensions.items()}
+    changes, days = _replace(conn, fact, window, groups)
     mark_dirty(conn, window.stream_id, _restating(days, closed_before))
     _move_watermark(conn, window, closed_before)
     return changes
 
 
-def _refuse_strangers(
-    window: Window, feeds: str, rows: Sequence[UsageRow] | Sequence[BillRow]
-) -> None:
-    if rows and isinstance(rows[0], BillRow) != (feeds == "bill"):
-        raise ValueError(f"stream {window.stream_id} feeds {feeds}, not {type(rows[0]).__name__}")
-    for at in (min(row[1] for row in rows), max(row[1] for row in rows)) if rows else ():
-        if not window.start <= at < window.end:
-            raise ValueError(f"row at {at} lies outside the window {window.start}..{window.end}")
+def _grouped(fact: _Fact, window: Window, rows: Iterable[Any]) -> dict[Dimensions, list[Any]]:
+    """Read rows by series, one a key: rows of the same key are disjoint parts, and add up."""
+    start, end = window.start, window.end
+    groups: dict[Dimensions, list[Any]] = defaultdict(list)
+    for row in rows:
+        if not start <= row[1] < end:
+            raise ValueError(f"row at {row[1]} lies outside the window {start}..{end}")
+        groups[row[0]].append(row)
+    width = len(fact.keys)
+    for dims, group in groups.items():
+        if len({row[1:width] for row in group}) < len(group):
+            groups[dims] = _joined(fact, group)
+    return groups
+
+
+def _joined(fact: _Fact, rows: Iterable[Any]) -> list[Any]:
+    whole: dict[Any, Any] = {}
+    for row in rows:
+        key = row[1 : len(fact.keys)]
+        whole[key] = fact.join(whole[key], row) if key in whole else row
+    return list(whole.values())
 
 
 def _lock_stream(conn: Connection, stream_id: int) -> tuple[str, int | None]:
@@ -155,14 +172,18 @@ def _restating(days: Iterable[int], closed_before: int | None) -> dict[int, bool
 def _move_watermark(conn: Connection, window: Window, closed_before: int | None) -> None:
     """Close what was read and is final; never back, and never over a day that was not read."""
     closed = min(window.closed_through or 0, window.end)
-    reaches = closed > window.start if closed_before is None else window.start <= closed_before
+    if closed_before is None:
+        moves = closed > window.start
+    else:
+        since = window.start if window.asked_from is None else window.asked_from
+        moves = since <= closed_before < closed
     conn.execute(
         text(
             "UPDATE watermark SET closed_through = :closed, seen_at = COALESCE(:seen, seen_at)"
             " WHERE stream_id = :s"
         ),
         {
-            "closed": max(closed_before or 0, closed) if reaches else closed_before,
+            "closed": closed if moves else closed_before,
             "seen": window.seen_at,
             "s": window.stream_id,
         },
@@ -170,16 +191,27 @@ def _move_watermark(conn: Connection, window: Window, closed_before: int | None)
 
 
 def _replace(
-    conn: Connection, fact: _Fact, window: Window, rows: list[_Row]
+    conn: Connection, fact: _Fact, window: Window, groups: _Groups
 ) -> tuple[Changes, set[int]]:
-    """Make the window hold exactly `rows`; returns the changes and the days that have any."""
-    width = len(fact.keys)
-    before = {row[:width]: row for row in _stored(conn, fact, window)}
-    wanted = {row[:width]: row for row in rows}
-    if len(wanted) < len(rows):
-        wanted = _joined(fact, rows)
-    if wanted == before:
+    """Make the window hold exactly these rows; returns the changes and the days that have any."""
+    count = sum(map(len, groups.values()))
+    stored = _stored(conn, fact, window)
+    if not stored:
+        # Drawn one by one: PostgreSQL stores some while the next are made.
+        bulk.insert(conn, fact.table, fact.columns, fact.rows(groups))
+        times = {row[1] for group in groups.values() for row in group}
+        return Changes(new=count), {utc_day(at) for at in times}
+    if len(stored) == count and set(stored).issuperset(fact.rows(groups)):
         return Changes(), set()
+    return _reconcile(conn, fact, stored, fact.rows(groups))
+
+
+def _reconcile(
+    conn: Connection, fact: _Fact, stored: Iterable[_Row], rows: Iterable[_Row]
+) -> tuple[Changes, set[int]]:
+    width = len(fact.keys)
+    before = {row[:width]: row for row in stored}
+    wanted = {row[:width]: row for row in rows}
     gone = list(before.keys() - wanted.keys())
     new = [row for key, row in wanted.items() if key not in before]
     changed = [row for key, row in wanted.items() if before.get(key, row) != row]
@@ -188,17 +220,8 @@ def _replace(
         conn, fact.table, fact.values, fact.keys, [(*r[width:], *r[:width]) for r in changed]
     )
     bulk.delete(conn, fact.table, fact.keys, gone)
-    days = {row[1] - row[1] % DAY for row in (*new, *changed, *gone)}
+    days = {utc_day(row[1]) for row in (*new, *changed, *gone)}
     return Changes(len(new), len(changed), len(gone)), days
-
-
-def _joined(fact: _Fact, rows: list[_Row]) -> dict[_Key, _Row]:
-    """Rows of the same key are disjoint parts of one, so they are added."""
-    whole: dict[_Key, _Row] = {}
-    for row in rows:
-        key = row[: len(fact.keys)]
-        whole[key] = fact.join(whole[key], row) if key in whole else row
-    return whole
 
 
 def _stored(conn: Connection, fact: _Fact, window: Window) -> list[_Row]:
@@ -229,7 +252,9 @@ def mark_dirty(conn: Connection, stream_id: int, days: Mapping[int, bool]) -> No
     )
 
 
-def series_ids(conn: Connection, stream_id: int, wanted: set[Dimensions]) -> dict[Dimensions, int]:
+def series_ids(
+    conn: Connection, stream_id: int, wanted: AbstractSet[Dimensions]
+) -> dict[Dimensions, int]:
     """The id of each combination of dimensions in a stream; new ones are made."""
     if not wanted:
         return {}
@@ -266,6 +291,19 @@ def account_id(conn: Connection, name: str) -> int:
     return int(found)
 
 
+class _Known(NamedTuple):
+    """A stored request."""
+
+    day: int
+    at: int
+    series_id: int
+    quantities: Quantities
+
+
+_Hours = dict[tuple[int, int], list[Quantities]]
+_LOG_COLUMNS = ("event_id", "source_id", "day", "at", "series_id", *QUANTITY_FIELDS)
+
+
 def put_events(
     conn: Connection, source_id: int, stream_id: int, events: Iterable[Event]
 ) -> Changes:
@@ -279,37 +317,74 @@ def put_events(
     if not batch:
         return Changes()
     ids = series_ids(conn, stream_id, {event.dims for event in batch.values()})
-    known = bulk.existing_events(conn, source_id, batch)
-    new: list[_Row] = []
-    changed: list[_Row] = []
-    hours: dict[tuple[int, int], Quantities] = {}
-    for event in batch.values():
-        series = ids[event.dims]
-        before = known.get(event.id)
-        if before is None:
-            new.append(
-                (event.id, source_id, utc_day(event.at), event.at, series, *event.quantities)
-            )
-            _move(hours, series, event.at, event.quantities)
-        elif event.quantities.tokens > before.quantities.tokens:
-            changed.append((*event.quantities, event.id, source_id, before.day))
-            _move(hours, before.series_id, before.at, _minus(event.quantities, before.quantities))
-    bulk.ensure_partitions(conn, request_log.name, (row[2] for row in new))
-    columns = ("event_id", "source_id", "day", "at", "series_id", *QUANTITY_FIELDS)
-    bulk.insert(conn, request_log.name, columns, new)
-    bulk.update(conn, request_log.name, QUANTITY_FIELDS, columns[:3], changed)
+    days = {utc_day(at) for at in {event.at for event in batch.values()}}
+    known = _known_events(conn, source_id, batch, days)
+    # In the order of the key, which spares its index many pages.
+    new = [batch[i] for i in sorted(batch.keys() - known.keys())]
+    changed = [(batch[i], before) for i, before in known.items() if _grew(batch[i], before)]
+    hours: _Hours = defaultdict(list)
+    bulk.ensure_partitions(conn, request_log.name, days)
+    bulk.insert(conn, request_log.name, _LOG_COLUMNS, _logged(source_id, ids, new, hours))
+    bulk.update(
+        conn,
+        request_log.name,
+        QUANTITY_FIELDS,
+        _LOG_COLUMNS[:3],
+        [(*event.quantities, event.id, source_id, before.day) for event, before in changed],
+    )
+    for event, before in changed:
+        moved = _minus(event.quantities, before.quantities)
+        hours[before.series_id, before.at - before.at % HOUR].append(moved)
     _add_to_usage(conn, hours)
     mark_dirty(conn, stream_id, _restating({utc_day(start) for _, start in hours}, closed_before))
     return Changes(len(new), len(changed))
 
 
+def _logged(
+    source_id: int, ids: Mapping[Dimensions, int], events: Iterable[Event], hours: _Hours
+) -> Iterator[_Row]:
+    """Events as rows of the log; on the way each is added to its hour."""
+    for event_id, at, dims, quantities in events:
+        series_id = ids[dims]
+        hours[series_id, at - at % HOUR].append(quantities)
+        yield (event_id, source_id, at - at % DAY, at, series_id, *quantities)
+
+
 def _largest(events: Iterable[Event]) -> dict[str, Event]:
     batch: dict[str, Event] = {}
     for event in events:
-        seen = batch.get(event.id)
-        if seen is None or event.quantities.tokens > seen.quantities.tokens:
+        seen = batch.setdefault(event.id, event)
+        if seen is not event and event.quantities.tokens > seen.quantities.tokens:
             batch[event.id] = event
     return batch
+
+
+def _grew(event: Event, before: _Known) -> bool:
+    # Told apart first, because adding up is the slower half and most repeats are the same.
+    return (
+        event.quantities != before.quantities and event.quantities.tokens > before.quantities.tokens
+    )
+
+
+def _known_events(
+    conn: Connection, source_id: int, batch: Mapping[str, Event], days: AbstractSet[int]
+) -> dict[str, _Known]:
+    """Stored requests with the batch's ids, each at most one day before or after its event."""
+    if conn.dialect.name == "postgresql":
+        among = "= ANY (ARRAY(SELECT json_array_elements_text(?)))"
+    else:
+        among = "IN (SELECT value FROM json_each(?))"
+    rows = bulk.select(
+        conn,
+        f"SELECT event_id, day, at, series_id, {', '.join(QUANTITY_FIELDS)} FROM request_log"
+        f" WHERE event_id {among} AND source_id = ? AND day >= ? AND day <= ?",
+        (json.dumps(list(batch)), source_id, min(days) - DAY, max(days) + DAY),
+    )
+    found = {}
+    for event_id, day, at, series_id, *quantities in rows:
+        if abs(day - utc_day(batch[event_id].at)) <= DAY:
+            found[event_id] = _Known(day, at, series_id, Quantities(*quantities))
+    return found
 
 
 def _minus(a: Quantities, b: Quantities) -> Quantities:
@@ -321,15 +396,17 @@ def _minus(a: Quantities, b: Quantities) -> Quantities:
     )
 
 
-def _move(
-    hours: dict[tuple[int, int], Quantities], series: int, at: int, quantities: Quantities
-) -> None:
-    key = (series, at - at % HOUR)
-    seen = hours.get(key)
-    hours[key] = add(seen, quantities) if seen else quantities
+def _total(parts: list[Quantities]) -> Quantities:
+    """The sum of many; unknown plus unknown stays unknown."""
+    return Quantities(*map(_sum, zip(*parts, strict=True)))
 
 
-def _add_to_usage(conn: Connection, hours: dict[tuple[int, int], Quantities]) -> None:
+def _sum(column: tuple[int | None, ...]) -> int | None:
+    known = [n for n in column if n is not None]
+    return sum(known) if known else None
+
+
+def _add_to_usage(conn: Connection, hours: _Hours) -> None:
     sums = ", ".join(
         f"{name} = CASE WHEN usage.{name} IS NULL THEN excluded.{name}"
         f" ELSE usage.{name} + COALESCE(excluded.{name}, 0) END"
@@ -337,8 +414,8 @@ def _add_to_usage(conn: Connection, hours: dict[tuple[int, int], Quantities]) ->
     )
     bulk.upsert(
         conn,
-        "usage",
+        usage.name,
         _USAGE.columns,
         f"(series_id, bucket_start) DO UPDATE SET {sums}",
-        [(series, start, HOUR, *q) for (series, start), q in sorted(hours.items())],
+        [(*key, HOUR, *_total(parts)) for key, parts in sorted(hours.items())],
     )

@@ -49,7 +49,7 @@ name = "own"
 workload = "bot"
 [deployment.cost]
 gpus_per_replica = 1
-usd_per_gpu_hour = 1
+usd_per_gpu_hour = 0.2
 people_usd_per_month = 100
 services_usd_per_month = 0
 [mail]
@@ -136,6 +136,13 @@ def empty_url(request, tmp_path):
 
 
 @pytest.fixture
+def database(empty_url):
+    opened = Database(empty_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
 def config(tmp_path, empty_url, provider, mail):
     path = tmp_path / "crossover.toml"
     path.write_text(CONFIG.format(database=empty_url, openai=provider.url, smtp=mail.port))
@@ -163,10 +170,15 @@ def settled(database):
     return open_runs == 0 and done == 1 and unsent == 0 and sent == 2
 
 
-def run_until_settled(parent, config, database, now, log):
+def count(database, sql):
+    with database.read() as conn:
+        return conn.scalar(text(f"SELECT COUNT(*) FROM {sql}"))
+
+
+def run_until_settled(parent, config, database, now, log, also=lambda: True):
     pid = parent.start(config=str(config), now=now, log=str(log))
     deadline = time.monotonic() + PATIENCE
-    while not settled(database):
+    while not (settled(database) and also()):
         if time.monotonic() > deadline:
             os.kill(pid, 9)
             parent.ended()
@@ -190,12 +202,19 @@ def assert_one_of_each(mail, database, repeat_allowed):
     assert tokens == 40 * 99_000_000
 
 
-def test_one_report_and_one_alert_arrive_exactly_once(parent, config, empty_url, mail, tmp_path):
-    database = Database(empty_url)
-    for start in (NOW, NOW + HOUR, NOW + 26 * HOUR):
-        run_until_settled(parent, config, database, start, tmp_path / "log")
+def test_one_report_and_one_alert_arrive_exactly_once(parent, config, database, mail, tmp_path):
+    log = tmp_path / "log"
+    run_until_settled(parent, config, database, NOW, log)
+    reads = count(database, '"fetch"')
+    run_until_settled(
+        parent, config, database, NOW + HOUR, log, lambda: count(database, '"fetch"') == reads + 3
+    )
+    decided = "run WHERE kind = 'decide' AND state = 'done'"
+    assert count(database, decided) == 4
+    run_until_settled(
+        parent, config, database, NOW + 26 * HOUR, log, lambda: count(database, decided) == 5
+    )
     assert_one_of_each(mail, database, repeat_allowed=False)
-    database.close()
 
 
 ROUNDS = 20 if FULL else 1
@@ -206,8 +225,7 @@ CALLS = {"migrate": 1, "render": 1}
 @pytest.mark.proof
 @pytest.mark.parametrize("nth", range(1, ROUNDS + 1))
 @pytest.mark.parametrize("point", POINTS)
-def test_a_crash_at_each_point_loses_nothing(parent, config, empty_url, mail, tmp_path, point, nth):
-    database = Database(empty_url)
+def test_a_crash_at_each_point_loses_nothing(parent, config, database, mail, tmp_path, point, nth):
     log = tmp_path / "log"
     pid = parent.start(
         config=str(config),
@@ -220,7 +238,6 @@ def test_a_crash_at_each_point_loses_nothing(parent, config, empty_url, mail, tm
     assert code == CRASHED, f"{point} was not reached: {log.read_text()[-6000:]}"
     run_until_settled(parent, config, database, NOW + HOUR, log)
     assert_one_of_each(mail, database, repeat_allowed=point in REPEATS)
-    database.close()
 
 
 def _wait(parent, pid, log):

@@ -77,13 +77,13 @@ def test_a_run_that_waits_for_data_holds_back_the_later_ones_and_the_report(data
     plan(database, MONDAY)
 
     def waits(conn, claim, now):
-        raise NotReady("waits for openai usage/completions", 300)
+        raise NotReady("waits for openai usage/completions")
 
     assert carry_out(database, EVERY | {DECIDE: waits}, MONDAY) == ["decide/2026-11-19"]
     with database.read() as conn:
         said = conn.scalar(text("SELECT error FROM run WHERE run_key = 'decide/2026-11-19'"))
     assert said == "waits for openai usage/completions"
-    assert len(carry_out(database, EVERY, MONDAY + 301)) == 5
+    assert len(carry_out(database, EVERY, MONDAY + 30)) == 5
 
 
 @pytest.mark.parametrize("error", [CrossoverError("no table"), ZeroDivisionError()])

@@ -101,8 +101,9 @@ def close_november(database):
     with database.write() as conn:
         conn.execute(
             text(
-                "INSERT INTO run (run_key, kind, period_start, period_end, due_at, state,"
-                " finished_at) VALUES ('close/2026-11', 'close', 0, 0, 0, 'done', :t)"
+                "INSERT INTO run (run_key, kind, period_start, period_end, due_at,"
+                " added_at, state, finished_at)"
+                " VALUES ('close/2026-11', 'close', 0, 0, 0, 0, 'done', :t)"
             ),
             {"t": NOW + 30 * DAY},
         )

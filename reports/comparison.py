@@ -1,0 +1,196 @@
+"""One break-even comparison in words: volumes, costs, savings, and everything it rests on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from monitor.domain.money import usd as exact
+from monitor.domain.scenario import Scenario, from_document
+from reports.formats import about, count, count_span, day, month, name, plural, rate, span
+from reports.model import Row, Standing, decimal, whole, words
+from reports.verdict import Tone, label
+
+_NO_CROSSING = {
+    "nothing_moved": "never crosses: no request would move",
+    "marginal_cost": "never crosses: one more own request costs at least the API's price",
+    "fixed_cost": "never crosses: the fixed cost is too high",
+}
+
+
+class Compared(NamedTuple):
+    """Both bills of a month at the projected volume."""
+
+    month: str
+    volume: str
+    volume_range: str
+    crossing: str
+    api: str
+    own: str
+    savings: str
+    savings_range: str
+    payback: str
+
+
+class Comparison(NamedTuple):
+    """A workload and a deployment of the break-even section."""
+
+    workload: str
+    deployment: str
+    advice: str
+    tone: Tone
+    since: str
+    reason: str
+    compared: Compared | None
+    """None: there is nothing to compare, and the reason says why."""
+    assumptions: tuple[str, ...]
+    row: Row
+
+
+def comparison(row: Row, standing: Standing) -> Comparison:
+    """A row of the catalogue's `breakevens` as people read it."""
+    advice, tone = label(row, standing)
+    there = row["month"] is not None
+    return Comparison(
+        workload=name(words(row, "workload")),
+        deployment=name(words(row, "deployment")),
+        advice=advice,
+        tone=tone,
+        since=f"since {day(date.fromisoformat(words(row, 'since')))}",
+        reason=name(words(row, "reason"), 400),
+        compared=_compared(row) if there else None,
+        assumptions=(*(_rests_on(row) if there else ()), *_assumed(standing)),
+        row=row,
+    )
+
+
+def scenario(row: Row) -> Scenario | None:
+    """The stored scenario at the q50 volume."""
+    stored = words(row, "scenario")
+    return from_document(json.loads(stored)) if stored else None
+
+
+def _compared(row: Row) -> Compared:
+    low, middle, high = (whole(row, f"requests_{q}") or 0 for q in _QUANTILES)
+    worst, best = sorted(_amount(row, f"savings_usd_{q}") for q in ("q10", "q90"))
+    return Compared(
+        month=month(words(row, "month")),
+        volume=count(middle),
+        volume_range=count_span(low, high),
+        crossing=_crossing(row),
+        api=about(_amount(row, "api_usd_q50")),
+        own=about(_amount(row, "self_host_usd_q50")),
+        savings=about(_amount(row, "savings_usd_q50")),
+        savings_range=span(worst, best),
+        payback=_payback(_result(row)),
+    )
+
+
+_QUANTILES = ("q10", "q50", "q90")
+
+
+def _amount(row: Row, figure: str) -> Decimal:
+    found = decimal(row, figure)
+    assert found is not None, f"{figure} of a comparison is unknown"
+    return found
+
+
+def _crossing(row: Row) -> str:
+    requests = whole(row, "crossing_requests")
+    if requests is None:
+        return _NO_CROSSING.get(_result(row)["crossing"]["reason"], "never crosses")
+    return f"crosses at {count(requests)}" if requests else "cheaper at any volume"
+
+
+def _result(row: Row) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(words(row, "result"))
+    return found
+
+
+def _rests_on(row: Row) -> tuple[str, ...]:
+    """Fleet, cost lines, request and migration, as the scenario and its result have them."""
+    stored, result = scenario(row), _result(row)
+    assert stored is not None
+    return _fleet(stored, result), _lines(result), _request(stored), migration(row)
+
+
+def _fleet(of: Scenario, result: Mapping[str, Any]) -> str:
+    spare = of.deployment.spare_replicas
+    text = f"{plural(result['replicas'], 'replica')}"
+    text += f" ({spare} spare)" if spare else ""
+    text += f" on {plural(result['gpus'], 'GPU')}, sized for"
+    text += f" {_number(of.workload.peak_to_mean, 1)} times the mean load"
+    if result["utilisation"] is not None:
+        text += f" and {100 * Decimal(str(result['utilisation'])):.1f}% used in the mean hour"
+    share = of.workload.share_moved
+    return text + (f"; {_number(100 * share, 1)}% of requests move." if share < 1 else ".")
+
+
+_LINES = {"gpu": "GPUs", "owned": "servers", "people": "people", "services": "services"}
+
+
+def _lines(result: Mapping[str, Any]) -> str:
+    shown = [(_LINES.get(key, "energy"), exact(usd)) for key, usd in result["lines"].items()]
+    lines = ", ".join(f"{line} {about(usd)}" for line, usd in shown if usd)
+    return f"A month of it: {lines or 'no cost line is set'}."
+
+
+def _request(of: Scenario) -> str:
+    w, api = of.workload, of.api
+    cached = api.cached_input_usd_per_million
+    parts = [(w.input_tokens, "input", api.input_usd_per_million)]
+    if w.cached_input_tokens:
+        price = api.input_usd_per_million if cached is None else cached
+        parts.append((w.cached_input_tokens, "cached", price))
+    parts.append((w.output_tokens, "output", api.output_usd_per_million))
+    shown = ", ".join(
+        f"{_number(tokens, 0)} {kind} at {rate(_dollars(usd))}" for tokens, kind, usd in parts
+    )
+    return f"A mean request: {shown} (tokens; API dollars per million)."
+
+
+def migration(row: Row) -> str:
+    """What moving costs, when that is earned back, and what a year brings; '' if unknown."""
+    stored = scenario(row)
+    if stored is None:
+        return ""
+    result = _result(row)
+    once, days = stored.migration.setup_usd, stored.migration.lead_days
+    text = f"Moving costs {about(_dollars(once))} once" if once else "No cost of moving is set"
+    text += f" and takes {plural(days, 'day')}" if days else ""
+    if result["payback_months"]:
+        text += f", {_payback(result)}"
+    net = exact(result["net_12_months_usd"])
+    verb = "saves" if net >= 0 else "loses"
+    return f"{text}; over 12 months, that included, it {verb} {about(abs(net))}."
+
+
+def _payback(result: Mapping[str, Any]) -> str:
+    months = result["payback_months"]
+    return f"payback {Decimal(str(months)):,.1f} months" if months else ""
+
+
+def _assumed(standing: Standing) -> tuple[str, ...]:
+    """What nobody measured or configured, and what was taken as nothing."""
+    assumed, zero = "; ".join(standing.assumptions), ", ".join(standing.zero_lines)
+    return tuple(
+        text
+        for text, there in (
+            (f"Assumed, since nobody set it: {assumed}.", assumed),
+            (f"Taken as zero: {zero}.", zero),
+        )
+        if there
+    )
+
+
+def _number(exact_value: Fraction, places: int) -> str:
+    rounded = round(exact_value * 10**places)
+    return f"{Decimal(rounded).scaleb(-places):,f}"
+
+
+def _dollars(amount: Fraction) -> Decimal:
+    return Decimal(round(amount * 10**6)).scaleb(-6)

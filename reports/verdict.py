@@ -1,0 +1,150 @@
+"""What a week's comparisons come to: their order, and the one sentence that heads the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from reports.formats import about, name, plural
+from reports.model import Row, Standing, WeeklyFacts, decimal
+
+Tone = Literal["move", "stay", "return", "unknown"]
+
+MOVES = {
+    "self_host": "Move {}",
+    "self_host_with_fallback": "Move {} with the API as fallback",
+    "hybrid": "Move a share of {}",
+    "pilot": "Pilot {}",
+}
+LABELS = {
+    "stay": "Stay",
+    "stay_but_change": "Stay, but change",
+    "pilot": "Pilot",
+    "hybrid": "Move a share",
+    "self_host_with_fallback": "Move with fallback",
+    "self_host": "Move",
+    "return_to_api": "Return to the API",
+}
+_NAME_CAP = 32
+
+
+class Verdict(NamedTuple):
+    """The headline, which is also the subject's first half."""
+
+    headline: str
+    reason: str
+    """Why, in the words of the advice; or ''."""
+    tone: Tone
+    lead: Row | None
+    """The comparison that it speaks of, if there is one."""
+
+
+def ranked(
+    rows: Sequence[Row], standings: Mapping[tuple[str, str], Standing]
+) -> list[tuple[Row, Standing]]:
+    """Comparisons by how much they ask of the reader, each with its standing."""
+    paired = [(row, standings.get(key(row), Standing())) for row in rows]
+    return sorted(paired, key=lambda pair: _order(*pair))
+
+
+def key(row: Row) -> tuple[str, str]:
+    """Workload and deployment."""
+    return str(row["workload"]), str(row["deployment"])
+
+
+def savings(row: Row) -> Decimal | None:
+    """Dollars a month at the q50 volume."""
+    return decimal(row, "savings_usd_q50")
+
+
+def label(row: Row, standing: Standing) -> tuple[str, Tone]:
+    """The advice in two or three words."""
+    advice = str(row["advice"])
+    if savings(row) is None and advice == "stay" and not _gated(standing):
+        return "Too little history", "unknown"
+    if advice == "return_to_api":
+        return LABELS[advice], "return"
+    if advice in MOVES and _at_home(standing):
+        return "Keep", "stay"
+    return LABELS[advice], "move" if advice in MOVES else "stay"
+
+
+def verdict(facts: WeeklyFacts) -> Verdict:
+    """The headline: the most pressing comparison, or why there is none."""
+    order = ranked(facts.tables["breakevens"], facts.standings)
+    if not order:
+        return Verdict(_without(facts), "", "unknown", None)
+    row, standing = order[0]
+    workload, tone = name(str(row["workload"]), _NAME_CAP), label(row, standing)[1]
+    if tone == "return":
+        headline = f"Return {workload} to the API: {effect(savings(row), -1)}"
+    elif row["advice"] in MOVES:
+        verb = "Keep {} on own GPUs" if _at_home(standing) else MOVES[str(row["advice"])]
+        headline = f"{verb.format(workload)}: {effect(savings(row))}{_others(order)}"
+    else:
+        return _stay(order)
+    return Verdict(headline, _reason(row), tone, row)
+
+
+def _stay(order: Sequence[tuple[Row, Standing]]) -> Verdict:
+    """Nothing asks to be moved: the comparison that comes closest, gates aside."""
+    free = [row for row, standing in order if not _gated(standing)]
+    row = free[0] if free else order[0][0]
+    saved, workload = savings(row), name(str(row["workload"]), _NAME_CAP)
+    if not free:
+        headline = "Stay: what is compared must stay where it is"
+    elif saved is None:
+        return Verdict("Stay: too little history to compare bills", "", "unknown", None)
+    elif saved > 0:
+        headline = f"Stay for now: moving {workload} would save {about(saved)} a month, not surely"
+    else:
+        even = "even moving" if len(free) > 1 else "moving"
+        headline = f"Stay: {even} {workload} would cost {about(-saved)} a month more"
+    return Verdict(headline, _reason(row), "stay", row if saved is not None else None)
+
+
+def _reason(row: Row) -> str:
+    return name(str(row["reason"]), 400)
+
+
+def _without(facts: WeeklyFacts) -> str:
+    if facts.numbers["spend.first_day"] is None and not facts.standings:
+        return "Nothing has been read yet"
+    if facts.standings:
+        return "No comparison this week"
+    return "Spend only: no deployment is configured"
+
+
+def _order(row: Row, standing: Standing) -> tuple[int, Decimal, tuple[str, str]]:
+    saved, advice = savings(row), str(row["advice"])
+    if advice == "return_to_api":
+        return 0, saved or Decimal(0), key(row)
+    group = 3 if saved is not None else 4
+    if advice in MOVES:
+        group = 2 if _at_home(standing) else 1
+    return group, -(saved or Decimal(0)), key(row)
+
+
+def effect(saved: Decimal | None, sign: int = 1) -> str:
+    """What moving (1) or returning (-1) does to a month's bill."""
+    if saved is None:
+        return "too little history for an amount"
+    amount = about(abs(saved))
+    return f"saves {amount} a month" if saved * sign >= 0 else f"costs {amount} a month more"
+
+
+def _others(order: Sequence[tuple[Row, Standing]]) -> str:
+    """What else is to be moved, by workload."""
+    moves = {
+        row["workload"] for row, at in order if row["advice"] in MOVES and not _at_home(at)
+    } - {order[0][0]["workload"]}
+    return f"; {plural(len(moves), 'more workload')} to move" if moves else ""
+
+
+def _at_home(standing: Standing) -> bool:
+    return standing.runs_on != "api"
+
+
+def _gated(standing: Standing) -> bool:
+    return bool(standing.must_stay_on_api or standing.must_stay_in_house)

@@ -1,0 +1,250 @@
+"""The weekly report: figures in, one view, and the same view as HTML and as plain text.
+
+Every number is a figure of the catalogue, read before; what is derived here is their wording. The
+plain twin says everything that the HTML and its pictures say, and lists each figure by its id.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from monitor.domain.money import plain
+from monitor.domain.names import clean_name
+from monitor.domain.periods import add_months, days_in
+from reports import charts, formats, sections
+from reports.charts import Spending, Volumes
+from reports.comparison import Comparison, comparison, migration, scenario
+from reports.formats import about, count, month, name, short, short_range, span, usd
+from reports.model import Rendered, Row, Value, WeeklyFacts, decimal, whole, words
+from reports.raster import NotDrawn
+from reports.render import Image
+from reports.twins import twins
+from reports.verdict import Verdict, ranked, verdict
+
+Draw = Callable[[Mapping[str, Mapping[str, Any]]], Mapping[str, bytes]]
+"""Definitions of pictures -> PNG, by name; raises NotDrawn."""
+
+
+class Picture(NamedTuple):
+    """A picture and what it says, for whom it is not shown."""
+
+    cid: str
+    title: str
+    alt: str
+    spec: charts.Spec
+
+
+class Traced(NamedTuple):
+    """Figures of one thing, exactly as `crossover explain` prints them."""
+
+    arguments: str
+    """What `explain` is told besides the id; '' for all of them."""
+    figures: Sequence[tuple[str, str, str]]
+    """Id, value, unit."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The report as words; templates only place them."""
+
+    subject: str
+    organisation: str
+    week: str
+    period: str
+    demo: bool
+    missing: Sequence[str]
+    verdict: Verdict
+    consequence: str
+    """What the verdict brings or rests on, in a sentence; or ''."""
+    summary: str
+    tiles: Sequence[sections.Tile]
+    month: str
+    month_before: str
+    movers: Sequence[sections.Mover]
+    beside_movers: Sequence[str]
+    comparisons: Sequence[Comparison]
+    more_comparisons: int
+    gpus: Sequence[str]
+    hosts: Sequence[sections.Host]
+    alerts: Sequence[sections.Event]
+    restatements: Sequence[sections.Event]
+    sources: Sequence[sections.Source]
+    completeness: Sequence[str]
+    pictures: Mapping[str, Picture]
+    not_drawn: str
+    footer: Sequence[str]
+    traced: Sequence[Traced]
+
+
+def build(facts: WeeklyFacts, draw: Draw) -> Rendered:
+    """The report; without pictures, and saying so, where they cannot be drawn."""
+    shown = view(facts)
+    drawn: Mapping[str, bytes] = {}
+    try:
+        drawn = draw({cid: picture.spec for cid, picture in shown.pictures.items()})
+    except NotDrawn as error:
+        shown = replace(shown, not_drawn=str(error))
+    page = {"view": shown, "drawn": drawn, "cap": sections.SHOWN, "width": charts.WIDTH}
+    images = [Image(cid, png, shown.pictures[cid].alt) for cid, png in drawn.items()]
+    return Rendered(shown.subject, *twins("weekly", **page), images)
+
+
+def view(facts: WeeklyFacts) -> View:
+    """What the report says."""
+    found = verdict(facts)
+    movers = sections.movers(facts)
+    order = ranked(facts.tables["breakevens"], facts.standings)
+    comparisons = [comparison(*pair) for pair in order[: sections.SHOWN]]
+    pictures = [_spend_picture(facts), _cost_picture(found.lead)]
+    return View(
+        subject=_subject(facts, found),
+        organisation=name(facts.organisation),
+        week=facts.week,
+        period=formats.days(facts.first, facts.last),
+        demo=facts.demo,
+        missing=[name(reason, 200) for reason in facts.missing],
+        verdict=found,
+        consequence=_consequence(found),
+        summary=sections.summary(facts),
+        tiles=sections.tiles(facts),
+        month=month(facts.month),
+        month_before=sections.before(facts),
+        movers=movers,
+        beside_movers=sections.beside_movers(facts, len(movers)),
+        comparisons=comparisons,
+        more_comparisons=len(order) - len(comparisons),
+        gpus=sections.gpus(facts),
+        hosts=sections.hosts(facts),
+        alerts=sections.alerts(facts),
+        restatements=sections.restatements(facts),
+        sources=sections.sources(facts),
+        completeness=sections.completeness(facts),
+        pictures={picture.cid: picture for picture in pictures if picture},
+        not_drawn="",
+        footer=_footer(facts),
+        traced=_traced(facts, movers, comparisons),
+    )
+
+
+def _consequence(found: Verdict) -> str:
+    """Of a move, its whole cost and yield; else the reason of the advice."""
+    if found.lead is None or found.tone != "move":
+        return found.reason
+    return migration(found.lead)
+
+
+def _subject(facts: WeeklyFacts, found: Verdict) -> str:
+    """The verdict with its number, and where the month is heading."""
+    marks = "Demonstration: " if facts.demo else ""
+    marks += "Incomplete: " if facts.missing else ""
+    return f"{marks}{found.headline} ({_heading(facts)})"
+
+
+def _heading(facts: WeeklyFacts) -> str:
+    key, projected = month(facts.month)[:3], sections.projection(facts)
+    if projected and sections.is_complete(facts):
+        return f"{key} total {short(projected[1])}"
+    if projected:
+        low, middle, high = projected
+        return f"{key} projection {short(middle)}, {short_range(low, high)}"
+    spent = decimal(facts.numbers, "spend.month_to_date")
+    return f"{key}: no spend yet" if spent is None else f"{key} so far {short(spent)}"
+
+
+def _footer(facts: WeeklyFacts) -> list[str]:
+    due = formats.instant(facts.due_at)
+    reader = f"the addresses that {name(facts.organisation)} lists under [report] to"
+    return [
+        f"Sent every week to {reader}.",
+        f"Figures: crossover explain ID --week {facts.week} (the plain-text part lists every ID).",
+        f"Days are UTC, amounts US dollars. Generated at {due}, when the report fell due.",
+    ]
+
+
+def _spend_picture(facts: WeeklyFacts) -> Picture | None:
+    """The month's spend; None: there is none."""
+    spent = decimal(facts.numbers, "spend.month_to_date")
+    if spent is None:
+        return None
+    last_month = decimal(facts.numbers, "spend.previous_month")
+    projected, key = sections.projection(facts), month(facts.month)
+    said = [f"{key} to the {sections.ordinal(facts.last.day)}: {usd(spent)}"]
+    if projected and not sections.is_complete(facts):
+        low, middle, high = projected
+        said.append(f"projected for the month: {about(middle)}, 80% range {span(low, high)}")
+    if last_month is not None:
+        said.append(f"all of {sections.before(facts)}, in grey: {usd(last_month)}")
+    seen = _spending(facts, known_before=last_month is not None)
+    return Picture("spend", f"Spend since 1 {key}", "; ".join(said) + ".", charts.spend(seen))
+
+
+def _spending(facts: WeeklyFacts, *, known_before: bool) -> Spending:
+    days = {words(row, "day"): decimal(row, "usd") for row in facts.tables["spend.daily"]}
+    month_before = add_months(facts.month, -1)
+    length = min(days_in(month_before), days_in(facts.month)) if known_before else 0
+    return Spending(
+        days_in(facts.month),
+        _of_days(days, facts.month, facts.last.day),
+        _of_days(days, month_before, length),
+        sections.before(facts),
+        sections.projection(facts),
+    )
+
+
+def _of_days(days: Mapping[str, Decimal | None], of: str, count_: int) -> list[Decimal]:
+    """The first days of a month; one without a row adds nothing to the line."""
+    return [days.get(f"{of}-{n:02d}") or Decimal(0) for n in range(1, count_ + 1)]
+
+
+def _cost_picture(row: Row | None) -> Picture | None:
+    """Both bills of the verdict's comparison; None: it has none."""
+    stored = scenario(row) if row else None
+    if row is None or stored is None:
+        return None
+    crossing = whole(row, "crossing_requests")
+    low, middle, high = (whole(row, f"requests_{q}") or 0 for q in ("q10", "q50", "q90"))
+    volumes = Volumes(low, middle, high, crossing)
+    api, own = decimal(row, "api_usd_q50"), decimal(row, "self_host_usd_q50")
+    said = (
+        f"At {count(volumes.q50)} requests a month the API costs {about(api or Decimal(0))} and own"
+        f" GPUs cost {about(own or Decimal(0))}; {comparison_words(row)}."
+    )
+    title = f"{name(words(row, 'workload'))}: cost of a month by requests"
+    return Picture("cost", title, said, charts.cost(stored, volumes))
+
+
+def comparison_words(row: Row) -> str:
+    """Where the two lines cross, as a clause."""
+    crossing = whole(row, "crossing_requests")
+    return f"the lines cross at {count(crossing)}" if crossing else "the lines do not cross"
+
+
+def _traced(
+    facts: WeeklyFacts, movers: Sequence[sections.Mover], shown: Sequence[Comparison]
+) -> list[Traced]:
+    """Every figure shown: those of the whole, then by workload, then by deployment."""
+    scalars = [(key, _exact(value), facts.units[key]) for key, value in facts.numbers.items()]
+    found = [Traced("", scalars)]
+    found += [_cells(facts, "workload", mover.row, ("workload",)) for mover in movers]
+    keys = ("workload", "deployment")
+    return found + [_cells(facts, "breakeven", each.row, keys) for each in shown]
+
+
+def _cells(facts: WeeklyFacts, prefix: str, row: Row, keys: Sequence[str]) -> Traced:
+    arguments = " ".join(f"--{key} {shlex.quote(clean_name(words(row, key)))}" for key in keys)
+    figures = [
+        (f"{prefix}.{column}", _exact(value), facts.units[f"{prefix}.{column}"])
+        for column, value in row.items()
+        if column not in keys and facts.units[f"{prefix}.{column}"] != "json"
+    ]
+    return Traced(arguments, figures)
+
+
+def _exact(value: Value) -> str:
+    if value is None:
+        return "unknown"
+    return plain(value) if isinstance(value, Decimal) else clean_name(str(value), 400)

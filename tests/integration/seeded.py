@@ -1,0 +1,288 @@
+"""A small company's November, in every public view: the same rows on each engine."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Table, text
+
+from monitor.domain.usage import (
+    DAY,
+    QUANTITY_FIELDS,
+    TOKEN_CLASSES,
+    BillRow,
+    Device,
+    Event,
+    Minute,
+    Quantities,
+)
+from monitor.storage import tables
+from monitor.storage.fleet import put_devices, put_minutes
+from monitor.storage.write import Window, put_events, put_window
+from tests.factories import DAY0, dims, make_stream, usage
+
+PICO = 10**12
+FOUND_AT = datetime(2026, 11, 5, 9, tzinfo=UTC)
+BOT = dims(project="support-bot")
+SEARCH = dims(project="search", model="gpt-5")
+NEW = dims(project="search", model="gpt-6-preview")
+SELF = dims(account="own", provider="self", model="llama-3.3-70b", project="support-bot")
+
+
+def fill(conn: Connection) -> None:
+    """Four days of usage, three of bills, a host, and one of everything that is decided."""
+    workload = _insert(conn, tables.workload, name="support-bot", configured=True)
+    deployment = _insert(
+        conn,
+        tables.deployment,
+        workload_id=workload,
+        name="own-h100",
+        document="{}",
+        configured=True,
+    )
+    _rate(conn)
+    _usage(conn)
+    _bills(conn)
+    conn.execute(
+        text("UPDATE series SET workload_id = :w WHERE project = 'support-bot'"), {"w": workload}
+    )
+    _roll_up(conn)
+    _fleet(conn)
+    _results(conn, workload, deployment)
+    _alert(conn)
+    _mail(conn)
+
+
+def _insert(conn: Connection, table: Table, **values: object) -> int:
+    return conn.execute(table.insert().values(**values)).inserted_primary_key[0]
+
+
+def _rate(conn: Connection) -> None:
+    nano = dict.fromkeys((f"{name}_nano" for name in TOKEN_CLASSES), 250_000_000)
+    rate = {
+        "id": 1,
+        "provider": "openai",
+        "model": "gpt-5",
+        "valid_from": DAY0 - 90 * DAY,
+        "added_at": DAY0 - 90 * DAY,
+        "source": "list",
+        "checked_at": DAY0,
+        "reasoning_nano": 0,
+        "per_request_nano": 0,
+        "tiers": "[]",
+        "marks": "",
+    }
+    _insert(conn, tables.rate, **(nano | rate))
+
+
+def _usage(conn: Connection) -> None:
+    openai, stream = make_stream(conn, "openai", "usage")
+    rows = [
+        usage(DAY0 + day * DAY + hour * 3600, of=of, uncached_input=tokens * (day + 1))
+        for day in range(4)
+        for hour in (9, 14)
+        for of, tokens in ((BOT, 3_000_000), (SEARCH, 1_000_000), (NEW, 50_000))
+    ]
+    put_window(conn, Window(stream, DAY0, DAY0 + 4 * DAY, DAY0 + 4 * DAY, DAY0 + 4 * DAY), rows)
+    _, own = make_stream(conn, "own-vllm", "tokens")
+    served = [usage(DAY0 + day * DAY, of=SELF, output=40_000, requests=90) for day in range(4)]
+    put_window(conn, Window(own, DAY0, DAY0 + 4 * DAY), served)
+    proxy, requests = make_stream(conn, "litellm", "requests")
+    seen = Event("r-1", DAY0, dims(project="support-bot"), Quantities(uncached_input=7, requests=1))
+    put_events(conn, proxy, requests, [seen])
+    _insert(
+        conn,
+        tables.fetch,
+        stream_id=requests,
+        started_at=FOUND_AT,
+        status="failed",
+        error="503 from the proxy",
+    )
+    _insert(
+        conn,
+        tables.quarantine,
+        stream_id=requests,
+        digest="d",
+        place="line 17",
+        reason="no model",
+        payload="{}",
+        first_seen=FOUND_AT,
+        last_seen=FOUND_AT,
+        count=3,
+    )
+    conn.execute(
+        text("UPDATE account SET tokens_from = :o, money_from = :o WHERE name = 'acme'"),
+        {"o": openai},
+    )
+
+
+def _bills(conn: Connection) -> None:
+    _, stream = make_stream(conn, "openai", "costs", "bill")
+    rows = [
+        BillRow(dims(project=name, model=""), DAY0 + day * DAY, "input", amount, "USD")
+        for day in range(3)
+        for name, amount in (("support-bot", 1_512_345_678_901), ("search", 987_654_321_000))
+    ]
+    put_window(conn, Window(stream, DAY0, DAY0 + 3 * DAY, DAY0 + 2 * DAY), rows)
+    azure, euros = make_stream(conn, "azure", "costs", "bill")
+    foreign = [
+        BillRow(dims(account="europe", provider="azure"), DAY0, "gpt-5", 20 * PICO, "EUR"),
+        BillRow(dims(account="europe", provider="azure"), DAY0, "support", 5 * PICO, "CHF"),
+    ]
+    put_window(conn, Window(euros, DAY0, DAY0 + DAY, DAY0 + DAY), foreign)
+    conn.execute(text("UPDATE account SET money_from = :a WHERE name = 'europe'"), {"a": azure})
+    _insert(conn, tables.fx, currency="EUR", day=DAY0, usd_nano=1_160_000_000, source="ecb")
+
+
+def _roll_up(conn: Connection) -> None:
+    """Usage by day at 0.25 USD per million tokens; the newest model has no rate, ours need none."""
+    tokens = " + ".join(f"COALESCE(u.{name}, 0)" for name in TOKEN_CLASSES)
+    sums = ", ".join(f"SUM(u.{name})" for name in QUANTITY_FIELDS)
+    unpriced = "CASE WHEN s.model = 'gpt-6-preview' THEN 1 ELSE 0 END"
+    priced = "CASE WHEN s.model = 'gpt-6-preview' OR s.provider = 'self' THEN 0 ELSE 1 END"
+    conn.execute(
+        text(
+            f"INSERT INTO usage_day (series_id, day, rate_id, {', '.join(QUANTITY_FIELDS)}, tokens,"
+            f" estimated_pico, unpriced_tokens) SELECT s.id, u.bucket_start - u.bucket_start % 86400,"
+            f" {priced}, {sums}, SUM({tokens}), SUM({tokens}) * 250000 * {priced},"
+            f" SUM({tokens}) * {unpriced} FROM usage u JOIN series s ON s.id = u.series_id"
+            " GROUP BY s.id, s.model, s.provider, u.bucket_start - u.bucket_start % 86400"
+        )
+    )
+
+
+def _fleet(conn: Connection) -> None:
+    gpu = Device(host="gpu-1", uuid="GPU-0", name="NVIDIA H100 80GB HBM3", ordinal=0)
+    ids = put_devices(conn, [gpu], DAY0)
+    minutes = [
+        Minute(
+            "GPU-0",
+            DAY0 + 60 * n,
+            util_min=10.0,
+            util_mean=40.0 + n / 3,
+            util_max=99.0,
+            mem_used_max=64 * 2**30,
+            power_mean_mw=350_125.0,
+            energy_mj=21_007_500,
+            temp_max=61,
+            throttle_ns=1_500_000,
+            samples=12,
+        )
+        for n in range(90)
+    ]
+    put_minutes(conn, ids, minutes)
+
+
+def _results(conn: Connection, workload: int, deployment: int) -> None:
+    for unit, one in (("tokens", 1), ("usd", 250_000)):
+        for ahead, month in enumerate(("2026-11", "2026-12")):
+            _put(
+                conn,
+                tables.projection,
+                workload_id=workload,
+                month=month,
+                as_of=DAY0 + 4 * DAY,
+                unit=unit,
+                month_to_date=60_000_000 * one if not ahead else 0,
+                q10=800_000_000 * one,
+                q50=900_000_000 * one,
+                q90=1_000_000_000 * one,
+                history_days=30,
+                method="weekday growth",
+                flags="",
+            )
+    _put(
+        conn,
+        tables.assessment,
+        workload_id=workload,
+        deployment_id=deployment,
+        as_of=DAY0 + 4 * DAY,
+        volume="q50",
+        month="2026-12",
+        scenario="{}",
+        result="{}",
+        requests=3_000_000,
+        api_pico=225 * PICO,
+        hybrid_pico=410 * PICO,
+        savings_pico=-185 * PICO,
+        crossing_requests=5_500_000,
+        verdict="api",
+        rules_hash="h",
+    )
+    _put(
+        conn,
+        tables.advice,
+        workload_id=workload,
+        deployment_id=deployment,
+        as_of=DAY0 + 4 * DAY,
+        kind="stay",
+        reason="own servers cost more at every projected volume",
+        since=DAY0,
+        state="{}",
+    )
+    stream = conn.scalar(text("SELECT id FROM stream WHERE name = 'usage'"))
+    _insert(
+        conn,
+        tables.restatement,
+        stream_id=stream,
+        day=DAY0,
+        found_at=FOUND_AT,
+        tokens_before=8_000_000,
+        tokens_after=8_100_200,
+        pico_before=2 * PICO,
+        pico_after=2_025_050_000_000,
+    )
+
+
+def _alert(conn: Connection) -> None:
+    alert = _insert(
+        conn,
+        tables.alert,
+        rule="crossing",
+        subject="support-bot",
+        state="{}",
+        status="firing",
+        updated_at=DAY0,
+    )
+    for seq, (was, became) in enumerate((("inactive", "pending"), ("pending", "firing")), 1):
+        _put(
+            conn,
+            tables.alert_transition,
+            alert_id=alert,
+            seq=seq,
+            at=DAY0 + seq * 60,
+            was=was,
+            became=became,
+            reason="3 of 4 days",
+        )
+
+
+def _mail(conn: Connection) -> None:
+    _insert(
+        conn,
+        tables.outbox,
+        dedup_key="finance/weekly/2026-W45/1",
+        kind="report",
+        channel="smtp",
+        recipient="cfo@example.org",
+        subject="LLM spend, week 45",
+        message_id="<1@example.org>",
+        message=b"secret body",
+        state="sent",
+        attempts=1,
+        next_at=DAY0,
+        created_at=DAY0 + 8 * DAY,
+        sent_at=DAY0 + 8 * DAY + 30,
+        last_phase="done",
+        last_code=250,
+    )
+    _insert(
+        conn,
+        tables.access_token,
+        name="agent gpu-1",
+        digest="0123456789abcdef",
+        scopes="ingest",
+        created_at=FOUND_AT,
+    )
+
+
+def _put(conn: Connection, table: Table, **values: object) -> None:
+    conn.execute(table.insert().values(**values))

@@ -1,0 +1,207 @@
+"""The daily decision: what it stores, when it waits, and which edges it tells."""
+
+import json
+from fractions import Fraction
+
+import pytest
+from sqlalchemy import text
+
+from monitor.domain import breakeven
+from monitor.domain.scenario import from_document
+from monitor.domain.usage import DAY, HOUR
+from monitor.jobs.basis import peak_to_mean
+from monitor.jobs.decide import decide
+from monitor.jobs.plan import NotReady
+from monitor.storage import rollup, setup, work
+from monitor.storage.write import Window, put_window
+from tests import seeded
+from tests.factories import usage
+from tests.seeded import END
+
+TO = "platform@acme.example"
+
+
+@pytest.fixture
+def filled(database):
+    with database.write() as conn:
+        seeded.fill(conn, decided=False)
+    return database
+
+
+def decide_days(database, days, **changes):
+    with database.write() as conn:
+        seeded.decide_days(conn, days, seeded.policy(TO, **changes))
+
+
+def rows(database, sql):
+    with database.read() as conn:
+        return list(conn.execute(text(sql)).mappings())
+
+
+def claim(as_of, due_at):
+    return work.Claim(
+        "run", "decide/x", "t", 0, {"period_end": as_of, "due_at": due_at, "added_at": due_at}
+    )
+
+
+def test_an_assessment_can_be_replayed_from_its_stored_scenario(filled):
+    decide_days(filled, 1)
+    stored = rows(filled, "SELECT * FROM v_assessment WHERE volume = 'q50'")
+    assert len(stored) == len(seeded.DEPLOYMENTS)
+    for row in stored:
+        scenario = from_document(json.loads(row["scenario"]))
+        found = breakeven.assess(scenario)
+        assert breakeven.to_json(found) == json.loads(row["result"])
+        assert scenario.workload.requests_per_month == row["requests"]
+
+
+def test_the_scenario_bills_what_was_estimated(filled):
+    decide_days(filled, 1)
+    (row,) = rows(
+        filled, "SELECT * FROM v_assessment WHERE volume='q50' AND workload='support-bot'"
+    )
+    scenario = from_document(json.loads(row["scenario"]))
+    per_request = Fraction(breakeven.assess(scenario).api, row["requests"])
+    # 800 uncached, 200 cached and 250 output tokens at 1.25, 0.125 and 10 dollars a million.
+    assert per_request == Fraction(800 * 1250 + 200 * 125 + 250 * 10_000, 10**9)
+
+
+def test_advice_moves_in_on_the_third_of_four_days_and_tells_it_once(filled):
+    decide_days(filled, 4)
+    advised = rows(
+        filled, "SELECT advice FROM v_advice WHERE workload='support-bot' ORDER BY as_of"
+    )
+    assert [row["advice"] for row in advised] == ["stay", "stay", "self_host", "self_host"]
+    messages = rows(filled, "SELECT kind, recipient, subject FROM v_messages")
+    assert [(m["kind"], m["recipient"]) for m in messages] == [("alert", TO)]
+    assert "support-bot" in messages[0]["subject"]
+    decide_days(filled, 4)
+    assert len(rows(filled, "SELECT id FROM v_messages")) == 1
+
+
+def test_a_silence_keeps_the_alert_from_leaving_and_not_from_happening(filled):
+    with filled.write() as conn:
+        conn.execute(
+            text(
+                'INSERT INTO silence (rule, subject, until, "by", why)'
+                " VALUES ('crossing', 'support-bot on own-h100', :t, 'me', 'known')"
+            ),
+            {"t": END + DAY},
+        )
+    decide_days(filled, 4)
+    assert rows(filled, "SELECT id FROM v_messages") == []
+    assert [row["became"] for row in rows(filled, "SELECT became FROM v_alerts")] == ["firing"]
+
+
+def test_a_workload_that_must_stay_is_never_told_to_move(filled):
+    with filled.write() as conn:
+        conn.execute(
+            text("UPDATE workload SET must_stay_on_api = 'a contract' WHERE name = 'support-bot'")
+        )
+    decide_days(filled, 4)
+    advised = rows(filled, "SELECT advice, reason FROM v_advice WHERE workload = 'support-bot'")
+    assert {row["advice"] for row in advised} == {"stay"}
+    assert "a contract" in advised[0]["reason"]
+    assert rows(filled, "SELECT id FROM v_messages") == []
+
+
+def test_a_workload_that_runs_at_home_and_costs_too_much_is_called_back(filled):
+    with filled.write() as conn:
+        conn.execute(text("UPDATE workload SET runs_on = 'self_host' WHERE name = 'search'"))
+        conn.execute(
+            text("UPDATE deployment SET document = :d WHERE name = 'own-h100-search'"),
+            {"d": seeded.document(people_usd_per_month=90_000)},
+        )
+    decide_days(filled, 10)
+    advised = rows(filled, "SELECT advice FROM v_advice WHERE workload = 'search' ORDER BY as_of")
+    assert [row["advice"] for row in advised][-1] == "return_to_api"
+    subjects = [m["subject"] for m in rows(filled, "SELECT subject FROM v_messages")]
+    assert any("search" in subject for subject in subjects)
+
+
+def test_late_data_waits_and_after_a_day_counts_neither_for_nor_against(filled):
+    late = END + DAY
+    with filled.write() as conn:
+        with pytest.raises(NotReady, match="openai usage"):
+            decide(conn, claim(late, late + 6 * HOUR), late + 7 * HOUR, seeded.policy(TO))
+        outcome = decide(conn, claim(late, late + 6 * HOUR), late + 31 * HOUR, seeded.policy(TO))
+    assert outcome["state"] == "skipped"
+    assert "openai usage" in outcome["error"]
+    assert rows(filled, "SELECT * FROM v_advice") == []
+
+
+def test_days_that_wait_to_be_priced_are_waited_for(filled):
+    with filled.write() as conn:
+        _, stream = setup.put_stream(
+            conn, "openai", "openai", seeded.StreamSpec("usage", "usage", 31)
+        )
+        put_window(conn, Window(stream, END - DAY, END), [usage(END - DAY, DAY)])
+        assert rollup.waiting(conn, END)
+        with pytest.raises(NotReady, match="rolled up"):
+            decide(conn, claim(END, END + 6 * HOUR), END + 7 * HOUR, seeded.policy(TO))
+
+
+def test_two_weeks_are_needed_before_anything_is_said(database):
+    with database.write() as conn:
+        seeded.apply_setup(conn)
+        seeded.put_traffic(conn, first=END - 13 * DAY)
+        rollup.refresh(conn, rollup.waiting(conn), seeded.card, seeded.RULES, END)
+    decide_days(database, 1)
+    projected = rows(database, "SELECT * FROM v_projection WHERE workload = 'support-bot'")
+    assert {row["flags"] for row in projected} == {"not_enough_history"}
+    assert {row["q50"] for row in projected} == {None}
+    (advice,) = rows(database, "SELECT * FROM v_advice WHERE workload = 'support-bot'")
+    assert advice["advice"] == "stay"
+    assert "not enough history" in advice["reason"]
+
+
+def test_usage_without_prices_is_not_compared_and_says_so(database):
+    with database.write() as conn:
+        seeded.apply_setup(conn)
+        seeded.put_traffic(conn)
+        rollup.refresh(conn, rollup.waiting(conn), lambda *_: None, seeded.RULES, END)
+    decide_days(database, 1)
+    assert rows(database, "SELECT * FROM v_assessment") == []
+    (advice,) = rows(database, "SELECT * FROM v_advice WHERE workload = 'support-bot'")
+    assert "More than half of its tokens have no price" in advice["reason"]
+
+
+def test_a_cost_line_nobody_gave_and_one_at_zero_are_named(filled):
+    from monitor.jobs.basis import measured
+    from monitor.storage import results
+
+    with filled.write() as conn:
+        conn.execute(
+            text("UPDATE deployment SET document = :d WHERE name = 'own-h100'"),
+            {"d": seeded.document(services_usd_per_month=0)},
+        )
+        bot = next(w for w in results.workloads(conn) if w.name == "support-bot")
+        basis = measured(conn, bot, results.deployments(conn, bot.id)[0], END)
+    assert "storage, network and monitoring" in basis.zero_lines
+    assert any("spare_replicas" in line for line in basis.assumptions)
+    assert any("not read by the hour" in line for line in basis.assumptions)
+
+
+def test_the_peak_is_a_high_quantile_of_the_hours_over_their_mean():
+    hours = {h * HOUR: 10 for h in range(14 * 24)}
+    assert peak_to_mean(hours, 0, 14 * DAY) == 1
+    for h in range(0, 14 * 24, 24):
+        hours[h * HOUR] = 100
+    mean = Fraction(sum(hours.values()), 14 * 24)
+    assert peak_to_mean(hours, 0, 14 * DAY) == 100 / mean
+    assert peak_to_mean({0: 5}, 0, 3 * DAY) is None
+    assert peak_to_mean({}, 0, 14 * DAY) is None
+
+
+def test_an_evil_workload_name_reaches_the_mail_without_harm(filled):
+    evil = "<script>alert(1)</script> =?utf-8?q?x?="
+    with filled.write() as conn:
+        conn.execute(text("UPDATE workload SET name = :n WHERE name = 'support-bot'"), {"n": evil})
+    decide_days(filled, 4)
+    from email import message_from_bytes, policy
+
+    with filled.read() as conn:
+        raw = conn.scalar(text("SELECT message FROM outbox"))
+    mail = message_from_bytes(bytes(raw), policy=policy.default)
+    assert "<script>" not in mail.get_body(("html",)).get_content()
+    assert "alert(1)" in mail["Subject"]

@@ -1,0 +1,166 @@
+"""Figures: both engines, one statement, one value; unknown stays unknown."""
+
+from decimal import Decimal
+
+import pytest
+
+from monitor.domain.errors import InputError
+from monitor.domain.usage import DAY
+from monitor.storage import figures, views
+from monitor.storage.figure_sql import CATALOGUE
+from tests import seeded
+
+PARAMS = figures.period(seeded.END)
+NAMED = {"workload": "support-bot", "deployment": "own-h100"}
+SCALARS = [name for name, spec in CATALOGUE.items() if not spec.columns]
+TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
+
+
+@pytest.fixture
+def filled(database):
+    with database.write() as conn:
+        seeded.fill(conn)
+    with database.read() as conn:
+        yield conn
+
+
+def test_a_period_is_a_week_its_month_and_the_same_days_of_the_month_before():
+    assert PARAMS == {
+        "month": "2026-11",
+        "as_of": "2026-11-23",
+        "week_first": "2026-11-16",
+        "week_before": "2026-11-09",
+        "month_first": "2026-11-01",
+        "before_first": "2026-10-01",
+        "before_same_day": "2026-10-23",
+        "told_from": "2026-11-17",
+        "told_until": "2026-11-24",
+    }
+
+
+def test_a_longer_month_is_compared_with_the_whole_of_a_shorter_one():
+    march_31 = figures.period(seeded.END + 129 * DAY)
+    assert march_31["as_of"] == "2027-04-01"
+    assert march_31["before_first"] == "2027-02-01"
+    assert march_31["before_same_day"] == "2027-03-01"
+
+
+def test_every_statement_reads_public_views_alone():
+    for name, spec in CATALOGUE.items():
+        words = spec.sql.replace("(", " ").replace(")", " ").split()
+        read = {words[n + 1] for n, word in enumerate(words) if word in ("FROM", "JOIN")}
+        assert {word for word in read if word != "SELECT"} <= set(views.public_names()), name
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_every_figure_can_be_read_while_there_is_nothing(name, sqlite_empty):
+    found = figures.read(sqlite_empty, name, **PARAMS, **NAMED)
+    assert found.value in (None, 0)
+    assert found.value is None or CATALOGUE[name].unit == "count"
+
+
+@pytest.fixture(scope="module")
+def sqlite_empty(sqlite_template):
+    from monitor.storage.engine import Database
+
+    opened = Database(f"sqlite:///{sqlite_template}")
+    with opened.read() as conn:
+        yield conn
+    opened.close()
+
+
+def test_every_table_is_empty_while_there_is_nothing(sqlite_empty):
+    for name in TABLES:
+        assert figures.rows(sqlite_empty, name, **PARAMS).rows == []
+
+
+def test_the_figures_are_those_of_the_seeded_weeks(filled):
+    """Counted anew from the usage that was written, without SQL."""
+    spent = sum(
+        seeded._bill(day).amount_pico
+        for day in range(seeded.END - 22 * DAY, seeded.END - 3 * DAY, DAY)
+    )
+    estimated = sum(
+        seeded._bill(day).amount_pico - 2 * 10**12
+        for day in range(seeded.END - 3 * DAY, seeded.END, DAY)
+    )
+    value = read(filled, "spend.month_to_date")
+    assert value == Decimal(spent + estimated).scaleb(-12)
+    assert read(filled, "spend.month_to_date.billed_share") == round(
+        Decimal(100 * spent) / (spent + estimated), 2
+    )
+    assert read(filled, "spend.outside_workloads") == 38
+    assert read(filled, "unpriced.tokens") == 1100
+    assert read(filled, "gpu.utilisation") == 41
+    assert read(filled, "gpu.count") == 2
+    assert read(filled, "served.tokens") == 7 * 40_000_000 + 7 * 1000
+    assert read(filled, "data.quarantined_rows") == 0
+    before = read(filled, "spend.previous_month_same_day")
+    assert read(filled, "spend.change_same_day") == round(100 * (value - before) / before, 2)
+
+
+def read(conn, name):
+    return figures.read(conn, name, **PARAMS).value
+
+
+def test_the_days_after_the_week_change_nothing(filled, database):
+    before = {name: figures.read(filled, name, **PARAMS, **NAMED).value for name in SCALARS}
+    filled.rollback()
+    with database.write() as conn:
+        seeded.put_traffic(conn, seeded.END, seeded.END + 9 * DAY, seeded.END - 3 * DAY)
+        seeded.refresh(conn)
+    with database.read() as conn:
+        after = {name: figures.read(conn, name, **PARAMS, **NAMED).value for name in SCALARS}
+    # The bills that came in later settle days that were estimated until then.
+    settled = {name for name in SCALARS if before[name] != after[name]}
+    assert all(name.startswith("spend.") for name in settled)
+    assert after["spend.month_to_date.billed_share"] == 100
+
+
+def test_each_cell_is_the_figure_of_its_table(filled):
+    for table, cell in (("workloads", "workload"), ("breakevens", "breakeven")):
+        keys = CATALOGUE[table].keys
+        for row in figures.rows(filled, table, **PARAMS).rows:
+            named = {key: str(row[key]) for key in keys}
+            for column in set(row) - set(keys):
+                found = figures.read(filled, f"{cell}.{column}", **PARAMS, **named)
+                assert (found.value, found.unit) == (row[column], CATALOGUE[table].columns[column])
+
+
+def test_both_engines_give_the_same_values(sqlite_url, postgres_url):
+    assert everything(sqlite_url) == everything(postgres_url)
+
+
+def everything(url):
+    from monitor.storage.engine import Database
+
+    opened = Database(url)
+    with opened.write() as conn:
+        seeded.fill(conn)
+        scalars = {name: figures.read(conn, name, **PARAMS, **NAMED) for name in SCALARS}
+        tables = {name: figures.rows(conn, name, **PARAMS) for name in TABLES}
+    opened.close()
+    return scalars, tables
+
+
+def test_a_month_that_was_not_read_from_its_first_day_is_no_comparison(database):
+    with database.write() as conn:
+        seeded.apply_setup(conn)
+        seeded.put_traffic(conn, seeded.END - 50 * DAY)
+        seeded.refresh(conn)
+        assert read(conn, "spend.first_day") == "2026-10-04"
+        for name in ("previous_month_same_day", "change_same_day", "previous_month"):
+            assert read(conn, f"spend.{name}") is None
+        rows = figures.rows(conn, "workloads", **PARAMS).rows
+        assert [row["change"] for row in rows] == [None] * 4
+
+
+def test_an_unknown_id_names_the_nearest_and_a_missing_parameter_its_option(sqlite_empty):
+    with pytest.raises(InputError, match=r"Did you mean spend\.month_to_date\?"):
+        figures.read(sqlite_empty, "spend.month_to_dat", **PARAMS)
+    with pytest.raises(InputError, match=r"needs workload.*Add --workload"):
+        figures.read(sqlite_empty, "workload.spend", **PARAMS)
+    with pytest.raises(InputError, match="is a table"):
+        figures.read(sqlite_empty, "workloads", **PARAMS)
+    with pytest.raises(InputError, match="is one value"):
+        figures.rows(sqlite_empty, "spend.week", **PARAMS)

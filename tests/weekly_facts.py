@@ -1,0 +1,210 @@
+"""Facts of a weekly report without a database: plain functions with keyword overrides."""
+
+import html
+import json
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from monitor.domain.breakeven import assess, to_json
+from monitor.domain.scenario import Api, Deployment, Migration, Scenario, Workload, to_document
+from monitor.storage.figure_sql import CATALOGUE
+from reports.model import Standing, WeeklyFacts
+
+_CELLS = ("workload", "breakeven")
+SCALARS = [
+    name
+    for name, spec in CATALOGUE.items()
+    if not spec.columns and name.partition(".")[0] not in _CELLS
+]
+TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
+
+_NUMBERS = {
+    "spend.week": Decimal("9446.56975"),
+    "spend.week_before": Decimal("9232.074"),
+    "spend.week_change": Decimal("2.32"),
+    "spend.month_to_date": Decimal("28551.79025"),
+    "spend.month_to_date.billed_share": Decimal("88.19"),
+    "spend.previous_month_same_day": Decimal("26092.95675"),
+    "spend.change_same_day": Decimal("9.42"),
+    "spend.previous_month": Decimal("37088.72225"),
+    "spend.change_full_month": Decimal("6.07"),
+    "spend.outside_workloads": Decimal(38),
+    "spend.first_day": "2026-09-20",
+    "spend.days_unconverted": 0,
+    "projection.usd.q10": Decimal(38900),
+    "projection.usd.q50": Decimal("41231.18"),
+    "projection.usd.q90": Decimal("44012.5"),
+    "projection.as_of": "2026-11-23",
+    "projection.history_days": 64,
+    "projection.method": "weekday-level-1",
+    "projection.flags": "",
+    "tokens.month_to_date": 10_645_911_000,
+    "requests.month_to_date": 6_892_756,
+    "unpriced.tokens": 0,
+    "unit_cost.api": Decimal("2.67838"),
+    "data.quarantined_rows": 0,
+}
+
+
+def scenario(requests: int = 1_400_000, people: int = 4000, **changes: object) -> Scenario:
+    deployment = {
+        "gpus_per_replica": 2,
+        "gpu_input_tokens_per_second": Fraction(9000),
+        "gpu_output_tokens_per_second": Fraction(1600),
+        "usd_per_gpu_hour": Fraction("2.4"),
+        "people_usd_per_month": Fraction(people),
+        "spare_replicas": 1,
+    }
+    return Scenario(
+        workload=Workload(
+            requests_per_month=requests,
+            input_tokens=Fraction(4000),
+            output_tokens=Fraction(300),
+            peak_to_mean=Fraction(3),
+        ),
+        api=Api(input_usd_per_million=Fraction("1.25"), output_usd_per_million=Fraction(10)),
+        deployment=Deployment(**(deployment | changes)),
+        migration=Migration(setup_usd=Fraction(30_000), lead_days=45),
+    )
+
+
+def breakeven(
+    workload: str = "support-bot",
+    deployment: str = "own-h100",
+    advice: str = "self_host",
+    of: Scenario | None = None,
+    **changes: object,
+):
+    """A row of `breakevens`, computed as the daily decision computes it."""
+    of = of or scenario()
+    row = {
+        "workload": workload,
+        "deployment": deployment,
+        "as_of": "2026-11-23",
+        "advice": advice,
+        "reason": "It saved on 4 of the last 4 daily assessments.",
+        "since": "2026-11-12",
+        "month": "2026-11",
+        "ahead_month": "2027-01",
+        "ahead_requests": 1_500_000,
+        "ahead_savings_usd": Decimal(100),
+        "scenario": json.dumps(to_document(of)),
+    }
+    for q, factor in (("q10", Fraction(9, 10)), ("q50", Fraction(1)), ("q90", Fraction(11, 10))):
+        n = int(of.workload.requests_per_month * factor)
+        at = Scenario(
+            workload=Workload(**{**of.workload.__dict__, "requests_per_month": n}),
+            api=of.api,
+            deployment=of.deployment,
+            migration=of.migration,
+        )
+        found = assess(at)
+        row |= {f"requests_{q}": n, f"api_usd_{q}": _usd(found.api)}
+        row |= {f"self_host_usd_{q}": _usd(found.hybrid), f"savings_usd_{q}": _usd(found.savings)}
+        if q == "q50":
+            row |= {"verdict": found.verdict, "crossing_requests": found.crossing}
+            row["result"] = json.dumps(to_json(found))
+    return row | changes
+
+
+def without_history(workload: str = "new-bot", deployment: str = "own-l40s"):
+    row = dict.fromkeys(CATALOGUE["breakevens"].columns)
+    return row | {
+        "workload": workload,
+        "deployment": deployment,
+        "as_of": "2026-11-23",
+        "advice": "stay",
+        "reason": "There is not enough history to compare a month's bills.",
+        "since": "2026-11-20",
+    }
+
+
+def workload(name: str = "support-bot", spend: str = "19785.82", change: str = "1710.33", **more):
+    row = dict.fromkeys(CATALOGUE["workloads"].columns) | {
+        "workload": name,
+        "spend": Decimal(spend),
+        "previous": Decimal(spend) - Decimal(change),
+        "change": Decimal(change),
+        "by_volume": Decimal(change) + 100,
+        "by_price": Decimal(-100),
+        "tokens": 7_016_250_000,
+        "requests": 5_613_000,
+        "unpriced_tokens": 0,
+    }
+    return row | more
+
+
+def source(name: str = "openai", stream: str = "usage", **changes: object):
+    row = {
+        "source": name,
+        "stream": stream,
+        "feeds": "usage",
+        "counts": "yes",
+        "closed_through": "2026-11-23T00:00:00Z",
+        "last_read_at": "2026-11-23T06:00:00Z",
+        "failures_in_a_row": 0,
+        "last_error": "",
+        "quarantined_rows": 0,
+        "days_to_roll_up": 0,
+    }
+    return row | changes
+
+
+def spent_daily():
+    days = [
+        f"2026-{month}-{n:02d}" for month, last in ((10, 31), (11, 22)) for n in range(1, last + 1)
+    ]
+    return [{"day": day, "usd": Decimal("1200.50")} for day in days]
+
+
+def facts(figures=None, tables=None, **changes) -> WeeklyFacts:
+    """A full report; `figures` and `tables` replace single ones."""
+    base = {
+        "organisation": "Acme",
+        "week": "2026-W47",
+        "first": date(2026, 11, 16),
+        "last": date(2026, 11, 22),
+        "month": "2026-11",
+        "due_at": datetime(2026, 11, 23, 7, tzinfo=UTC),
+        "demo": False,
+        "missing": [],
+        "numbers": dict.fromkeys(SCALARS) | _NUMBERS | (figures or {}),
+        "units": {name: spec.unit for name, spec in CATALOGUE.items()},
+        "tables": {name: [] for name in TABLES}
+        | {
+            "spend.daily": spent_daily(),
+            "workloads": [workload()],
+            "breakevens": [breakeven()],
+            "data.sources": [source()],
+        }
+        | (tables or {}),
+        "standings": {},
+    }
+    return WeeklyFacts(**(base | changes))
+
+
+def nothing() -> WeeklyFacts:
+    """The first week of an installation that has read nothing."""
+    return facts(figures=dict.fromkeys(SCALARS), tables={name: [] for name in TABLES}, standings={})
+
+
+def standing(**changes: object) -> Standing:
+    return Standing()._replace(**changes)
+
+
+def visible(page: str) -> str:
+    """What a reader sees of a page: no head, no tags, but what pictures say."""
+    body = "<body" + page.partition("<body")[2]
+    alt = " ".join(re.findall(r'alt="([^"]*)"', body))
+    return html.unescape(f"{alt} {re.sub(r'<[^>]*>', ' ', body)}")
+
+
+def numbers(text: str) -> set[str]:
+    """Every number in a text, as it is written."""
+    return set(re.findall(r"\d[\d,.]*\d|\d", text))
+
+
+def _usd(amount: Fraction) -> Decimal:
+    return Decimal(round(amount * 10**6)).scaleb(-6)
