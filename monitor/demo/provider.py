@@ -92,10 +92,19 @@ def _results(path: str, at: int, width: int, first_day: int, now: int) -> list[d
 
 
 def _by_part(found: list[Hour]) -> list[Hour]:
+    """A day of each workload as one."""
+    days = ([hour for hour in found if hour.part is part] for part in PARTS)
     return [
-        Hour(part, 0, *(sum(hour[i] for hour in found if hour.part is part) for i in range(2, 6)))
-        for part in PARTS
-        if any(hour.part is part for hour in found)
+        Hour(
+            day[0].part,
+            day[0].start,
+            sum(hour.requests for hour in day),
+            sum(hour.input_tokens for hour in day),
+            sum(hour.cached_tokens for hour in day),
+            sum(hour.output_tokens for hour in day),
+        )
+        for day in days
+        if day
     ]
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from email import message_from_bytes, policy
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from monitor import wiring
 from monitor.config import load
@@ -105,7 +105,7 @@ def _mailbox() -> Iterator[tuple[int, _Mailbox]]:
     listener = socket.create_server(("127.0.0.1", 0))
 
     class Listening(Controller):
-        def _create_server(self) -> object:
+        def _create_server(self) -> Any:
             return self.loop.create_server(self._factory_invoker, sock=listener)
 
     port = listener.getsockname()[1]

@@ -86,7 +86,8 @@ def _requests(part: Part, day: int, last_day: int) -> float:
     rhythm = _table("rhythm.csv")[:, 0]
     back = (last_day - day) // DAY
     newest = len(rhythm) - 7 + (last_day // DAY + _THURSDAY) % 7
-    return part.requests_a_day * float(rhythm[newest - back]) * part.growth ** (-back / DAYS)
+    grown: float = part.growth ** (-back / DAYS)
+    return part.requests_a_day * float(rhythm[newest - back]) * grown
 
 
 def utilisation(at: int, gpu: int) -> float:

@@ -24,9 +24,9 @@ def test_a_log_line_is_one_json_object_with_what_the_call_added():
 
 def test_an_exception_stays_in_the_line():
     try:
-        raise ValueError("canary")
+        int("canary")
     except ValueError as error:
         record = logging.makeLogRecord(
             {"msg": "x", "exc_info": (type(error), error, error.__traceback__)}
         )
-    assert "ValueError: canary" in json.loads(JsonLines().format(record))["exception"]
+    assert "ValueError: invalid literal" in json.loads(JsonLines().format(record))["exception"]
