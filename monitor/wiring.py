@@ -30,12 +30,12 @@ from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs.alerting import Policy
-from monitor.jobs.check import Probe
+from monitor.jobs.check import Probe, compare_bills
 from monitor.jobs.close import close_month
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
 from monitor.jobs.mail import Envelope
-from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler
+from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler, at_once
 from monitor.jobs.report import weekly
 from monitor.ports import Channel, Pull, Sampler
 from monitor.scheduler import Parts
@@ -282,9 +282,9 @@ def handlers(settings: Settings, *, demo: bool = False) -> dict[str, Handler]:
     chosen = policy(settings, demo=demo)
     report = chosen._replace(envelope=envelope(settings, settings.report.to))
     return {
-        DECIDE: partial(decide, policy=chosen),
+        DECIDE: at_once(partial(decide, policy=chosen)),
         WEEKLY: partial(weekly, policy=report),
-        CLOSE: partial(close_month, live_sources=chosen.live_sources),
+        CLOSE: at_once(partial(close_month, live_sources=chosen.live_sources)),
     }
 
 
@@ -316,6 +316,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
         found.append(Probe(f"source {item.name}", partial(_probe_source, settings, number, now)))
     if not settings.source:
         found.append(Probe("sources", None))
+    bills = partial(_probe_bills, settings, now) if settings.source else None
+    found.append(Probe("bill against estimate", bills))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
@@ -330,6 +332,17 @@ def _probe_database(settings: Settings) -> str:
     require_current(opened)
     opened.close()
     return f"{opened.shown}, schema {head()}"
+
+
+def _probe_bills(settings: Settings, now: int) -> str:
+    opened = database(settings)
+    if opened.path is not None and not opened.path.exists():
+        return "nothing is stored yet"
+    require_current(opened)
+    try:
+        return compare_bills(opened, now)
+    finally:
+        opened.close()
 
 
 def _probe_source(settings: Settings, number: int, now: int) -> str:

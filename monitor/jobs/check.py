@@ -6,6 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from monitor.domain.errors import CrossoverError
+from monitor.domain.reconcile import unit_suspicion
+from monitor.domain.usage import DAY, utc_day
+from monitor.storage.engine import Database
+from monitor.storage.reconcile import BothAmounts, both_amounts
+
+_COMPARED_DAYS = 28
 
 
 class Probe(NamedTuple):
@@ -38,3 +44,27 @@ def _check(probe: Probe) -> Checked:
     except CrossoverError as error:
         state: Literal["off", "fails"] = "fails" if probe.required else "off"
         return Checked(probe.what, state, error.message, error.remedy)
+
+
+def compare_bills(database: Database, now: int) -> str:
+    """Each account's bill beside our estimate, over the last closed days.
+
+    Raises:
+        CrossoverError: one looks like an error in a unit or a double count.
+    """
+    with database.read() as conn:
+        found = both_amounts(conn, utc_day(now) - _COMPARED_DAYS * DAY)
+    suspected = [unit_suspicion(item.billed, item.estimated) for item in found]
+    shown = "; ".join(map(_compared, found, suspected))
+    if any(suspected):
+        raise CrossoverError(
+            shown,
+            "Compare a day of v_bill_daily and of v_usage_daily with the provider's own pages; for"
+            " a discount write a [[prices.override]].",
+        )
+    return shown or "no closed day has both yet"
+
+
+def _compared(item: BothAmounts, suspected: str) -> str:
+    line = f"{item.account}: billed ${item.billed:,.2f}, estimated ${item.estimated:,.2f}"
+    return f"{line}, {suspected}" if suspected else line

@@ -12,7 +12,7 @@ from monitor.storage.work import Claim
 
 
 def close_month(
-    conn: Connection, claim: Claim, live_sources: Sequence[str]
+    conn: Connection, claim: Claim, _now: int, live_sources: Sequence[str]
 ) -> Mapping[str, object]:
     """Close once every live source has reported the whole month and all of it is rolled up.
 

@@ -20,8 +20,9 @@ log = logging.getLogger("crossover.plan")
 
 DECIDE, WEEKLY, CLOSE = "decide", "weekly", "close"
 
-_DECIDE_DAYS_BACK = 4
-"""At the first start the last days are assessed one by one: advice needs 3 of 4."""
+_DECIDE_DAYS_BACK = 7 + 4
+"""At the first start the days of the week that is reported first are assessed one by one, and
+those before it that its first day's advice needs (3 of 4)."""
 _RETRY = 60
 _ATTEMPTS = 8
 
@@ -39,8 +40,16 @@ class Calendar(NamedTuple):
     close_after_days: int
 
 
-Handler = Callable[[Connection, Claim, int], Mapping[str, object]]
-"""Carries out a run inside its closing transaction; returns further columns of its row."""
+Closing = Callable[[Connection], Mapping[str, object]]
+"""Writes the result inside the run's closing transaction; returns further columns of its row."""
+
+Handler = Callable[[Database, Claim, int], Closing]
+"""Carries out what takes time, without holding a writer's lock, and returns its closing."""
+
+
+def at_once(carry_out: Callable[[Connection, Claim, int], Mapping[str, object]]) -> Handler:
+    """The handler of a run that reads and writes in one transaction."""
+    return lambda _database, claim, now: lambda conn: carry_out(conn, claim, now)
 
 
 def plan_due(conn: Connection, calendar: Calendar, rules_hash: str, now: int) -> int:
@@ -104,8 +113,9 @@ def carry_out_next(
     if claim is None:
         return None
     try:
+        close = handlers[claim.row["kind"]](database, claim, now)
         with database.write() as conn:
-            further = handlers[claim.row["kind"]](conn, claim, now)
+            further = close(conn)
             work.finish(
                 conn, claim, **{"state": "done", "finished_at": now, "error": ""} | dict(further)
             )

@@ -14,11 +14,12 @@ from monitor.domain.usage import DAY
 from monitor.jobs.alerting import Policy
 from monitor.jobs.basis import Basis, measured
 from monitor.jobs.mail import addressed
-from monitor.jobs.plan import DECIDE, NotReady
+from monitor.jobs.plan import DECIDE, Closing, NotReady
 from monitor.storage import figures, results, rollup, work
+from monitor.storage.engine import Database
 from monitor.storage.export import write_csv
 from monitor.storage.figure_sql import CATALOGUE
-from monitor.storage.work import Claim
+from monitor.storage.work import Claim, Message
 from reports import raster
 from reports import weekly as weekly_report
 from reports.formats import plural
@@ -40,42 +41,40 @@ _SCALARS = [
 ]
 
 
-def weekly(conn: Connection, claim: Claim, now: int, policy: Policy) -> Mapping[str, object]:
-    """Post the report of the week that the run names, to each recipient once.
+def weekly(database: Database, claim: Claim, now: int, policy: Policy) -> Closing:
+    """Compose the report of the week that the run names; closing posts it to each recipient once.
 
     Raises:
         NotReady: its data is not complete, and it is not a day late yet.
     """
     if not policy.envelope.recipients:
-        return {"error": "not rendered: [report] to names nobody"}
+        return lambda _: {"error": "not rendered: [report] to names nobody"}
     week, due_at = week_of(claim.row["period_start"]), claim.row["due_at"]
     late = now - claim.row["added_at"] >= LATE_AFTER
-    post(conn, week, policy, due_at, claim.key, now, late=late)
-    return {}
+    messages = compose(database, week, policy, due_at, claim.key, late=late)
+
+    def close(conn: Connection) -> Mapping[str, object]:
+        work.post(conn, messages, now)
+        return {}
+
+    return close
 
 
-def post(
-    conn: Connection,
-    week: str,
-    policy: Policy,
-    due_at: int,
-    run_key: str,
-    now: int,
-    *,
-    late: bool,
-) -> int:
-    """Put a week's report into the outbox; returns how many messages were new.
+def compose(
+    database: Database, week: str, policy: Policy, due_at: int, run_key: str, *, late: bool
+) -> list[Message]:
+    """A week's report for each recipient. Only reads: drawing must not hold up who writes.
 
     Raises:
         NotReady: its data is not complete, and it is not `late` enough to leave without.
     """
-    lacks = missing(conn, week, policy)
-    if lacks and not late:
-        raise NotReady(f"waits for {'; '.join(lacks)}")
-    rendered = render_week(conn, week, policy, due_at)
+    with database.read() as conn:
+        lacks = missing(conn, week, policy)
+        if lacks and not late:
+            raise NotReady(f"waits for {'; '.join(lacks)}")
+        rendered = render_week(conn, week, policy, due_at)
     date_ = datetime.fromtimestamp(due_at, UTC)
-    messages = addressed(rendered, policy.envelope, "report", f"report/{run_key}", date_)
-    return work.post(conn, messages, now)
+    return addressed(rendered, policy.envelope, "report", f"report/{run_key}", date_)
 
 
 def missing(conn: Connection, week: str, policy: Policy) -> list[str]:

@@ -8,7 +8,16 @@ from sqlalchemy import text
 from monitor.domain.errors import CrossoverError
 from monitor.domain.periods import Schedule
 from monitor.domain.usage import DAY, HOUR
-from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, NotReady, carry_out_next, plan_due
+from monitor.jobs.plan import (
+    CLOSE,
+    DECIDE,
+    WEEKLY,
+    Calendar,
+    NotReady,
+    at_once,
+    carry_out_next,
+    plan_due,
+)
 from monitor.storage import work
 
 MONDAY = int(datetime(2026, 11, 23, 9, tzinfo=UTC).timestamp())
@@ -36,12 +45,12 @@ def well(conn, claim, now):
     return {}
 
 
-EVERY = dict.fromkeys((DECIDE, WEEKLY, CLOSE), well)
+EVERY = dict.fromkeys((DECIDE, WEEKLY, CLOSE), at_once(well))
 
 
 def test_the_first_start_decides_the_last_days_and_reports_the_last_week(database):
     plan(database, MONDAY)
-    assert sorted(states(database, DECIDE)) == [f"decide/2026-11-{d}" for d in (19, 20, 21, 22)]
+    assert sorted(states(database, DECIDE)) == [f"decide/2026-11-{d}" for d in range(12, 23)]
     assert states(database, WEEKLY) == {"finance/weekly/2026-W47/1": "due"}
     assert states(database, CLOSE) == {}
     assert plan(database, MONDAY + HOUR) == 0
@@ -50,8 +59,8 @@ def test_the_first_start_decides_the_last_days_and_reports_the_last_week(databas
 def test_runs_are_carried_out_once_in_the_order_of_their_days(database):
     plan(database, MONDAY)
     done = carry_out(database, EVERY, MONDAY)
-    assert done[:4] == [f"decide/2026-11-{d}" for d in (19, 20, 21, 22)]
-    assert done[4:] == ["finance/weekly/2026-W47/1"]
+    assert done[:11] == [f"decide/2026-11-{d}" for d in range(12, 23)]
+    assert done[11:] == ["finance/weekly/2026-W47/1"]
     assert carry_out(database, EVERY, MONDAY + DAY) == []
 
 
@@ -79,11 +88,11 @@ def test_a_run_that_waits_for_data_holds_back_the_later_ones_and_the_report(data
     def waits(conn, claim, now):
         raise NotReady("waits for openai usage/completions")
 
-    assert carry_out(database, EVERY | {DECIDE: waits}, MONDAY) == ["decide/2026-11-19"]
+    assert carry_out(database, EVERY | {DECIDE: at_once(waits)}, MONDAY) == ["decide/2026-11-12"]
     with database.read() as conn:
-        said = conn.scalar(text("SELECT error FROM run WHERE run_key = 'decide/2026-11-19'"))
+        said = conn.scalar(text("SELECT error FROM run WHERE run_key = 'decide/2026-11-12'"))
     assert said == "waits for openai usage/completions"
-    assert len(carry_out(database, EVERY, MONDAY + 30)) == 5
+    assert len(carry_out(database, EVERY, MONDAY + 30)) == 12
 
 
 @pytest.mark.parametrize("error", [CrossoverError("no table"), ZeroDivisionError()])
@@ -96,9 +105,9 @@ def test_a_run_that_fails_is_tried_again_and_is_dead_in_the_end(database, error)
 
     now = MONDAY
     for _ in range(8):
-        assert carry_out(database, EVERY | {WEEKLY: fails}, now)[-1].startswith("finance/")
+        assert carry_out(database, EVERY | {WEEKLY: at_once(fails)}, now)[-1].startswith("finance/")
         now += DAY
-    assert carry_out(database, EVERY | {WEEKLY: fails}, now) == []
+    assert carry_out(database, EVERY | {WEEKLY: at_once(fails)}, now) == []
     assert states(database, WEEKLY) == {"finance/weekly/2026-W47/1": "dead"}
     with database.read() as conn:
         assert conn.scalar(text("SELECT COUNT(*) FROM meta WHERE key = 'half'")) == 0
@@ -123,7 +132,7 @@ def test_two_replicas_carry_out_each_run_once(postgres_url):
         own = Database(postgres_url)
         until_nothing = 0
         while until_nothing < 20:
-            key = carry_out_next(own, dict.fromkeys(EVERY, records), MONDAY, 600)
+            key = carry_out_next(own, dict.fromkeys(EVERY, at_once(records)), MONDAY, 600)
             until_nothing = until_nothing + 1 if key is None else 0
         own.close()
 
@@ -133,6 +142,6 @@ def test_two_replicas_carry_out_each_run_once(postgres_url):
     for thread in threads:
         thread.join()
     assert sorted(done) == sorted(set(done))
-    assert len(done) == 5
-    assert done[:4] == sorted(done[:4])
+    assert len(done) == 12
+    assert done[:11] == sorted(done[:11])
     database.close()

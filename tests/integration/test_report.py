@@ -112,11 +112,16 @@ def test_every_process_gives_the_same_message(filled):
     assert seen.pop().startswith("2 ")
 
 
+def carry_out(database, now, policy):
+    close = report.weekly(database, CLAIM, now, policy)
+    with database.write() as conn:
+        assert close(conn) == {}
+
+
 def test_a_report_is_posted_once_to_each_recipient_with_its_tables(filled):
     policy = seeded.policy("ann@acme.example", "Bob <bob@acme.example>")
     for _ in range(2):
-        with filled.write() as conn:
-            assert report.weekly(conn, CLAIM, seeded.DUE, policy) == {}
+        carry_out(filled, seeded.DUE, policy)
     messages = posted(filled)
     assert [row["dedup_key"] for row in messages] == [
         f"report/{KEY}/{to}" for to in policy.envelope.recipients
@@ -165,15 +170,15 @@ def test_it_waits_for_its_data_and_goes_out_a_day_late_naming_what_is_missing(fi
             "decide/2026-11-22", "decide", seeded.END - DAY, seeded.END, seeded.END
         )
         work.plan(conn, [decided], seeded.DUE)
-        policy = seeded.policy("ann@acme.example")
-        with pytest.raises(NotReady) as waits:
-            report.weekly(conn, CLAIM, seeded.DUE + DAY - 1, policy)
-        lacks = (
-            "usage of openai usage to the end of the week; the prices of 1 day; the comparison of"
-            " 2026-11-22 (due)"
-        )
-        assert str(waits.value) == f"waits for {lacks}"
-        report.weekly(conn, CLAIM, seeded.DUE + DAY, policy)
+    policy = seeded.policy("ann@acme.example")
+    with pytest.raises(NotReady) as waits:
+        carry_out(filled, seeded.DUE + DAY - 1, policy)
+    lacks = (
+        "usage of openai usage to the end of the week; the prices of 1 day; the comparison of"
+        " 2026-11-22 (due)"
+    )
+    assert str(waits.value) == f"waits for {lacks}"
+    carry_out(filled, seeded.DUE + DAY, policy)
     (message,) = posted(filled)
     assert message["subject"].startswith("Incomplete: Move support-bot")
     mail = email.message_from_bytes(message["message"], policy=default)
