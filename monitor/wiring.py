@@ -22,7 +22,7 @@ from monitor.config import (
     secret,
     weekday_number,
 )
-from monitor.domain.errors import ConfigError
+from monitor.domain.errors import ConfigError, DatabaseUnavailable
 from monitor.domain.periods import WEEKDAYS, Schedule
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.rate_lookup import Override, Resolver
@@ -328,6 +328,11 @@ def probes(settings: Settings, now: int) -> list[Probe]:
 def _probe_database(settings: Settings) -> str:
     opened = database(settings)
     if opened.path is not None and not opened.path.exists():
+        if not opened.path.parent.is_dir():
+            raise DatabaseUnavailable(
+                f"cannot make the database {opened.shown}: there is no {opened.path.parent}",
+                "Make that folder, or name another in database.url.",
+            )
         return f"{opened.shown} will be made at the first start"
     require_current(opened)
     opened.close()

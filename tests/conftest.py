@@ -25,6 +25,22 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("full" if FULL else "small")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each claim under `make proof`: a test's name is the claim."""
+    if not FULL:
+        return
+    counts: dict[str, list[int]] = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if "proof" in report.keywords and report.when == "call":
+                claim = report.location[2].split("[")[0].removeprefix("test_").replace("_", " ")
+                held, all_ = counts.setdefault(claim, [0, 0])
+                counts[claim] = [held + (outcome == "passed"), all_ + 1]
+    terminalreporter.section("claims")
+    for claim, (held, all_) in counts.items():
+        terminalreporter.write_line(f"{held} of {all_}: {claim}")
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a real PostgreSQL that this suite starts and stops."""

@@ -17,7 +17,11 @@ def agent(
     host: Annotated[str, typer.Option(help="Name of this host; else its hostname.")] = "",
     every: Annotated[float, typer.Option(help="Seconds between readings.", min=1, max=60)] = 5,
     password: Annotated[
-        str, typer.Option(help="Of the URL's user, by name: env:NAME or file:PATH.")
+        str,
+        typer.Option(
+            envvar="CROSSOVER_DATABASE__PASSWORD",
+            help="Of the URL's user, by name: env:NAME or file:PATH.",
+        ),
     ] = "",
 ) -> None:
     """Read this host's GPUs every few seconds and write a row a minute to the shared database.

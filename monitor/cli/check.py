@@ -15,7 +15,8 @@ def check(
 ) -> None:
     """Try the database, each source's credentials, the mail server and the GPUs.
 
-    What is not configured shows as "off", which is well. Exit code 0 only when all is well.
+    Also compares bills with estimates, where an error in a unit or a double count shows. What is
+    not configured shows as "off", which is well. Exit code 0 only when all is well.
     """
     from monitor import wiring
     from monitor.jobs.check import check_all

@@ -185,20 +185,31 @@ def ensure_partitions(conn: Connection, table: str, times: Iterable[int]) -> Non
         return
     for month in sorted({datetime.fromtimestamp(at, UTC).strftime("%Y-%m") for at in times}):
         name = f"{table}_p{month.replace('-', '')}"
-        if conn.scalar(text("SELECT to_regclass(:n)"), {"n": name}) is None:
-            _make_partition(conn, table, name, month)
+        if not _is_partition(conn, table, name):
+            # Two writers may need a month at the same time: the second waits, then finds it.
+            conn.execute(text("SELECT pg_advisory_xact_lock(hashtext(:t))"), {"t": table})
+            if not _is_partition(conn, table, name):
+                _make_partition(conn, table, name, month)
+
+
+def _is_partition(conn: Connection, table: str, name: str) -> bool:
+    # Read from the catalogue's tables: a name that was looked up before would be remembered as
+    # missing, although another writer has made it since.
+    query = (
+        "SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+        " WHERE i.inhparent = to_regclass(:t) AND c.relname = :n"
+    )
+    return conn.scalar(text(query), {"t": table, "n": name}) is not None
 
 
 def _make_partition(conn: Connection, table: str, name: str, month: str) -> None:
     start = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
     end = start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
-    # Two writers may need a month at the same time; the second waits, then finds it. Attaching
-    # locks readers and writers of the other months out less than PARTITION OF would: both may
-    # have read the table before, and neither could then give way to the other.
-    conn.execute(text("SELECT pg_advisory_xact_lock(hashtext(:t))"), {"t": table})
-    if conn.scalar(text("SELECT to_regclass(:n)"), {"n": name}) is not None:
-        return
-    conn.exec_driver_sql(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS)")
+    # Attached, because CREATE ... PARTITION OF would wait for every reader of the other months,
+    # one of which may be the writer that waits for this one.
+    conn.exec_driver_sql(
+        f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+    )
     conn.exec_driver_sql(
         f"ALTER TABLE {table} ATTACH PARTITION {name}"
         f" FOR VALUES FROM ({int(start.timestamp())}) TO ({int(end.timestamp())})"

@@ -39,7 +39,7 @@ class Database:
             self.url = self.url.set(password=password)
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
-            self.path: Path | None = Path(str(self.url.database)).absolute()
+            self.path: Path | None = Path(str(self.url.database)).resolve()
             self.writer, self.reader = _sqlite_engines(self.url)
         else:
             self.path = None
@@ -68,16 +68,30 @@ class Database:
         self.reader.dispose()
 
 
-def _parsed(url: str) -> sa.URL:
+def _read(url: str) -> sa.URL | None:
+    """None: it is not a URL, or its password holds an @ as it is."""
     try:
         parsed = sa.make_url(url)
     except (ArgumentError, ValueError):
+        return None
+    # What follows the password's @ would be shown as a part of the host.
+    return None if "@" in (parsed.host or "") else parsed
+
+
+def _parsed(url: str) -> sa.URL:
+    parsed = _read(url)
+    if parsed is None:
         # The cause may quote a piece of the password, which is why it is not shown.
         raise DatabaseUnavailable(
             "database.url is not a database URL",
             "Write sqlite:///FILE or postgresql://USER@HOST:PORT/NAME, and escape the characters"
             " @ : / in a password as %40 %3A %2F.",
-        ) from None
+        )
+    if any(option.endswith("password") for option in parsed.query):
+        raise DatabaseUnavailable(
+            "database.url has a password among its options, where messages would show it",
+            "Set database.password instead; let a client's key need no password.",
+        )
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise DatabaseUnavailable(
             f"database.url names {parsed.get_backend_name()!r}, which is not supported",

@@ -19,6 +19,7 @@ _SQLITE = {
     "instant": "strftime('%Y-%m-%dT%H:%M:%SZ', {0}, 'unixepoch')",
     "stamp": "strftime('%Y-%m-%dT%H:%M:%SZ', {0})",
     "real": "CAST({0} AS REAL)",
+    "micro": "(({0} + CASE WHEN {0} < 0 THEN -500000 ELSE 500000 END) / 1000000)",
 }
 _POSTGRES = {
     "day": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
@@ -26,11 +27,16 @@ _POSTGRES = {
     "instant": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
     "stamp": "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
     "real": "CAST({0} AS NUMERIC)",
+    "micro": "ROUND({0} / 1000000.0)",
 }
 
 
 class _Sql:
-    """The few expressions that the engines spell differently, and the sums of money."""
+    """The few expressions that the engines spell differently, and the sums of money.
+
+    Amounts are rounded as whole millionths, before any fraction: SQLite has only binary ones, and
+    would round a half another way than PostgreSQL.
+    """
 
     def __init__(self, dialect: str) -> None:
         self._spelled = _SQLITE if dialect == "sqlite" else _POSTGRES
@@ -43,21 +49,20 @@ class _Sql:
         """The sum of a pico column as whole millionths and the rest below them."""
         return f"SUM({column} / 1000000) AS {name}_micro, SUM({column} % 1000000) AS {name}_rest"
 
-    @staticmethod
-    def usd(name: str) -> str:
+    def usd(self, name: str) -> str:
         """Dollars of parts that were summed before."""
-        return f"ROUND((SUM({name}_micro) + SUM({name}_rest) / 1000000.0) / 1000000.0, 6)"
+        return self._dollars(f"SUM({name}_micro)", f"SUM({name}_rest)")
 
-    @staticmethod
-    def sum_pico(column: str) -> str:
+    def sum_pico(self, column: str) -> str:
         """Dollars of a pico column, summed without overflow."""
-        rest = f"SUM({column} % 1000000) / 1000000.0"
-        return f"ROUND((SUM({column} / 1000000) + {rest}) / 1000000.0, 6)"
+        return self._dollars(f"SUM({column} / 1000000)", f"SUM({column} % 1000000)")
 
-    @staticmethod
-    def one(column: str) -> str:
+    def one(self, column: str) -> str:
         """Dollars of one pico amount."""
-        return f"ROUND(({column} / 1000000 + {column} % 1000000 / 1000000.0) / 1000000.0, 6)"
+        return self._dollars(f"{column} / 1000000", f"{column} % 1000000")
+
+    def _dollars(self, micro: str, rest: str) -> str:
+        return f"ROUND(({micro} + {self.micro(rest)}) / 1000000.0, 6)"
 
 
 _COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
@@ -105,9 +110,17 @@ def _spend_parts(q: _Sql) -> str:
         "(SELECT f.usd_nano FROM fx f WHERE f.currency = d.currency AND f.day <= d.day"
         " ORDER BY f.day DESC LIMIT 1)"
     )
-    foreign = f"CAST({q.real('d.amount_pico')} / 1000000.0 * {rate} / 1000000000.0 AS BIGINT)"
-    micro = f"CASE WHEN d.currency = 'USD' THEN d.amount_pico / 1000000 ELSE {foreign} END"
-    rest = "CASE WHEN d.currency = 'USD' THEN d.amount_pico % 1000000 ELSE 0 END"
+    # Whole numbers round alike on both engines: whole units, and their hundred-millionths.
+    nano = f"(d.amount_pico / 1000000000000 * {rate})"
+    pico = f"(d.amount_pico % 1000000000000 / 10000 * {rate} / 100000)"
+    micro = (
+        "CASE WHEN d.currency = 'USD' THEN d.amount_pico / 1000000"
+        f" ELSE {nano} / 1000 + {pico} / 1000000 END"
+    )
+    rest = (
+        "CASE WHEN d.currency = 'USD' THEN d.amount_pico % 1000000"
+        f" ELSE {nano} % 1000 * 1000 + {pico} % 1000000 END"
+    )
     unconverted = f"CASE WHEN d.currency <> 'USD' AND {rate} IS NULL THEN d.amount_pico END"
     return f"""
 WITH estimated AS (
@@ -119,7 +132,7 @@ WITH estimated AS (
   GROUP BY s.account_id, d.day
 ), billed AS (
   SELECT s.account_id, d.day, SUM({micro}) AS billed_micro, SUM({rest}) AS billed_rest,
-    {q.sum_pico(unconverted)} AS unconverted
+    {q.parts(unconverted, "unconverted")}
   FROM bill d JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id
     JOIN account a ON a.id = s.account_id
   WHERE a.money_from = t.source_id
@@ -135,7 +148,7 @@ SELECT k.day, k.account_id, a.name AS account,
         AND COALESCE(m.closed_through, 0) < k.day + 86400)
     THEN 1 ELSE 0 END AS closed,
   e.estimated_micro, e.estimated_rest, COALESCE(e.unpriced_tokens, 0) AS unpriced_tokens,
-  b.billed_micro, b.billed_rest, b.unconverted
+  b.billed_micro, b.billed_rest, b.unconverted_micro, b.unconverted_rest
 FROM days k JOIN account a ON a.id = k.account_id
   LEFT JOIN estimated e ON e.account_id = k.account_id AND e.day = k.day
   LEFT JOIN billed b ON b.account_id = k.account_id AND b.day = k.day"""
@@ -157,7 +170,7 @@ SELECT {period} AS {name}, account,
   {q.usd("spend")} AS usd, COALESCE({q.usd("final")}, 0) AS of_which_billed_usd,
   {q.usd("billed")} AS billed_usd, {q.usd("estimated")} AS estimated_usd,
   SUM(CASE WHEN closed = 1 THEN 0 ELSE unpriced_tokens END) AS unpriced_tokens,
-  SUM(unconverted) AS unconverted_amount
+  {q.usd("unconverted")} AS unconverted_amount
 FROM chosen GROUP BY {period}, account"""
 
 
@@ -254,6 +267,9 @@ SELECT o.name AS source, o.kind, t.name AS stream, t.feeds,
     WHERE s.stream_id = t.id), 0) AS unpriced_tokens,
   COALESCE((SELECT COUNT(*) FROM dirty y WHERE y.stream_id = t.id), 0) AS days_to_roll_up,
   CASE WHEN EXISTS (SELECT 1 FROM account a WHERE a.tokens_from = o.id OR a.money_from = o.id)
+    OR EXISTS (SELECT 1 FROM series s JOIN stream u ON u.id = s.stream_id
+      JOIN account a ON a.id = s.account_id
+      WHERE u.source_id = o.id AND u.feeds = 'usage' AND a.tokens_from IS NULL)
     THEN 'yes' ELSE 'no' END AS counts
 FROM stream t JOIN source o ON o.id = t.source_id LEFT JOIN watermark m ON m.stream_id = t.id"""
 

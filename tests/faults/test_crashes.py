@@ -202,6 +202,7 @@ def assert_one_of_each(mail, database, repeat_allowed):
     assert tokens == 40 * 99_000_000
 
 
+@pytest.mark.proof
 def test_one_report_and_one_alert_arrive_exactly_once(parent, config, database, mail, tmp_path):
     log = tmp_path / "log"
     run_until_settled(parent, config, database, NOW, log)
@@ -217,7 +218,7 @@ def test_one_report_and_one_alert_arrive_exactly_once(parent, config, database, 
     assert_one_of_each(mail, database, repeat_allowed=False)
 
 
-ROUNDS = 20 if FULL else 1
+ROUNDS = 5 if FULL else 1
 CALLS = {"migrate": 1, "render": 1}
 """Points that are passed once a start; the others at least twice."""
 

@@ -128,6 +128,7 @@ def expected(fake):
     return {day: tuple(total) for day, total in days.items()}, bills
 
 
+@pytest.mark.proof
 def test_the_database_equals_the_truth_through_pages_limits_and_restatements(database, fake):
     fake.page_buckets = 60  # a week of hours takes three pages
     fake.faults.append(failing(429, "slow down", {"Retry-After": "1"}))
@@ -148,6 +149,7 @@ def test_the_database_equals_the_truth_through_pages_limits_and_restatements(dat
     assert run(database, source(fake)) == Changes(0, 0, 0)
 
 
+@pytest.mark.proof
 def test_the_same_stream_read_hourly_and_then_daily_holds_the_same_totals(database, fake):
     run(database, source(fake))
     hourly = stored(database)

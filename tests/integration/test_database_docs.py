@@ -57,6 +57,7 @@ def test_every_section_has_a_query_of_its_view(view: str) -> None:
     assert re.search(rf"```sql\n[^`]*FROM {view}\b", SECTIONS[view])
 
 
+@pytest.mark.proof
 @pytest.mark.postgres
 @pytest.mark.parametrize("sql", EXAMPLES)
 def test_an_example_gives_the_same_rows_on_both_engines(

@@ -95,6 +95,7 @@ def figure(figures, name):
     return figures
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_an_example_prints_the_published_figures(crossover, name):
     code, out, err = crossover(

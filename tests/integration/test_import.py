@@ -32,6 +32,7 @@ def query(folder, sql):
     return ended.rows
 
 
+@pytest.mark.proof
 def test_the_two_azure_traces_come_in_whole_and_only_once(folder):
     sums = [0, 0, 0]
     for name in ("code", "conv"):

@@ -81,6 +81,7 @@ def fails(call, *, gpu="0", code, after=0):
     return f"{call}:{gpu}:{code}:{after}"
 
 
+@pytest.mark.proof
 def test_one_reading_of_each_gpu_as_json(driver):
     done = once(driver, NVML_STUB_GPUS="2", NVML_STUB_MIG="1")
     first, second = map(json.loads, done.stdout.splitlines())

@@ -1,6 +1,8 @@
 """`put_window` against a plain dict: late, restated, vanished and repeated rows, on both engines."""
 
+import threading
 from collections import Counter
+from contextlib import closing
 
 import pytest
 from hypothesis import settings
@@ -24,9 +26,10 @@ from monitor.domain.usage import (
     utc_day,
 )
 from monitor.storage import rollup, setup
+from monitor.storage.engine import Database
 from monitor.storage.tables import SERIES_DIMENSIONS
-from monitor.storage.write import Changes, Window, put_window
-from tests.factories import DAY0, dims, make_stream
+from monitor.storage.write import Changes, Window, mark_dirty, put_window
+from tests.factories import DAY0, bill, dims, make_stream, usage
 
 SHARED = [dims(), dims(model="gpt-5"), dims(account="other", batch="true", label="search")]
 DAYS = 4
@@ -90,6 +93,7 @@ class Windows(RuleBasedStateMachine):
             self.streams = [make_stream(conn, s, "rows", self.feeds)[1] for s in ("one", "two")]
         self.rows = {stream: {} for stream in self.streams}
         self.closed = dict.fromkeys(self.streams)
+        self.began = {}
         self.final = {stream: set() for stream in self.streams}
         self.marks = {}
 
@@ -164,6 +168,7 @@ class Windows(RuleBasedStateMachine):
         self.final[window.stream_id] |= set(range(window.start, final, DAY))
         if before is None:
             assert after == (final if final > window.start else None)
+            self.began[window.stream_id] = window.start
         else:
             touches = window.start <= before
             assert after == (max(before, final) if touches else before)
@@ -180,8 +185,8 @@ class Windows(RuleBasedStateMachine):
         for stream, rows in getattr(self, "rows", {}).items():
             assert stored(self.database, self.feeds, stream) == rows
             closed, final = self.closed[stream], self.final[stream]
-            # No hole: every day before the mark, from the first one on, was read as final.
-            assert closed is None or set(range(min(final), closed, DAY)) <= final
+            # No hole: every day before the mark, from where it began, was read as final.
+            assert closed is None or set(range(self.began[stream], closed, DAY)) <= final
         assert marks(self.database) == getattr(self, "marks", {})
 
 
@@ -217,3 +222,192 @@ class Bills(Windows):
 @pytest.mark.parametrize("machine", [Windows, Bills])
 def test_any_sequence_of_reads_leaves_what_was_read_last(database, machine):
     run_state_machine_as_test(lambda: machine(database), settings=settings(stateful_step_count=10))
+
+
+def put(database, stream, rows, days=1, **window):
+    with database.write() as conn:
+        return put_window(conn, Window(stream, DAY0, DAY0 + days * DAY, **window), rows)
+
+
+@pytest.fixture
+def stream(database):
+    with database.write() as conn:
+        setup.apply(conn, setup.Setup((), (), (), (), ()))
+        return make_stream(conn)[1]
+
+
+@pytest.fixture
+def bills(database):
+    with database.write() as conn:
+        return make_stream(conn, name="costs", feeds="bill")[1]
+
+
+def outputs(database, stream):
+    return sorted(values[5] for values in stored(database, "usage", stream).values())
+
+
+# Either side of the size from which rows are sent as a block.
+@pytest.mark.parametrize("size", [1, 99, 100, 101, 1000])
+def test_a_window_of_any_size_gains_changes_and_loses_rows(database, stream, size):
+    def rows(numbers, output):
+        return [usage(DAY0 + n * HOUR, output=output, cache_read=n % 3 or None) for n in numbers]
+
+    same, changed, gone, new = (range(i * size, (i + 1) * size) for i in range(4))
+    days = 4 * size // 24 + 1
+    before = rows(same, 1) + rows(changed, 2) + rows(gone, 3)
+    after = rows(same, 1) + rows(changed, 4) + rows(new, 5)
+    assert put(database, stream, before, days) == Changes(3 * size, 0, 0)
+    assert put(database, stream, after, days) == Changes(size, size, size)
+    assert outputs(database, stream) == sorted(row.quantities.output for row in after)
+    assert put(database, stream, after, days) == Changes()
+
+
+@pytest.mark.parametrize("size", [3, 300])
+def test_line_items_of_any_spelling_come_back_as_they_were(database, bills, size):
+    spellings = ["None", "\\N", "a\tb", "ü\n", "'; --", '{"a": 1}', "%s", "?", ""]
+    rows = [bill(line_item=f"{n} {spellings[n % 9]}", amount_pico=n - 5) for n in range(size)]
+    assert put(database, bills, rows) == Changes(size, 0, 0)
+    found = {key[2]: values for key, values in stored(database, "bill", bills).items()}
+    assert found == {row.line_item: (row.amount_pico, "USD") for row in rows}
+
+
+@pytest.mark.parametrize("at", [DAY0 - HOUR, DAY0 + DAY])
+def test_a_row_outside_the_window_is_refused_and_nothing_is_written(database, stream, at):
+    with pytest.raises(ValueError, match=f"row at {at} lies outside the window"):
+        put(database, stream, [usage(), usage(at)], closed_through=DAY0 + DAY)
+    assert stored(database, "usage", stream) == {}
+    assert marks(database) == {}
+    assert closed_through(database, stream) is None
+
+
+def test_a_stream_takes_only_what_it_feeds(database, stream, bills):
+    with pytest.raises(ValueError, match="feeds usage, not BillRow"):
+        put(database, stream, [bill()])
+    with pytest.raises(ValueError, match="feeds bill, not UsageRow"):
+        put(database, bills, [usage()])
+
+
+def test_one_line_item_in_two_currencies_is_never_added_up(database, bills):
+    with pytest.raises(ValueError, match="billed in USD and EUR"):
+        put(database, bills, [bill(), bill()._replace(currency="EUR")])
+
+
+def test_a_transaction_that_fails_later_keeps_neither_rows_nor_marks_nor_watermark(
+    database, stream
+):
+    put(database, stream, [usage(output=1)], closed_through=DAY0)
+    seen = marks(database)
+
+    def put_and_fail():
+        with database.write() as conn:
+            put_window(conn, Window(stream, DAY0, DAY0 + DAY, DAY0 + DAY), [usage(output=2)])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        put_and_fail()
+    assert outputs(database, stream) == [1]
+    assert marks(database) == seen
+    assert closed_through(database, stream) is None
+
+
+def test_days_that_the_provider_no_longer_keeps_do_not_hold_the_watermark_back(database, stream):
+    put(database, stream, [], closed_through=DAY0 + DAY)
+    late = Window(stream, DAY0 + 40 * DAY, DAY0 + 41 * DAY, DAY0 + 41 * DAY)
+    with database.write() as conn:
+        put_window(conn, late, [])
+    assert closed_through(database, stream) == DAY0 + DAY
+    with database.write() as conn:
+        put_window(conn, late._replace(asked_from=DAY0), [])
+    assert closed_through(database, stream) == DAY0 + 41 * DAY
+
+
+def test_a_mark_says_whether_its_day_had_been_closed_before_and_keeps_saying_so(database, stream):
+    put(database, stream, [usage(output=1)], days=2, closed_through=DAY0 + DAY)
+    assert marks(database) == {(stream, DAY0): (1, False)}
+    put(database, stream, [usage(output=2), usage(DAY0 + DAY)], days=2)
+    assert marks(database) == {(stream, DAY0): (2, True), (stream, DAY0 + DAY): (1, False)}
+    with database.write() as conn:
+        mark_dirty(conn, stream, {DAY0: False})
+    assert marks(database)[stream, DAY0] == (3, True)
+
+
+def test_when_a_stream_was_last_read_is_kept_where_a_writer_does_not_know(database, stream):
+    put(database, stream, [], seen_at=DAY0 + 5)
+    put(database, stream, [])
+    with database.read() as conn:
+        assert conn.scalar(text("SELECT seen_at FROM watermark")) == DAY0 + 5
+
+
+def roll_up(database):
+    with database.write() as conn:
+        rollup.refresh(conn, rollup.waiting(conn), lambda *_: None, (), DAY0 + 9 * DAY)
+
+
+def rolled_up(database):
+    with database.read() as conn:
+        return conn.scalar(text("SELECT SUM(output) FROM usage_day"))
+
+
+def is_waiting(database):
+    """Some connection waits for another's lock; SQLite does not show it."""
+    if database.dialect == "sqlite":
+        return True
+    with database.read() as conn:
+        return conn.scalar(text("SELECT COUNT(*) FROM pg_locks WHERE NOT granted")) > 0
+
+
+def test_a_roll_up_beside_a_writer_waits_or_finds_a_new_mark(database, stream):
+    put(database, stream, [usage(output=1)])
+    url = database.url.render_as_string(hide_password=False)
+
+    def roll():
+        with closing(Database(url)) as own:
+            roll_up(own)
+
+    rolling = threading.Thread(target=roll)
+    with database.write() as conn:
+        # The day is marked already; this writer must hold the mark until its rows can be seen.
+        put_window(conn, Window(stream, DAY0, DAY0 + DAY), [usage(output=2)])
+        rolling.start()
+        while rolling.is_alive() and not is_waiting(database):
+            pass
+    rolling.join()
+    roll_up(database)
+    assert rolled_up(database) == 2
+    assert marks(database) == {}
+
+
+def test_no_update_is_lost_among_writers_and_roll_ups(database, stream):
+    url = database.url.render_as_string(hide_password=False)
+    done = threading.Event()
+    failures = []
+
+    def run(work):
+        with closing(Database(url)) as own:
+            try:
+                work(own)
+            except Exception as error:  # noqa: BLE001 - handed to the test
+                failures.append(error)
+
+    def write(own):
+        for n in range(15):
+            put(own, stream, [usage(output=n), usage(DAY0 + DAY, output=n)], days=2)
+
+    def roll(own):
+        while not done.is_set():
+            roll_up(own)
+
+    writers = [threading.Thread(target=run, args=(write,)) for _ in range(2)]
+    rollers = [threading.Thread(target=run, args=(roll,)) for _ in range(2)]
+    for thread in writers + rollers:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    for thread in rollers:
+        thread.join()
+    roll_up(database)
+    assert failures == []
+    assert outputs(database, stream) == [14, 14]
+    assert rolled_up(database) == 28
+    assert marks(database) == {}

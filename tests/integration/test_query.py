@@ -224,6 +224,7 @@ def test_a_query_that_runs_for_ever_is_stopped(ask: Ask, sql: str) -> None:
     assert stopped.value.exit_code == 5
 
 
+@pytest.mark.proof
 @attacks(*both(FOR_EVER), *engine("SELECT pg_sleep(600)", on="postgres"))
 def test_the_default_limit_ends_a_query_within_five_seconds(ask: Ask, sql: str) -> None:
     with pytest.raises(QueryError, match="not finish within 5 seconds"):
@@ -281,6 +282,7 @@ def test_a_server_that_does_not_heed_its_timer_is_ended_over_a_second_connection
         on="postgres",
     ),
 )
+@pytest.mark.proof
 def test_a_query_that_allocates_without_end_is_stopped(ask: Ask, sql: str) -> None:
     with pytest.raises(QueryError, match=r"needs more memory than a query may have.*Select fewer"):
         ask(sql, Limits(memory_bytes=256 * query.MIB))

@@ -39,6 +39,7 @@ def write(path, rows, columns=COLUMNS):
     return path
 
 
+@pytest.mark.proof
 def test_published_figures_are_met_to_the_last_digit_through_a_file(tmp_path):
     rows = [
         {"id": name, "provider": provider, "model": model, "at": at, "context": context} | counts

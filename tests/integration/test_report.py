@@ -272,6 +272,7 @@ def test_a_new_installation_has_a_report_too_and_sends_it_to_nobody(empty):
     assert refused.message == "[report] to names nobody"
 
 
+@pytest.mark.proof
 def test_every_figure_that_is_shown_is_what_explain_prints(crossover):
     shown = crossover("report", "weekly", "--week", seeded.WEEK).stdout
     listed, named, checked = shown.partition("\nFIGURES\n-------\n")[2], [], 0
