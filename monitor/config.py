@@ -31,6 +31,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from monitor.domain import address
 from monitor.domain.errors import ConfigError, InputError, ScenarioError
 from monitor.domain.names import clean_name
 from monitor.domain.pricing import usd_per_million as rates_of
@@ -51,9 +52,24 @@ def _plain_name(name: str) -> str:
     return name
 
 
+def _address(text: str) -> str:
+    if address.split(text) != ("", text):
+        raise ValueError("an address is written name@example.org, in ASCII")
+    return text
+
+
+def _sender(text: str) -> str:
+    if not address.split(text)[1]:
+        raise ValueError(
+            "a sender is written name@example.org or Name <name@example.org>, the address in ASCII"
+        )
+    return text.strip()
+
+
 SecretName = Annotated[str, AfterValidator(_secret_name)]
 Name = Annotated[str, AfterValidator(_plain_name)]
-Address = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=320)]
+Address = Annotated[str, Field(max_length=320), AfterValidator(_address)]
+Sender = Annotated[str, Field(max_length=320), AfterValidator(_sender)]
 
 
 class _Section(BaseModel):
@@ -186,6 +202,11 @@ class DeploymentSettings(_Section):
         }
 
 
+_MOST_TIMES = 100
+_MOST_USD = 1_000_000
+"""Above both no price is meant, and far above them it could not be stored."""
+
+
 class PriceOverride(_Section):
     """A price of your own for some models: a factor on the list price, or rates."""
 
@@ -203,6 +224,15 @@ class PriceOverride(_Section):
     def _one_kind(self) -> Self:
         if (self.multiplier is None) == (not self.usd_per_million):
             raise ValueError("give either multiplier or usd_per_million")
+        if self.multiplier is not None and self.multiplier > _MOST_TIMES:
+            raise ValueError(
+                f"multiplier: at most {_MOST_TIMES} times the list price (0.85: 15% off)"
+            )
+        for name, usd in self.usd_per_million.items():
+            if usd > _MOST_USD:
+                raise ValueError(
+                    f"usd_per_million.{name}: at most {_MOST_USD:,} USD per million tokens"
+                )
         rates_of(**self.usd_per_million)
         return self
 
@@ -222,7 +252,7 @@ class Mail(_Section):
     security: Literal["starttls", "tls", "none"] = "starttls"
     username: str = ""
     password: SecretName = ""
-    sender: str = "crossover@localhost"
+    sender: Sender = "crossover@localhost"
     timeout_seconds: float = Field(default=30, gt=0)
 
     @model_validator(mode="after")
@@ -247,7 +277,7 @@ class Alerts(_Section):
     """Who hears of a crossing, and how long before."""
 
     to: list[Address] = []
-    lead_days: int = Field(default=60, ge=0)
+    lead_days: int = Field(default=60, ge=0, le=90)
 
 
 class Daemon(_Section):

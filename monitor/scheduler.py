@@ -22,7 +22,7 @@ from monitor.domain.errors import CrossoverError
 from monitor.domain.workloads import Rule
 from monitor.jobs import collect, deliver, gpu, plan, reprice, rollup
 from monitor.ports import Channel, Pull, Sampler
-from monitor.storage import setup
+from monitor.storage import setup, work
 from monitor.storage.engine import Database
 from monitor.storage.rates import Resolve
 
@@ -46,6 +46,7 @@ class Parts(NamedTuple):
     resolve: Resolve
     rules: Sequence[Rule]
     rules_hash: str
+    prices_hash: str
     pace: collect.Pace
     calendar: plan.Calendar
     handlers: Mapping[str, plan.Handler]
@@ -85,6 +86,9 @@ class Daemon:
         """Write into the database what is configured."""
         with self.parts.database.write() as conn:
             setup.apply(conn, self.parts.setup)
+            if self.parts.database.path is not None:
+                # One daemon to a file: what the last one claimed when it ended is free.
+                work.forget_claims(conn)
 
     def close(self) -> None:
         """Release every connection."""
@@ -101,12 +105,12 @@ class Daemon:
             executors={"default": ThreadPoolExecutor(len(jobs))},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        for name, (work, seconds) in jobs.items():
+        for name, (tick, seconds) in jobs.items():
             self._ticked[name] = self._clock()
             scheduler.add_job(
                 self._isolated,
                 "interval",
-                (name, work),
+                (name, tick),
                 seconds=seconds,
                 id=name,
                 next_run_time=datetime.now(UTC),
@@ -153,7 +157,7 @@ class Daemon:
     def plan(self) -> None:
         """Roll up what changed, add what is due, carry it out."""
         parts = self.parts
-        reprice.ask_daily(parts.database, self._now())
+        reprice.ask(parts.database, parts.prices_hash, self._now())
         rollup.roll_up(parts.database, parts.resolve, parts.rules, self._now())
         with parts.database.write() as conn:
             plan.plan_due(conn, parts.calendar, parts.rules_hash, self._now())
@@ -180,17 +184,24 @@ class Daemon:
         gpu.poll(self.parts.database, self.parts.sampler, self._clock())
 
     def health(self) -> dict[str, object]:
-        """What `/healthz` answers: every job ticks, and the database can be read."""
+        """What `/healthz` answers: every job ticks, and the database can be read.
+
+        Work that was given up is counted, None where it cannot be read: it waits for a person, and
+        no restart would help.
+        """
         now = self._clock()
         limit = max(_STALLED_TICKS * self.parts.tick_seconds, 600)
         stuck = [name for name, at in self._ticked.items() if now - at > limit]
         problems = [f"{name} has not ended a tick for {limit:.0f} s" for name in stuck]
+        given_up: dict[str, int | None] = {"dead_runs": None, "dead_messages": None}
         try:
             with self.parts.database.read() as conn:
-                conn.exec_driver_sql("SELECT 1")
+                dead = work.dead(conn)
+            given_up = {"dead_runs": dead.runs, "dead_messages": dead.messages}
         except CrossoverError as error:
             problems.append(str(error))
-        return {"ok": not problems, "problems": problems, "errors": dict(self._errors)}
+        errors = dict(self._errors)
+        return {"ok": not problems, "problems": problems, "errors": errors, **given_up}
 
 
 def _exit_anyway() -> None:

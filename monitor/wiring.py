@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from monitor.config import (
     secret,
     weekday_number,
 )
+from monitor.domain.corrections import CORRECTIONS
 from monitor.domain.errors import ConfigError, DatabaseUnavailable
 from monitor.domain.periods import WEEKDAYS, Schedule
 from monitor.domain.pricing import RateCard, usd_per_million
@@ -30,7 +32,7 @@ from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs.alerting import Policy
-from monitor.jobs.check import Probe, compare_bills
+from monitor.jobs.check import Probe, compare_bills, nothing_given_up
 from monitor.jobs.close import close_month
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
@@ -181,6 +183,12 @@ def prices(settings: Settings) -> Resolver:
     return Resolver(GenaiRates(stale_after), overrides(settings), stale_after=stale_after)
 
 
+def prices_hash(settings: Settings) -> str:
+    """Changes whenever a price may: overrides, our corrections, the list's version."""
+    said = (overrides(settings), CORRECTIONS, GenaiRates().version)
+    return hashlib.sha256(repr(said).encode()).hexdigest()
+
+
 def resolver(settings: Settings) -> Resolve:
     """The same for stored series."""
     found = prices(settings)
@@ -300,6 +308,7 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
         resolve=resolver(settings),
         rules=rules(settings),
         rules_hash=rules_hash(rules(settings)),
+        prices_hash=prices_hash(settings),
         pace=pace(settings),
         calendar=calendar(settings),
         handlers=handlers(settings, demo=demo),
@@ -318,6 +327,7 @@ def probes(settings: Settings, now: int) -> list[Probe]:
         found.append(Probe("sources", None))
     bills = partial(_probe_bills, settings, now) if settings.source else None
     found.append(Probe("bill against estimate", bills))
+    found.append(Probe("work", partial(_probe_work, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
@@ -340,12 +350,21 @@ def _probe_database(settings: Settings) -> str:
 
 
 def _probe_bills(settings: Settings, now: int) -> str:
+    return _asked(settings, lambda opened: compare_bills(opened, now))
+
+
+def _probe_work(settings: Settings) -> str:
+    return _asked(settings, nothing_given_up)
+
+
+def _asked(settings: Settings, question: Callable[[Database], str]) -> str:
+    """What the stored rows say, if there are any."""
     opened = database(settings)
     if opened.path is not None and not opened.path.exists():
         return "nothing is stored yet"
     require_current(opened)
     try:
-        return compare_bills(opened, now)
+        return question(opened)
     finally:
         opened.close()
 

@@ -20,9 +20,9 @@ from typing import NamedTuple, Self
 import css_inline
 from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 
+from monitor.domain import address
 from monitor.domain.errors import InputError
 from monitor.domain.names import NAME_CAP, clean_name
-from reports import address
 
 # CRLF line ends, and no line longer than the 76 characters that RFC 2045 allows in a body.
 _POLICY = SMTP.clone(max_line_length=76)

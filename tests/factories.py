@@ -3,6 +3,8 @@
 from sqlalchemy import Connection, text
 
 from monitor.domain.usage import BillRow, Dimensions, Quantities, UsageRow
+from monitor.storage import tables
+from monitor.storage.engine import Database
 
 DAY0 = 1_793_491_200  # 2026-11-01T00:00:00Z
 
@@ -41,3 +43,17 @@ def make_stream(
         {"s": source_id, "n": name},
     )
     return source_id, stream_id
+
+
+def give_up(folder):
+    """One dead run and one dead message in a folder's database."""
+    run = {"run_key": "decide/2026-11-08", "kind": "decide", "error": "KeyError: 'bot'"}
+    times = {"period_start": DAY0, "period_end": DAY0 + 86_400, "due_at": DAY0, "added_at": DAY0}
+    message = {"dedup_key": "k", "kind": "report", "channel": "smtp", "recipient": "a@b.example"}
+    content = {"subject": "s", "message_id": "m", "message": b"", "last_text": "no such user"}
+    instants = {"next_at": DAY0, "created_at": DAY0}
+    database = Database(f"sqlite:///{folder}/crossover.db")
+    with database.write() as conn:
+        conn.execute(tables.run.insert().values(state="dead", **run, **times))
+        conn.execute(tables.outbox.insert().values(state="dead", **message, **content, **instants))
+    database.close()

@@ -92,6 +92,15 @@ def main() -> None:
         # The reader of our output closed it, as `head` does; that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        if os.environ.get("CROSSOVER_DEBUG"):
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        sys.stderr.write(
+            f"Error: unexpected failure: {text}\n"
+            "Run again with CROSSOVER_DEBUG=1 for the traceback.\n"
+        )
+        sys.exit(1)
 
 
 def _explain(error: CrossoverError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,13 +13,24 @@ app = typer.Typer(
     help="Messages that wait, were sent, or could not be delivered.", no_args_is_help=True
 )
 
+
+class State(StrEnum):
+    """Where a message stands."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    DEAD = "dead"
+    DROPPED = "dropped"
+
+
+_Id = Annotated[int, typer.Argument(help="Its id.", min=1, max=2**63 - 1)]
 _SHOWN = ("id", "kind", "recipient", "subject", "state", "attempts", "last_text", "sent_at")
 
 
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    state: Annotated[str, typer.Option(help="pending, sent, dead or dropped.")] = "",
+    state: Annotated[State | None, typer.Option(help="Only these; else all.")] = None,
     dead: Annotated[bool, typer.Option("--dead", help="Short for --state dead.")] = False,
     form: Annotated[common.Format, typer.Option("--format")] = common.Format.TABLE,
 ) -> None:
@@ -26,18 +38,18 @@ def list_(
     from monitor.storage import work
 
     with common.open_database(ctx).read() as conn:
-        rows = work.outbox(conn, "dead" if dead else state or None)
+        rows = work.outbox(conn, State.DEAD if dead else state)
     common.show([{name: row[name] for name in _SHOWN} for row in rows], form)
 
 
 @app.command()
-def retry(ctx: typer.Context, message: Annotated[int, typer.Argument(help="Its id.")]) -> None:
+def retry(ctx: typer.Context, message: _Id) -> None:
     """Send a dead or dropped message again, byte for byte as it was."""
     _set(ctx, message, "pending")
 
 
 @app.command()
-def drop(ctx: typer.Context, message: Annotated[int, typer.Argument(help="Its id.")]) -> None:
+def drop(ctx: typer.Context, message: _Id) -> None:
     """Give up a message that was not sent."""
     _set(ctx, message, "dropped")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,9 +10,20 @@ import typer
 from monitor.cli import common
 
 
+class Level(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
 def run(
     ctx: typer.Context,
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    log_level: Annotated[
+        Level, typer.Option(help="The least that is logged.", case_sensitive=False)
+    ] = Level.INFO,
 ) -> None:
     """Collect, project, decide, report and alert until stopped (SIGTERM or Ctrl-C).
 
@@ -27,7 +39,7 @@ def run(
     from monitor.storage.migrate import upgrade
     from monitor.web.app import serving
 
-    logs.configure(log_level.upper())
+    logs.configure(log_level)
     settings = common.settings(ctx)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

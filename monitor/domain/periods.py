@@ -24,25 +24,28 @@ Kind = Literal["daily", "weekly", "monthly"]
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_YEARS = range(1970, 9999)
+"""That people may ask for: a period's end, and the months around it, must be dates too."""
 
 
 class _Form(NamedTuple):
     noun: str
+    """With its article."""
     example: str
     pattern: re.Pattern[str]
     first: Callable[..., date]
 
 
 _FORMS: dict[Kind, _Form] = {
-    "daily": _Form("day", "2026-11-18", re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII), date),
+    "daily": _Form("a day", "2026-11-18", re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII), date),
     "weekly": _Form(
-        "ISO week",
+        "an ISO week",
         "2026-W47",
         re.compile(r"(\d{4})-W(\d\d)", re.ASCII),
         lambda year, week: date.fromisocalendar(year, week, 1),
     ),
     "monthly": _Form(
-        "month",
+        "a month",
         "2026-11",
         re.compile(r"(\d{4})-(\d\d)", re.ASCII),
         lambda year, month: date(year, month, 1),
@@ -90,17 +93,17 @@ class Period(NamedTuple):
 
 def day_bounds(day: str) -> tuple[int, int]:
     """Start and end of a UTC day such as `2026-11-18`: epoch seconds, half open."""
-    return _bounds("daily", day)
+    return _asked("daily", day)
 
 
 def week_bounds(week: str) -> tuple[int, int]:
     """Start and end of an ISO week such as `2026-W47`: epoch seconds, half open."""
-    return _bounds("weekly", week)
+    return _asked("weekly", week)
 
 
 def month_bounds(month: str) -> tuple[int, int]:
     """Start and end of a month such as `2026-11`: epoch seconds, half open."""
-    return _bounds("monthly", month)
+    return _asked("monthly", month)
 
 
 def day_of(at: int) -> str:
@@ -116,7 +119,8 @@ def week_of(at: int) -> str:
 
 def month_of(at: int) -> str:
     """The UTC month of an instant in epoch seconds: `2026-11`."""
-    return f"{_date(at):%Y-%m}"
+    first = _date(at)
+    return f"{first.year:04d}-{first.month:02d}"
 
 
 def add_months(month: str, count: int) -> str:
@@ -195,6 +199,17 @@ def _due_date(schedule: Schedule, end: int) -> date:
     return date_after
 
 
+def _asked(kind: Kind, key: str) -> tuple[int, int]:
+    """The bounds of a period that is named from outside."""
+    bounds = _bounds(kind, key)
+    if int(key[:4]) not in _YEARS:
+        raise InputError(
+            f"{key!r} lies outside the years {_YEARS[0]} to {_YEARS[-1]}",
+            f"Write {_FORMS[kind].noun} like {_FORMS[kind].example}.",
+        )
+    return bounds
+
+
 def _bounds(kind: Kind, key: str) -> tuple[int, int]:
     first = _first_day(kind, key)
     start = (first.toordinal() - _EPOCH) * DAY
@@ -209,7 +224,7 @@ def _first_day(kind: Kind, key: str) -> date:
             return form.first(*map(int, match.groups()))
     except ValueError:
         pass
-    raise InputError(f"{key!r} is not a {form.noun}", f"Write a {form.noun} like {form.example}.")
+    raise InputError(f"{key!r} is not {form.noun}", f"Write {form.noun} like {form.example}.")
 
 
 def _days(kind: Kind, first: date) -> int:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from monitor.domain.errors import CrossoverError
 from monitor.domain.reconcile import unit_suspicion
 from monitor.domain.usage import DAY, utc_day
+from monitor.storage import work
 from monitor.storage.engine import Database
 from monitor.storage.reconcile import BothAmounts, both_amounts
 
@@ -63,6 +64,22 @@ def compare_bills(database: Database, now: int) -> str:
             " a discount write a [[prices.override]].",
         )
     return shown or "no closed day has both yet"
+
+
+def nothing_given_up(database: Database) -> str:
+    """Says that every run and message was carried out or will be tried again.
+
+    Raises:
+        CrossoverError: some were given up; it names the first with its error.
+    """
+    with database.read() as conn:
+        dead = work.dead(conn)
+    if dead.first:
+        raise CrossoverError(
+            f"dead runs: {dead.runs}, dead messages: {dead.messages}; the first is {dead.first}",
+            "See `crossover outbox list --dead` and the dead runs in v_runs.",
+        )
+    return "nothing was given up"
 
 
 def _compared(item: BothAmounts, suspected: str) -> str:

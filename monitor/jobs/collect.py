@@ -6,13 +6,15 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from monitor.domain.errors import SourceError
-from monitor.domain.usage import DAY, HOUR, Problem, utc_day
+from monitor.domain.errors import CrossoverError, SourceError, StorageError
+from monitor.domain.periods import day_of
+from monitor.domain.usage import DAY, HOUR, BillRow, Problem, utc_day
 from monitor.ports import Pull, Read, StreamSpec
 from monitor.storage import work
 from monitor.storage.engine import Database
@@ -74,12 +76,19 @@ def _collect(
     total, problems = Changes(), 0
     try:
         for start, end in _windows(database, source.name, stream_id, spec, pace, now, deep=deep):
-            read = source.read(spec.name, start, end, now)
-            changes = store(database, stream_id, read, now, pace.settle, asked_from=start)
+            read = one_currency(source.read(spec.name, start, end, now))
+            changes = store(database, claim, read, now, pace.settle, asked_from=start)
             total = Changes(*(a + b for a, b in zip(total, changes, strict=True)))
             problems += len(read.problems)
             _progress(source.name, spec.name, start, end, changes)
-    except SourceError as error:
+    except StorageError as error:
+        # The database may be what fails, or another worker may have the stream by now.
+        with suppress(StorageError):
+            _failed(database, source.name, spec.name, claim, error, total, now)
+        raise
+    except Exception as error:
+        if not isinstance(error, CrossoverError):
+            log.exception("%s %s failed", source.name, spec.name)
         return _failed(database, source.name, spec.name, claim, error, total, now)
     deep_at = now + DAY if deep else claim.row["deep_at"]
     _finish(database, claim, next_at=now + pace.every, failures=0, deep_at=deep_at)
@@ -107,17 +116,44 @@ def _windows(
         start = first
     else:
         back = pace.deep_days if deep else pace.overlap_days
-        # Never past today: a clock that was set back must not make an empty window.
-        start = max(first, min(closed, today) - back * DAY)
+        # Never past today: a clock that was set back must not make an empty window. Never past
+        # what is closed, however long ago: a gap would keep the stream from closing for ever.
+        start = min(closed, max(first, min(closed, today) - back * DAY))
     step = spec.chunk_days * DAY
     end = today + DAY
     return [(at, min(at + step, end)) for at in range(start, end, step)]
 
 
+def one_currency(read: Read) -> Read:
+    """A line item of a day is billed once: in a second currency it is a problem, never a sum."""
+    chosen: dict[object, str] = {}
+    rows, problems = [], list(read.problems)
+    for row in read.rows:
+        if isinstance(row, BillRow) and row.currency != chosen.setdefault(row[:3], row.currency):
+            problems.append(_billed_twice(row, chosen[row[:3]]))
+        else:
+            rows.append(row)
+    return read._replace(rows=rows, problems=problems)
+
+
+def _billed_twice(row: BillRow, chosen: str) -> Problem:
+    named = {name: value for name, value in row.dims._asdict().items() if value}
+    return Problem(
+        f"bill of {day_of(row.day)}, {row.line_item!r}",
+        f"billed in {row.currency} beside {chosen} on the same day; only {chosen} counts",
+        json.dumps(row._asdict() | {"dims": named, "day": day_of(row.day)}),
+    )
+
+
 def store(
-    database: Database, stream_id: int, read: Read, now: int, settle: int, asked_from: int
+    database: Database, claim: work.Claim, read: Read, now: int, settle: int, asked_from: int
 ) -> Changes:
-    """Put one complete read into the database with its watermark, in one transaction."""
+    """Put one complete read into the database with its watermark, in one transaction.
+
+    Raises:
+        DatabaseBusy: the read took so long that another worker has the stream; its answer is newer.
+    """
+    stream_id = int(claim.key)
     closed = min(read.end, utc_day(now - settle))
     window = Window(
         stream_id,
@@ -128,6 +164,7 @@ def store(
         asked_from=asked_from,
     )
     with database.write() as conn:
+        work.hold(conn, claim)
         changes = put_window(conn, window, read.rows)  # type: ignore[arg-type]
         keep_problems(conn, stream_id, read.problems, now)
         _record(conn, stream_id, now, read=read, changes=changes)
@@ -191,19 +228,21 @@ def _failed(
     source: str,
     stream: str,
     claim: work.Claim,
-    error: SourceError,
+    error: Exception,
     total: Changes,
     now: int,
 ) -> Collected:
     failures = claim.row["failures"] + 1
     wait = min(_FIRST_RETRY * 2 ** min(failures - 1, 10), _LONGEST_RETRY)
-    if error.retry_after is not None:
+    if isinstance(error, SourceError) and error.retry_after is not None:
         wait = int(error.retry_after) + 1
-    log.warning("%s", error, extra={"stream": stream, "retry_in_seconds": wait})
+    known = isinstance(error, CrossoverError)
+    said = str(error) if known else f"{type(error).__name__}: {error}"
+    log.warning("%s", said, extra={"stream": stream, "retry_in_seconds": wait})
     with database.write() as conn:
-        _record(conn, int(claim.key), now, error=str(error))
+        _record(conn, int(claim.key), now, error=said)
         work.finish(conn, claim, next_at=now + wait, failures=failures)
-    return Collected(source, stream, total, 0, str(error))
+    return Collected(source, stream, total, 0, said)
 
 
 def _finish(database: Database, claim: work.Claim, **values: object) -> None:

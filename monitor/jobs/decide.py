@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from monitor.domain import advice as advising
 from monitor.domain import breakeven
-from monitor.domain.forecast import NotEnough, Projection, project
+from monitor.domain.errors import CrossoverError
+from monitor.domain.forecast import MONTHS_AHEAD, NotEnough, Projection, project
 from monitor.domain.periods import add_months, month_of
 from monitor.domain.scenario import Scenario, to_document
 from monitor.domain.usage import DAY
@@ -23,37 +25,53 @@ from monitor.jobs.alerting import Policy, Seen, raise_alerts
 from monitor.jobs.basis import Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
 from monitor.storage import results, rollup
-from monitor.storage.setup import ALL
 from monitor.storage.work import Claim
 
 log = logging.getLogger("crossover.decide")
 
 _LATE_AFTER = DAY
-_AHEAD = 3
 
 
 def decide(conn: Connection, claim: Claim, now: int, policy: Policy) -> Mapping[str, object]:
     """Decide for the closed day that the run names.
 
+    A workload whose sources are late after a day of waiting is left out: late data counts neither
+    for nor against. So is one whose figures cannot be computed. Neither stops the others.
+
     Raises:
         NotReady: a source has not closed the day yet, or it waits to be rolled up.
     """
     as_of = claim.row["period_end"]
-    if late := results.not_closed(conn, policy.live_sources, as_of):
-        reason = f"waits for {', '.join(late)}"
-        # Counted from when it was planned: the first start plans days that are long past.
-        if now - claim.row["added_at"] < _LATE_AFTER:
-            raise NotReady(reason)
-        # Late data never changes a state: the day counts neither for nor against.
-        return {"state": "skipped", "error": reason}
+    late = results.not_closed(conn, policy.live_sources, as_of)
+    # Counted from when it was planned: the first start plans days that are long past.
+    if late and now - claim.row["added_at"] < _LATE_AFTER:
+        raise NotReady(f"waits for {', '.join(late)}")
     if waiting := rollup.waiting(conn, as_of):
         raise NotReady(f"waits for {len(waiting)} days to be rolled up")
-    for workload in results.workloads(conn):
-        projected = _project_all(conn, workload, as_of, policy.lead_days)
-        if workload.name != ALL:
-            for deployment in results.deployments(conn, workload.id):
+    workloads = results.workloads(conn)
+    left_out = [note for w in workloads if (note := _decide_one(conn, w, claim, now, policy))]
+    state = "skipped" if len(left_out) == len(workloads) else "done"
+    return {"state": state, "error": "; ".join(left_out)}
+
+
+def _decide_one(
+    conn: Connection, workload: results.Workload, claim: Claim, now: int, policy: Policy
+) -> str:
+    """Project and assess one workload; returns why it was left out, or ''."""
+    as_of = claim.row["period_end"]
+    if late := results.not_closed(conn, policy.live_sources, as_of, workload):
+        return f"{workload.name} was left out: {', '.join(late)} did not close the day"
+    notes = []
+    projected = _project_all(conn, workload, as_of, policy)
+    for deployment in results.deployments(conn, workload.id):
+        try:
+            # What fails takes back its own rows alone.
+            with conn.begin_nested():
                 _assess(conn, workload, deployment, projected, claim, now, policy)
-    return {}
+        except (CrossoverError, ArithmeticError, ValueError, DBAPIError) as error:
+            log.warning("%s on %s was not compared: %s", workload.name, deployment.name, error)
+            notes.append(f"{workload.name} on {deployment.name} was not compared: {error}")
+    return "; ".join(notes)
 
 
 Projected = dict[tuple[str, str], Projection | NotEnough]
@@ -61,19 +79,25 @@ Projected = dict[tuple[str, str], Projection | NotEnough]
 
 
 def _project_all(
-    conn: Connection, workload: results.Workload, as_of: int, lead_days: int
+    conn: Connection, workload: results.Workload, as_of: int, policy: Policy
 ) -> Projected:
-    """This month (of the last closed day) and the next ones, in tokens, requests and dollars."""
-    first = month_of(as_of - DAY)
-    ahead = min(_AHEAD, 1 + -(-lead_days // 30))
+    """The month of the last closed day and those up to the lead time, in every unit."""
     found: Projected = {}
     for unit in results.UNITS:
-        daily = results.daily(conn, workload, unit, as_of)
-        for month in (add_months(first, n) for n in range(ahead + 1)):
+        daily = results.daily(conn, workload, unit, as_of, policy.live_sources)
+        for month in _months(as_of, policy.lead_days):
             projection = project(daily, month, as_of)
             results.put_projection(conn, workload, unit, projection)
             found[unit, month] = projection
     return found
+
+
+def _months(as_of: int, lead_days: int) -> list[str]:
+    last = min(month_of(as_of + lead_days * DAY), add_months(month_of(as_of), MONTHS_AHEAD))
+    months = [month_of(as_of - DAY)]
+    while months[-1] < max(last, add_months(months[0], 1)):
+        months.append(add_months(months[-1], 1))
+    return months
 
 
 def _assess(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
+from monitor.domain.periods import day_of
 from monitor.domain.usage import DAY, Event, Problem, utc_day
 from monitor.jobs.collect import keep_problems
 from monitor.ports import Events, StreamSpec
@@ -40,8 +41,9 @@ def import_events(
     total = Imported(0, 0, 0, 0, 0, 0)
     last = 0
     for batch in _batches(source.events()):
-        events = [item for item in batch if isinstance(item, Event)]
-        problems = [item for item in batch if isinstance(item, Problem)]
+        checked = [_not_ahead(item, now) for item in batch]
+        events = [item for item in checked if isinstance(item, Event)]
+        problems = [item for item in checked if isinstance(item, Problem)]
         with database.write() as conn:
             for account in sorted({event.dims.account for event in events}):
                 setup.claim_account(conn, account, ids[0])
@@ -52,6 +54,13 @@ def import_events(
         progress(total.rows)
     _close(database, ids[1], last, now)
     return total
+
+
+def _not_ahead(item: Event | Problem, now: int) -> Event | Problem:
+    """A request from the day after tomorrow has a mistyped date."""
+    if isinstance(item, Event) and item.at > now + DAY:
+        return Problem(f"request {item.id}", f"at {day_of(item.at)} lies in the future")
+    return item
 
 
 def _batches(items: Iterator[Event | Problem]) -> Iterator[list[Event | Problem]]:
@@ -81,5 +90,5 @@ def _close(database: Database, stream_id: int, last: int, now: int) -> None:
                 " CASE WHEN COALESCE(closed_through, 0) > :t THEN closed_through ELSE :t END,"
                 " seen_at = :now WHERE stream_id = :s"
             ),
-            {"t": utc_day(last) + DAY, "now": now, "s": stream_id},
+            {"t": min(utc_day(last), utc_day(now)) + DAY, "now": now, "s": stream_id},
         )

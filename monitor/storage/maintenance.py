@@ -168,4 +168,6 @@ def _copied(source: Path, file: Path) -> int:
             said = copy.execute("PRAGMA quick_check").fetchone()[0]
             if said != "ok":
                 raise sqlite3.DatabaseError(f"the copy is damaged: {said}")
+            # As the original: else a restored copy's first writer waits for every reader to end.
+            copy.execute("PRAGMA journal_mode = WAL")
         return part.rename(file).stat().st_size

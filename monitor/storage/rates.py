@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, text
 
+from monitor.domain.periods import month_bounds, month_of
 from monitor.domain.pricing import RateCard, Rates, Tier
+from monitor.domain.usage import utc_day
 
 _RATE_COLUMNS = tuple(f"{name}_nano" for name in Rates._fields)
 
@@ -25,6 +27,15 @@ class RateKey(NamedTuple):
     context: str
 
 
+class Bucket(NamedTuple):
+    """Where a price is asked for; `closed_at`: when its month was closed, None: it is open."""
+
+    series_id: int
+    start: int
+    seconds: int
+    closed_at: int | None
+
+
 Resolve = Callable[[RateKey, int, int], RateCard | None]
 """(key, start, seconds) -> the card in force at the start of a bucket of that width."""
 
@@ -38,20 +49,50 @@ class Cards:
         self._now = now
         self._ids: dict[tuple[RateKey, RateCard], int] = {}
 
-    def at(
-        self, key: RateKey, instant: int, seconds: int, closed_at: int | None
-    ) -> tuple[int, RateCard | None]:
+    def of(self, key: RateKey, at: Bucket) -> tuple[int, RateCard | None]:
         """The card of a bucket and its id; (UNPRICED, None) when nothing covers it.
 
-        In a closed month only cards that were added before the close are in force.
+        In a closed month the cards that priced it stay in force.
         """
-        if closed_at is not None:
-            return self._stored_before(key, instant, closed_at)
-        card = self._resolve(key, instant, seconds)
+        if at.closed_at is not None:
+            return self._as_closed(key, at, at.closed_at)
+        card = self._resolve(key, at.start, at.seconds)
         if card is None:
             # A library may forget a model; what was known once stays known.
-            return self._stored_before(key, instant, self._now)
+            return self._stored_before(key, at.start, self._now)
         return self._id_of(key, card), card
+
+    def _as_closed(self, key: RateKey, at: Bucket, closed_at: int) -> tuple[int, RateCard | None]:
+        used = self._used(at)
+        if not used:
+            return self._stored_before(key, at.start, closed_at)
+        cards = [(rate_id, self._load(rate_id)) for rate_id in used if rate_id != UNPRICED]
+        fitting = [pair for pair in cards if pair[1].holds(at.start)] or cards
+        return max(fitting, key=lambda pair: pair[1].valid_from, default=(UNPRICED, None))
+
+    def _used(self, at: Bucket) -> list[int]:
+        """Rate ids that priced the series on its day, else on the month's nearest day; else those
+        of a series that is priced alike."""
+        month = month_of(at.start)
+        rows = self._conn.execute(
+            text(
+                "SELECT d.series_id <> :series AS other, d.day, d.rate_id FROM usage_day d"
+                " JOIN series s ON s.id = d.series_id JOIN series m ON m.id = :series"
+                " AND m.account_id = s.account_id AND m.provider = s.provider"
+                " AND m.model = s.model AND m.tier = s.tier AND m.batch = s.batch"
+                " WHERE d.day >= :start AND d.day < :end"
+            ),
+            dict(
+                zip(("series", "start", "end"), (at.series_id, *month_bounds(month)), strict=True)
+            ),
+        ).all()
+        day = utc_day(at.start)
+        nearest = min(((bool(r[0]), abs(r[1] - day)) for r in rows), default=None)
+        return [r[2] for r in rows if (bool(r[0]), abs(r[1] - day)) == nearest]
+
+    def _load(self, rate_id: int) -> RateCard:
+        row = self._conn.execute(text("SELECT * FROM rate WHERE id = :i"), {"i": rate_id})
+        return _card(row.mappings().one())
 
     def _id_of(self, key: RateKey, card: RateCard) -> int:
         if (key, card) not in self._ids:
@@ -94,7 +135,8 @@ class Cards:
                 text(
                     "SELECT * FROM rate WHERE account = :account AND provider = :provider"
                     " AND model = :model AND context = :context AND valid_from <= :at"
-                    " AND added_at <= :until ORDER BY valid_from DESC, added_at DESC LIMIT 1"
+                    " AND (valid_until IS NULL OR valid_until > :at) AND added_at <= :until"
+                    " ORDER BY valid_from DESC, added_at DESC LIMIT 1"
                 ),
                 {**key._asdict(), "at": instant, "until": added_until},
             )

@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, text
 
+from monitor.domain.errors import InputError
 from monitor.domain.forecast import NotEnough, Projection
+from monitor.domain.money import MAX_PICO
 from monitor.domain.usage import DAY, INPUT_CLASSES, TOKEN_CLASSES
 from monitor.storage import bulk
 from monitor.storage.setup import ALL
@@ -59,77 +61,112 @@ def deployments(conn: Connection, workload_id: int) -> list[Deployment]:
     return [Deployment(*row) for row in rows]
 
 
-def not_closed(conn: Connection, sources: Sequence[str], through: int) -> list[str]:
-    """Usage streams of these sources that are not closed through an instant, by name."""
+def not_closed(
+    conn: Connection, sources: Sequence[str], through: int, workload: Workload | None = None
+) -> list[str]:
+    """Usage streams of these sources that are not closed through an instant, by name.
+
+    Of a workload: only those that carry some of its usage, if any does.
+    """
+    used = _streams_of(conn, workload) if workload else None
     rows = conn.execute(
         text(
-            "SELECT o.name, t.name FROM stream t JOIN source o ON o.id = t.source_id"
+            "SELECT o.name, t.name, t.id FROM stream t JOIN source o ON o.id = t.source_id"
             " LEFT JOIN watermark m ON m.stream_id = t.id"
             " WHERE t.feeds = 'usage' AND COALESCE(m.closed_through, 0) < :t ORDER BY 1, 2"
         ),
         {"t": through},
     )
-    return [f"{source} {stream}" for source, stream in rows if source in sources]
+    return [
+        f"{source} {stream}"
+        for source, stream, stream_id in rows
+        if source in sources and (not used or stream_id in used)
+    ]
 
 
-def daily(conn: Connection, workload: Workload, unit: Unit, as_of: int) -> dict[int, int | None]:
-    """Totals by day before `as_of`: a closed day without rows is 0, an open one is None.
+def _streams_of(conn: Connection, workload: Workload) -> set[int]:
+    """Usage streams that carry some of a workload, of accounts for which they count."""
+    own, bound = _of(workload)
+    rows = bulk.select(
+        conn,
+        "SELECT DISTINCT s.stream_id FROM series s JOIN stream t ON t.id = s.stream_id"
+        " JOIN account a ON a.id = s.account_id"
+        f" WHERE t.feeds = 'usage' AND {_COUNTED} AND s.provider <> 'self'{own}",
+        bound,
+    )
+    return {row[0] for row in rows}
 
-    Dollars are integer pico-USD, of a workload as estimated, of all workloads as spent.
+
+def daily(
+    conn: Connection, workload: Workload, unit: Unit, as_of: int, sources: Sequence[str]
+) -> dict[int, int | None]:
+    """Totals by day before `as_of`: a closed day without rows is 0, an unknown one is None.
+
+    Dollars are integer pico-USD, of a workload as estimated, of all workloads as spent. How far
+    days are closed is what the live `sources` say; a file or a source that was removed has said
+    all it will, and counts for that only where there is nothing else.
     """
     if unit == "usd" and workload.name == ALL:
         found = _spend(conn, as_of)
     else:
-        column = "estimated_pico" if unit == "usd" else unit
-        found = _usage(conn, workload, column, as_of)
+        found = _usage(conn, workload, "estimated_pico" if unit == "usd" else unit, as_of)
     if not found:
         return {}
-    closed = _closed_through(conn, workload)
+    closed = _closed_through(conn, workload, sources)
     days = range(min(found), as_of, DAY)
     return {day: found.get(day, 0) if day + DAY <= closed else None for day in days}
 
 
-def _usage(conn: Connection, workload: Workload, column: str, as_of: int) -> dict[int, int]:
+def _usage(conn: Connection, workload: Workload, column: str, as_of: int) -> dict[int, int | None]:
+    """Sums by day; None where nothing was reported, or nothing of it has a price."""
     own, bound = _of(workload)
     rows = bulk.select(
         conn,
         f"SELECT d.day, CAST(SUM(d.{column} / 1000000) AS BIGINT),"
-        f" CAST(SUM(d.{column} % 1000000) AS BIGINT)"
+        f" CAST(SUM(d.{column} % 1000000) AS BIGINT), CAST(SUM(d.unpriced_tokens) AS BIGINT)"
         f" FROM usage_day d {_JOINS} WHERE {_COUNTED} AND s.provider <> 'self' AND d.day < ?{own}"
         " GROUP BY d.day",
         (as_of, *bound),
     )
-    return {day: (whole or 0) * 10**6 + (rest or 0) for day, whole, rest in rows}
+    priced = column == "estimated_pico"
+    return {
+        day: None if priced and not whole and not rest and unpriced else _whole(whole, rest)
+        for day, whole, rest, unpriced in rows
+    }
 
 
-def _spend(conn: Connection, as_of: int) -> dict[int, int]:
+def _whole(micro: int | None, rest: int | None) -> int | None:
+    return None if micro is None else micro * 10**6 + (rest or 0)
+
+
+def _spend(conn: Connection, as_of: int) -> dict[int, int | None]:
     rows = bulk.select(
         conn,
-        "SELECT day, CAST(SUM(CASE WHEN closed = 1 THEN COALESCE(billed_micro, 0)"
+        "SELECT day, CAST(SUM(CASE WHEN closed = 1 THEN billed_micro"
         " ELSE estimated_micro END) AS BIGINT), CAST(SUM(CASE WHEN closed = 1"
-        " THEN COALESCE(billed_rest, 0) ELSE estimated_rest END) AS BIGINT)"
+        " THEN billed_rest ELSE estimated_rest END) AS BIGINT)"
         " FROM spend_parts WHERE day < ? GROUP BY day",
         (as_of,),
     )
-    return {day: (whole or 0) * 10**6 + (rest or 0) for day, whole, rest in rows}
+    return {day: _whole(whole, rest) for day, whole, rest in rows}
 
 
 def _of(workload: Workload) -> tuple[str, tuple[int, ...]]:
     return ("", ()) if workload.name == ALL else (" AND s.workload_id = ?", (workload.id,))
 
 
-def _closed_through(conn: Connection, workload: Workload) -> int:
-    """How far every counted stream that this workload uses is closed."""
-    own, bound = _of(workload)
-    rows = bulk.select(
-        conn,
-        "SELECT MIN(COALESCE(m.closed_through, 0)) FROM watermark m WHERE m.stream_id IN"
-        " (SELECT s.stream_id FROM series s JOIN stream t ON t.id = s.stream_id"
-        " JOIN account a ON a.id = s.account_id"
-        f" WHERE t.feeds = 'usage' AND {_COUNTED} AND s.provider <> 'self'{own})",
-        bound,
-    )
-    return int(rows[0][0] or 0)
+def _closed_through(conn: Connection, workload: Workload, sources: Sequence[str]) -> int:
+    """How far every live stream that this workload uses is closed."""
+    used = _streams_of(conn, workload)
+    rows = conn.execute(
+        text(
+            "SELECT o.name, t.id, COALESCE(m.closed_through, 0) FROM stream t"
+            " JOIN source o ON o.id = t.source_id LEFT JOIN watermark m ON m.stream_id = t.id"
+        )
+    ).all()
+    live = [closed for source, stream, closed in rows if stream in used and source in sources]
+    others = [closed for _, stream, closed in rows if stream in used]
+    return min(live) if live else max(others, default=0)
 
 
 class Mix(NamedTuple):
@@ -215,13 +252,19 @@ def put_projection(
         "unit": unit,
         **{name: getattr(found, name) for name in ("month", "as_of", "month_to_date")},
         "history_days": found.history_days,
+        "q10": None,
+        "q50": None,
+        "q90": None,
+        "method": "none",
+        "flags": "not_enough_history",
     }
     if isinstance(found, Projection):
-        values |= {"q10": found.q10, "q50": found.q50, "q90": found.q90}
         values |= {"method": found.method, "flags": " ".join(found.flags)}
-    else:
-        values |= {"q10": None, "q50": None, "q90": None}
-        values |= {"method": "none", "flags": "not_enough_history"}
+        if max(found.q90, found.month_to_date) > MAX_PICO:
+            values |= {"flags": f"{values['flags']} amount_too_large".strip()}
+        else:
+            values |= {"q10": found.q10, "q50": found.q50, "q90": found.q90}
+    values["month_to_date"] = min(found.month_to_date, MAX_PICO)
     _replace(conn, "projection", ("workload_id", "month", "as_of", "unit"), values)
 
 
@@ -277,5 +320,15 @@ def whole_tokens(total: int, requests: int) -> Fraction:
 
 
 def pico_of(amount: Fraction) -> int:
-    """An exact amount in dollars as whole pico-USD, rounded half even."""
-    return round(amount * 10**12)
+    """An exact amount in dollars as whole pico-USD, rounded half even.
+
+    Raises:
+        InputError: it does not fit the database's column.
+    """
+    pico = round(amount * 10**12)
+    if abs(pico) > MAX_PICO:
+        raise InputError(
+            f"${float(amount):.3g} a month is more than the database holds (9.2 million)",
+            "Check the deployment's throughput and prices for a unit error.",
+        )
+    return pico

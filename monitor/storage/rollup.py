@@ -14,7 +14,7 @@ from monitor.domain.pricing import Priced, price
 from monitor.domain.usage import DAY, QUANTITY_FIELDS, Quantities, add
 from monitor.domain.workloads import Rule
 from monitor.storage import bulk
-from monitor.storage.rates import UNPRICED, Cards, RateKey, Resolve
+from monitor.storage.rates import UNPRICED, Bucket, Cards, RateKey, Resolve
 from monitor.storage.setup import assign_series
 from monitor.storage.work import closed_at
 
@@ -156,22 +156,17 @@ def _derived(conn: Connection, stream_id: int, day: int, cards: Cards) -> dict[_
     parts: dict[tuple[int, int], list[_Day]] = defaultdict(list)
     for series_id, account, provider, model, tier, batch, start, seconds, *counts in rows:
         key = RateKey(account, provider, model, context_of(tier, batch))
-        rate_id, part = _priced(cards, key, (start, seconds), closed, Quantities(*counts))
+        at = Bucket(series_id, start, seconds, closed)
+        rate_id, part = _priced(cards, key, at, Quantities(*counts))
         parts[series_id, rate_id].append(part)
     derived = (_day_row(series, day, rate, days) for (series, rate), days in parts.items())
     return {row[:3]: row for row in derived}
 
 
-def _priced(
-    cards: Cards,
-    key: RateKey,
-    bucket: tuple[int, int],
-    closed: int | None,
-    quantities: Quantities,
-) -> tuple[int, _Day]:
+def _priced(cards: Cards, key: RateKey, at: Bucket, quantities: Quantities) -> tuple[int, _Day]:
     if key.provider == OWN:
         return UNPRICED, _Day(quantities, 0, 0, frozenset())
-    rate_id, card = cards.at(key, *bucket, closed)
+    rate_id, card = cards.of(key, at)
     result = price(quantities, card)
     return rate_id, _Day(
         quantities, result.femto or 0, result.unpriced_tokens, frozenset(result.flags)
@@ -204,13 +199,14 @@ def _totals(rows: dict[_Row, _Row]) -> tuple[int, int]:
     return sum(r[tokens] for r in rows.values()), sum(r[tokens + 1] for r in rows.values())
 
 
-def mark_unpriced(conn: Connection, since: int) -> int:
-    """Ask for unpriced days to be rolled up again, since a rate may be known by now."""
+def mark_days(conn: Connection, since: int, *, only_unpriced: bool) -> int:
+    """Ask for priced days to be rolled up again, since another rate may apply by now."""
+    where = " AND d.unpriced_tokens > 0" if only_unpriced else ""
     return conn.execute(
         text(
             "INSERT INTO dirty (stream_id, day, n, restates)"
             " SELECT DISTINCT s.stream_id, d.day, 1, :no FROM usage_day d"
-            " JOIN series s ON s.id = d.series_id WHERE d.unpriced_tokens > 0 AND d.day >= :since"
+            f" JOIN series s ON s.id = d.series_id WHERE d.day >= :since{where}"
             " ON CONFLICT DO NOTHING"
         ),
         {"since": since, "no": False},

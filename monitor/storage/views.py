@@ -104,7 +104,8 @@ GROUP BY {period}, w.name"""
 
 
 # The spend of an account and day: billed once every bill stream of its money source is closed
-# through that day, else estimated. One row for each, amounts in two parts (see `parts`).
+# through that day and has billed something for it, else estimated: a bill that did not come is
+# not a bill of $0. One row for each, amounts in two parts (see `parts`).
 def _spend_parts(q: _Sql) -> str:
     rate = (
         "(SELECT f.usd_nano FROM fx f WHERE f.currency = d.currency AND f.day <= d.day"
@@ -146,6 +147,7 @@ SELECT k.day, k.account_id, a.name AS account,
       SELECT 1 FROM stream t LEFT JOIN watermark m ON m.stream_id = t.id
       WHERE t.source_id = a.money_from AND t.feeds = 'bill'
         AND COALESCE(m.closed_through, 0) < k.day + 86400)
+    AND b.account_id IS NOT NULL
     THEN 1 ELSE 0 END AS closed,
   e.estimated_micro, e.estimated_rest, COALESCE(e.unpriced_tokens, 0) AS unpriced_tokens,
   b.billed_micro, b.billed_rest, b.unconverted_micro, b.unconverted_rest
@@ -158,8 +160,8 @@ def _spend(q: _Sql, period: str, name: str) -> str:
     return f"""
 WITH chosen AS (
   SELECT p.*,
-    CASE WHEN closed = 1 THEN COALESCE(billed_micro, 0) ELSE estimated_micro END AS spend_micro,
-    CASE WHEN closed = 1 THEN COALESCE(billed_rest, 0) ELSE estimated_rest END AS spend_rest,
+    CASE WHEN closed = 1 THEN billed_micro ELSE estimated_micro END AS spend_micro,
+    CASE WHEN closed = 1 THEN billed_rest ELSE estimated_rest END AS spend_rest,
     CASE WHEN closed = 1 THEN billed_micro END AS final_micro,
     CASE WHEN closed = 1 THEN billed_rest END AS final_rest
   FROM spend_parts p
@@ -289,6 +291,14 @@ SELECT id, kind, channel, recipient, subject, state, attempts, ambiguous AS ambi
 FROM outbox"""
 
 
+def _runs(q: _Sql) -> str:
+    return f"""
+SELECT run_key, kind, {q.day("period_start")} AS period_start, {q.day("period_end")} AS period_end,
+  {q.instant("due_at")} AS due_at, state, attempts, error,
+  {q.instant("finished_at")} AS finished_at
+FROM run"""
+
+
 def definitions(dialect: str) -> dict[str, str]:
     """Name -> SELECT, in an order in which each may use those before it."""
     q = _Sql(dialect)
@@ -310,6 +320,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_data_quality": _data_quality(q),
         "v_alerts": _alerts(q),
         "v_messages": _messages(q),
+        "v_runs": _runs(q),
     }
 
 

@@ -100,10 +100,32 @@ def finish(conn: Connection, done: Claim, **values: Any) -> None:
         {**values, "key_": done.key, "token_": done.token},
     )
     if updated.rowcount != 1:
-        raise DatabaseBusy(
-            f"the claim on {spec.table} {done.key} expired and another worker took it",
-            "Raise daemon.claim_minutes if this happens often.",
-        )
+        raise _lost(spec, done)
+
+
+def hold(conn: Connection, held: Claim) -> None:
+    """Make sure, in the transaction that writes a part of the work, that the row is still ours.
+
+    Raises:
+        DatabaseBusy: the claim expired and another worker took the row.
+    """
+    spec = _KINDS[held.kind]
+    ours = text(f"UPDATE {spec.table} SET claim = :t WHERE {spec.key} = :k AND claim = :t")
+    if conn.execute(ours, {"k": held.key, "t": held.token}).rowcount != 1:
+        raise _lost(spec, held)
+
+
+def _lost(spec: _Kind, held: Claim) -> DatabaseBusy:
+    return DatabaseBusy(
+        f"the claim on {spec.table} {held.key} expired and another worker took it",
+        "Raise daemon.claim_minutes if this happens often.",
+    )
+
+
+def forget_claims(conn: Connection) -> None:
+    """Give every row back: whoever held one is known to be gone."""
+    for spec in _KINDS.values():
+        conn.execute(text(f"UPDATE {spec.table} SET claim = NULL WHERE claim IS NOT NULL"))
 
 
 class Planned(NamedTuple):
@@ -194,6 +216,28 @@ def set_outbox(conn: Connection, message: int, state: str, now: int) -> bool:
         rows.update().where(rows.c.id == message, rows.c.state != "sent", free).values(values)
     )
     return changed.rowcount == 1
+
+
+class Dead(NamedTuple):
+    """What was given up after its last try."""
+
+    runs: int
+    messages: int
+    first: str
+    """The oldest run, else message, with its error; '' if there is none."""
+
+
+def dead(conn: Connection) -> Dead:
+    """The runs and messages that were given up and wait for a person."""
+    runs = conn.execute(
+        text("SELECT run_key, error FROM run WHERE state = 'dead' ORDER BY due_at, run_key")
+    ).all()
+    messages = conn.execute(
+        text("SELECT id, last_text FROM outbox WHERE state = 'dead' ORDER BY id")
+    ).all()
+    named = [f"{key}: {error}" for key, error in runs]
+    named += [f"message {number}: {said}" for number, said in messages]
+    return Dead(len(runs), len(messages), named[0] if named else "")
 
 
 def hold_outbox(conn: Connection, channel: str, until: int) -> None:

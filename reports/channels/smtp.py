@@ -18,10 +18,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, get_args
 
+from monitor.domain import address
 from monitor.domain.errors import ChannelError
 from monitor.domain.names import clean_name
 from monitor.ports import Delivery, Outcome
-from reports import address
 
 Security = Literal["starttls", "tls", "none"]
 

@@ -49,6 +49,7 @@ def fill(conn: Connection) -> None:
     _results(conn, workload, deployment)
     _alert(conn)
     _mail(conn)
+    _runs(conn)
 
 
 def _insert(conn: Connection, table: Table, **values: object) -> int:
@@ -282,6 +283,24 @@ def _mail(conn: Connection) -> None:
         scopes="ingest",
         created_at=FOUND_AT,
     )
+
+
+def _runs(conn: Connection) -> None:
+    for state, error in (("done", ""), ("dead", "KeyError: 'bot'")):
+        _put(
+            conn,
+            tables.run,
+            run_key=f"decide/{state}",
+            kind="decide",
+            period_start=DAY0,
+            period_end=DAY0 + DAY,
+            due_at=DAY0 + DAY + 3600,
+            added_at=DAY0 + DAY + 3600,
+            state=state,
+            attempts=len(error) and 5,
+            finished_at=None if error else DAY0 + DAY + 3601,
+            error=error,
+        )
 
 
 def _put(conn: Connection, table: Table, **values: object) -> None:

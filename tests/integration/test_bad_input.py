@@ -11,6 +11,7 @@ from sqlalchemy import text
 from monitor.domain.usage import DAY, utc_day
 from monitor.storage.engine import Database
 from tests.cli import crossover
+from tests.factories import give_up
 from tests.fake_openai import (
     ADMIN_KEY,
     PROJECT_KEY,
@@ -83,10 +84,11 @@ def check(folder, *tables, **options):
     return ended.code, {row.pop("what"): row for row in ended.rows}
 
 
-def failing_line(answer, what):
-    """The line that alone fails, with a remedy."""
+def failing_line(answer, what, *others):
+    """The line that fails, alone or before others, with a remedy."""
     code, lines = answer
-    assert [name for name, line in lines.items() if line["state"] == "fails"] == [what]
+    failing = [name for name, line in lines.items() if line["state"] == "fails"]
+    assert failing == [what, *others]
     assert code == 1
     assert lines[what]["remedy"]
     return lines[what]
@@ -103,6 +105,7 @@ def test_when_all_is_well_every_line_says_so_and_the_exit_status_is_0(folder, fa
         "database": "well",
         "source openai": "well",
         "bill against estimate": "well",
+        "work": "well",
         "mail": "well",
         "GPUs (NVML)": "off",
     }
@@ -166,7 +169,8 @@ def test_a_folder_that_is_not_there_is_named(folder):
 def test_a_file_that_is_no_database_is_named_and_left_as_it_is(folder):
     other = folder / "letter.txt"
     other.write_text("Dear CFO, " * 100)
-    line = failing_line(check(folder, '[database]\nurl = "sqlite:///letter.txt"\n'), "database")
+    tables = '[database]\nurl = "sqlite:///letter.txt"\n'
+    line = failing_line(check(folder, tables), "database", "work")
     assert "file is not a database" in line["seen"]
     assert other.read_text() == "Dear CFO, " * 100
 
@@ -176,7 +180,7 @@ def test_a_schema_newer_than_the_program_fails_the_check(folder):
     with database.write() as conn:
         conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     database.close()
-    line = failing_line(check(folder), "database")
+    line = failing_line(check(folder), "database", "work")
     assert "schema 9999, newer than Crossover" in line["seen"]
 
 
@@ -253,6 +257,63 @@ def test_a_configuration_that_cannot_be_used_names_place_cause_and_remedy(
     assert ended.code == code
     assert said in told
     assert remedy in told
+
+
+def test_work_that_was_given_up_fails_the_check_and_the_first_is_named(folder):
+    give_up(folder)
+    line = failing_line(check(folder), "work")
+    assert "dead runs: 1, dead messages: 1" in line["seen"]
+    assert "decide/2026-11-08: KeyError: 'bot'" in line["seen"]
+    assert "outbox list --dead" in line["remedy"]
+    assert "v_runs" in line["remedy"]
+
+
+# --- arguments ---
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["explain", "projection.usd.q50", "--week", "9999-W52"], "'9999-W52' lies outside"),
+        (["explain", "projection.usd.q50", "--week", "0001-W01"], "'0001-W01' lies outside"),
+        (["report", "weekly", "--week", "0001-W01"], "'0001-W01' lies outside"),
+        (["report", "weekly", "--week", "last"], "'last' is not an ISO week"),
+        (["outbox", "retry", "9" * 21], "invalid value for 'message'"),
+        (["outbox", "drop", "0"], "invalid value for 'message'"),
+        (["outbox", "list", "--state", "bogus"], "'pending', 'sent', 'dead', 'dropped'"),
+        (["run", "--log-level", "BOGUS"], "'debug', 'info', 'warning', 'error'"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_refused_in_a_sentence(folder, words, said):
+    ended = crossover(*words, cwd=folder)
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
+    assert said.lower() in " ".join(ended.err.split()).lower()
+
+
+def test_messages_are_listed_by_state(folder):
+    give_up(folder)
+    listed = [
+        len(crossover("outbox", "list", "--state", state, "--format", "json", cwd=folder).rows)
+        for state in ("dead", "sent")
+    ]
+    assert listed == [1, 0]
+
+
+def test_what_nobody_foresaw_is_one_line_and_a_traceback_only_on_demand(folder):
+    database = Database(f"sqlite:///{folder}/crossover.db")
+    with database.write() as conn:
+        conn.execute(text("DROP VIEW v_messages"))
+    database.close()
+    ended = crossover("outbox", "list", cwd=folder)
+    first, second = ended.err.splitlines()
+    assert ended.code == 1
+    assert first.startswith("Error: unexpected failure: ")
+    assert "no such table: v_messages" in first
+    assert second == "Run again with CROSSOVER_DEBUG=1 for the traceback."
+    again = crossover("outbox", "list", cwd=folder, CROSSOVER_DEBUG="1")
+    assert again.code == 1
+    assert "Traceback" in again.err
 
 
 # --- crossover collect ---

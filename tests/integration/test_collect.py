@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from collectors.openai import OpenAI
+from monitor.domain.errors import StorageError
 from monitor.domain.money import to_pico
 from monitor.domain.usage import DAY, HOUR, utc_day
 from monitor.jobs import collect
@@ -235,3 +236,98 @@ def test_a_stream_that_left_the_configuration_is_not_read(database, fake):
     found = collect.collect_all(database, reader, pace(), NOW)
     ghost = next(item for item in found if item.stream == "usage/ghosts")
     assert (ghost.changes, ghost.error) == (Changes(0, 0, 0), "")
+
+
+def test_a_stream_that_slept_longer_than_its_back_fill_closes_again(database, fake):
+    reader = source(fake)
+    run(database, reader, now=NOW - 10 * DAY, backfill_days={"openai": 5})
+    run(database, reader, backfill_days={"openai": 5}, deep_days=5)
+    with database.read() as conn:
+        closed = conn.execute(text("SELECT DISTINCT closed_through FROM watermark")).scalars().all()
+    assert closed == [utc_day(NOW)]
+
+
+class Troubled(OpenAI):
+    """A provider of which one stream's answers are `changed`."""
+
+    def __init__(self, fake, stream, changed):
+        super().__init__("openai", "acme", ADMIN_KEY, base_url=fake.url, pace=lambda _: 0.0)
+        self._troubled, self._changed = stream, changed
+
+    def read(self, stream, start, end, now):
+        found = super().read(stream, start, end, now)
+        return self._changed(found) if stream == self._troubled else found
+
+
+def test_a_line_item_in_two_currencies_counts_in_the_first_and_the_other_is_kept_apart(
+    database, fake
+):
+    def in_euros_too(read):
+        extra = [row._replace(currency="EUR", amount_pico=7) for row in read.rows[:1]]
+        return read._replace(rows=[*read.rows, *extra])
+
+    reader = Troubled(fake, "costs", in_euros_too)
+    prepare(database, reader)
+    found = collect.collect_all(database, reader, pace(backfill_days={"openai": 3}), NOW)
+    assert [item.error for item in found] == [""] * len(found)
+    bills = {day: pico for day, pico in expected(fake)[1].items() if day >= utc_day(NOW) - 3 * DAY}
+    assert stored(database)[1] == bills
+    with database.read() as conn:
+        kept = conn.execute(text("SELECT place, reason, payload FROM quarantine")).all()
+        assert conn.scalar(text("SELECT COUNT(*) FROM watermark WHERE closed_through IS NULL")) == 0
+    assert len(kept) == sum(item.problems for item in found) == 1
+    assert kept[0][0].startswith("bill of 2026-11-18, 'gpt-5-mini-2025-08-07, ")
+    assert kept[0][1] == "billed in EUR beside USD on the same day; only USD counts"
+    assert '"amount_pico": 7' in kept[0][2]
+
+
+def failures(database):
+    with database.read() as conn:
+        rows = conn.execute(
+            text("SELECT stream, last_error, failures_in_a_row FROM v_data_quality")
+        )
+        return {stream: (error, count) for stream, error, count in rows if error or count}
+
+
+def test_a_crash_in_one_stream_is_recorded_backs_off_and_stops_no_other(database, fake, caplog):
+    def crashing(read):
+        raise KeyError("amount")
+
+    reader = Troubled(fake, "costs", crashing)
+    prepare(database, reader)
+    found = collect.collect_all(database, reader, pace(), NOW)
+    assert {item.stream: item.error for item in found if item.error} == {
+        "costs": "KeyError: 'amount'"
+    }
+    assert len(found) == len(reader.streams())
+    assert failures(database) == {"costs": ("KeyError: 'amount'", 1)}
+    assert "Traceback" in caplog.text
+    assert collect.collect_next(database, reader, pace(), NOW + 59) is None
+    again = collect.collect_next(database, reader, pace(), NOW + 60)
+    assert (again.stream, failures(database)["costs"][1]) == ("costs", 2)
+
+
+def test_a_failing_database_is_recorded_where_it_can_be_and_still_told(database, fake):
+    def failing_store(read):
+        raise StorageError("the disk is full", "Make room.")
+
+    reader = Troubled(fake, "costs", failing_store)
+    prepare(database, reader)
+    with pytest.raises(StorageError, match="the disk is full"):
+        collect.collect_all(database, reader, pace(), NOW)
+    assert failures(database) == {"costs": ("the disk is full. Make room.", 1)}
+
+
+def test_a_read_that_outlasted_its_claim_is_not_written_over_a_newer_one(database, fake):
+    from monitor.domain.errors import DatabaseBusy
+    from monitor.storage import work
+
+    reader = source(fake)
+    prepare(database, reader)
+    with database.write() as conn:
+        slow = work.claim(conn, "stream", NOW, 60, "openai")
+    stream = slow.row["name"]
+    read = reader.read(stream, NOW - NOW % DAY, NOW - NOW % DAY + DAY, NOW)
+    collect.collect_all(database, reader, pace(), NOW + 61)
+    with pytest.raises(DatabaseBusy, match="another worker took it"):
+        collect.store(database, slow, read, NOW, 0, asked_from=read.start)

@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 
 from tests.cli import ROOT, crossover
+from tests.factories import give_up
 
 CONFIG = '[http]\nport = 0\n[nvml]\nmode = "off"\n[daemon]\ntick_seconds = 0.2\n'
 
@@ -66,6 +67,16 @@ def test_it_serves_health_and_stops_gracefully_within_ten_seconds(folder, how):
     assert seconds < 10
     last = json.loads(err.strip().splitlines()[-1])
     assert {"at", "level", "logger", "message"} <= set(last)
+
+
+def test_health_counts_what_was_given_up_and_stays_well(folder):
+    assert crossover("db", "upgrade", cwd=folder).code == 0
+    give_up(folder)
+    daemon = start(folder)
+    status, body = answer(health_url(daemon))
+    stop(daemon)
+    assert (status, body["ok"]) == (200, True)
+    assert (body["dead_runs"], body["dead_messages"]) == (1, 1)
 
 
 def test_a_second_daemon_on_one_sqlite_file_is_refused_by_name(folder):

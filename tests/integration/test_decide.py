@@ -205,3 +205,95 @@ def test_an_evil_workload_name_reaches_the_mail_without_harm(filled):
     mail = message_from_bytes(bytes(raw), policy=policy.default)
     assert "<script>" not in mail.get_body(("html",)).get_content()
     assert "alert(1)" in mail["Subject"]
+
+
+def test_one_late_source_leaves_out_only_what_it_feeds(filled):
+    with filled.write() as conn:
+        setup.put_stream(conn, "other", "openai", seeded.StreamSpec("usage", "usage", 31))
+        outcome = decide(
+            conn,
+            claim(END, END + 6 * HOUR),
+            END + 31 * HOUR,
+            seeded.policy(TO, live_sources=["openai", "other"]),
+        )
+    assert outcome["state"] == "done"
+    assert len(rows(filled, "SELECT * FROM v_advice")) == len(seeded.DEPLOYMENTS)
+
+
+def test_a_deployment_that_cannot_be_computed_stops_no_other(filled):
+    with filled.write() as conn:
+        conn.execute(
+            text("UPDATE deployment SET document = :d WHERE name = 'own-h100-search'"),
+            {"d": seeded.document(gpu_input_tokens_per_second=Fraction("0.000001"))},
+        )
+        outcome = decide(conn, claim(END, END), END + HOUR, seeded.policy(TO))
+    assert outcome["state"] == "done"
+    assert "search on own-h100-search was not compared" in outcome["error"]
+    assert [row["workload"] for row in rows(filled, "SELECT * FROM v_advice")] == ["support-bot"]
+
+
+def test_an_old_file_leaves_the_projection_of_live_sources_alone(filled):
+    from monitor.domain.usage import Event, Quantities
+    from monitor.jobs.imports import import_events
+    from tests.factories import dims
+
+    class Old:
+        name = "old.csv"
+
+        def events(self):
+            counts = Quantities(uncached_input=5, output=1, requests=1)
+            yield Event("1", END - 90 * DAY, dims(account="old", model="gpt-5"), counts)
+            yield Event("2", END + 400 * DAY, dims(account="old", model="gpt-5"), counts)
+
+    found = import_events(filled, Old(), END, lambda _: None)
+    assert (found.new, found.quarantined) == (1, 1)
+    with filled.write() as conn:
+        rollup.refresh(conn, rollup.waiting(conn), seeded.card, seeded.RULES, END)
+    decide_days(filled, 1)
+    total = rows(
+        filled, "SELECT * FROM v_projection WHERE workload = 'all workloads' AND unit = 'tokens'"
+    )
+    assert {row["flags"] for row in total} <= {"", "holes"}
+    assert all(row["q50"] for row in total)
+
+
+def test_unpriced_dollars_and_uncounted_requests_are_unknown_and_not_zero(database):
+    with database.write() as conn:
+        seeded.apply_setup(conn)
+        seeded.put_traffic(conn)
+        conn.execute(text("UPDATE usage SET requests = NULL"))
+        rollup.refresh(conn, rollup.waiting(conn), lambda *_: None, seeded.RULES, END)
+    decide_days(database, 1)
+    found = rows(database, "SELECT * FROM v_projection WHERE workload = 'support-bot'")
+    by_unit = {row["unit"]: row["q50"] for row in found}
+    assert by_unit["tokens"]
+    assert (by_unit["usd"], by_unit["requests"]) == (None, None)
+
+
+@pytest.mark.parametrize("lead", [0, 60, 90])
+def test_the_month_at_the_lead_time_is_projected_from_any_day(lead):
+    from monitor.domain.forecast import MONTHS_AHEAD
+    from monitor.domain.periods import add_months, month_of
+    from monitor.jobs.decide import _months
+
+    for day in range(800):
+        as_of = END + day * DAY
+        months = _months(as_of, lead)
+        assert month_of(as_of) in months
+        assert months[0] == month_of(as_of - DAY)
+        ahead = month_of(as_of + lead * DAY)
+        assert ahead in months or ahead > add_months(month_of(as_of), MONTHS_AHEAD)
+
+
+def test_a_month_is_closed_through_the_wired_handler(filled, tmp_path):
+    from monitor import wiring
+    from monitor.config import from_tables
+    from monitor.jobs import plan
+
+    handlers = wiring.handlers(from_tables({}))
+    with filled.write() as conn:
+        run = work.Planned("close/2026-09", "close", 0, seeded.FIRST, seeded.FIRST)
+        work.plan(conn, [run], END)
+    assert plan.carry_out_next(filled, handlers, END, 60) == "close/2026-09"
+    with filled.read() as conn:
+        assert work.closed_at(conn, "2026-09") == END

@@ -73,7 +73,7 @@ def test_an_hour_of_history_is_not_enough_to_project(folder):
     with database.read() as conn:
         total = results.workloads(conn)[0]
         as_of = 1_795_219_200  # 2026-11-21
-        daily = results.daily(conn, total, "tokens", as_of)
+        daily = results.daily(conn, total, "tokens", as_of, [])
         assert daily == {as_of - DAY: 110}
         found = project(daily, "2026-11", as_of)
     database.close()

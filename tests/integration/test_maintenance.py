@@ -2,6 +2,7 @@
 
 import multiprocessing
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,23 @@ def test_a_backup_holds_what_is_not_yet_in_the_main_file(sqlite_url: str, tmp_pa
         assert copy.execute("SELECT name FROM source").fetchall() == [("late",)]
     copy.close()
     database.close()
+
+
+def test_a_restored_copy_takes_writes_beside_a_reader(sqlite_url: str, tmp_path: Path) -> None:
+    database = Database(sqlite_url)
+    copy = tmp_path / "copy.db"
+    maintenance.backup(database, copy)
+    database.close()
+    assert [path.name for path in tmp_path.glob("copy.db*")] == ["copy.db"]
+    with (
+        closing(sqlite3.connect(copy)) as reading,
+        closing(sqlite3.connect(copy, timeout=0)) as writing,
+    ):
+        assert reading.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        reading.execute("BEGIN")
+        reading.execute("SELECT COUNT(*) FROM source").fetchone()
+        writing.execute("INSERT INTO account (name) VALUES ('acme')")
+        writing.commit()
 
 
 def test_a_backup_is_for_its_owner_alone_and_overwrites_nothing(

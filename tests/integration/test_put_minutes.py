@@ -1,7 +1,6 @@
 """`put_minutes`: a minute counts once, hours are derived from minutes, missing is not idle."""
 
-import threading
-from contextlib import closing
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -9,9 +8,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from monitor.domain.usage import HOUR, MINUTE, Device, Minute
-from monitor.storage.engine import Database
 from monitor.storage.fleet import put_devices, put_minutes
 from tests.factories import DAY0
+from tests.integration.beside import beside, together
 
 DEVICES = [Device("node-1", "GPU-a", "H200", 0), Device("node-1", "GPU-b", "H200", 1)]
 
@@ -166,21 +165,17 @@ def test_hours_follow_from_whatever_minutes_were_handed_over(database, ids):
 
 
 def test_two_deliveries_of_one_hour_at_the_same_time_leave_all_its_minutes_in_it(database, ids):
-    url = database.url.render_as_string(hide_password=False)
-    failures = []
+    with database.write() as conn:
+        put_minutes(conn, ids, [minute(0)])
+        other = beside(database, lambda own: put(own, ids, minute(1), minute(2, "GPU-b")))
+    assert other.result() == 2
+    assert [row["minutes"] for row in hours(database)] == [2, 1]
 
-    def deliver(first):
-        with closing(Database(url)) as own:
-            try:
-                for n in range(first, 60, 2):
-                    put(own, ids, minute(n), minute(n, "GPU-b"))
-            except Exception as error:  # noqa: BLE001 - handed to the test
-                failures.append(error)
 
-    threads = [threading.Thread(target=deliver, args=(first,)) for first in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+def test_deliveries_of_many_minutes_at_once_lose_none(database, ids):
+    def deliver(first, own):
+        for n in range(first, 60, 2):
+            put(own, ids, minute(n), minute(n, "GPU-b"))
+
+    together(database, [partial(deliver, first) for first in range(2)])
     assert [row["minutes"] for row in hours(database)] == [60, 60]

@@ -1,8 +1,6 @@
 """`put_window` against a plain dict: late, restated, vanished and repeated rows, on both engines."""
 
-import threading
 from collections import Counter
-from contextlib import closing
 
 import pytest
 from hypothesis import settings
@@ -26,10 +24,10 @@ from monitor.domain.usage import (
     utc_day,
 )
 from monitor.storage import rollup, setup
-from monitor.storage.engine import Database
 from monitor.storage.tables import SERIES_DIMENSIONS
 from monitor.storage.write import Changes, Window, mark_dirty, put_window
 from tests.factories import DAY0, bill, dims, make_stream, usage
+from tests.integration.beside import beside, together
 
 SHARED = [dims(), dims(model="gpt-5"), dims(account="other", batch="true", label="search")]
 DAYS = 4
@@ -348,66 +346,36 @@ def rolled_up(database):
         return conn.scalar(text("SELECT SUM(output) FROM usage_day"))
 
 
-def is_waiting(database):
-    """Some connection waits for another's lock; SQLite does not show it."""
-    if database.dialect == "sqlite":
-        return True
-    with database.read() as conn:
-        return conn.scalar(text("SELECT COUNT(*) FROM pg_locks WHERE NOT granted")) > 0
+def test_a_second_writer_of_a_stream_waits_and_then_sees_what_the_first_wrote(database, stream):
+    with database.write() as conn:
+        put_window(conn, Window(stream, DAY0, DAY0 + DAY), [usage(output=1)])
+        second = beside(database, lambda own: put(own, stream, [usage(output=1)]))
+    assert second.result() == Changes()
 
 
 def test_a_roll_up_beside_a_writer_waits_or_finds_a_new_mark(database, stream):
     put(database, stream, [usage(output=1)])
-    url = database.url.render_as_string(hide_password=False)
-
-    def roll():
-        with closing(Database(url)) as own:
-            roll_up(own)
-
-    rolling = threading.Thread(target=roll)
     with database.write() as conn:
         # The day is marked already; this writer must hold the mark until its rows can be seen.
         put_window(conn, Window(stream, DAY0, DAY0 + DAY), [usage(output=2)])
-        rolling.start()
-        while rolling.is_alive() and not is_waiting(database):
-            pass
-    rolling.join()
+        rolling = beside(database, roll_up)
+    rolling.result()
     roll_up(database)
     assert rolled_up(database) == 2
     assert marks(database) == {}
 
 
 def test_no_update_is_lost_among_writers_and_roll_ups(database, stream):
-    url = database.url.render_as_string(hide_password=False)
-    done = threading.Event()
-    failures = []
-
-    def run(work):
-        with closing(Database(url)) as own:
-            try:
-                work(own)
-            except Exception as error:  # noqa: BLE001 - handed to the test
-                failures.append(error)
-
     def write(own):
         for n in range(15):
             put(own, stream, [usage(output=n), usage(DAY0 + DAY, output=n)], days=2)
 
     def roll(own):
-        while not done.is_set():
+        for _ in range(30):
             roll_up(own)
 
-    writers = [threading.Thread(target=run, args=(write,)) for _ in range(2)]
-    rollers = [threading.Thread(target=run, args=(roll,)) for _ in range(2)]
-    for thread in writers + rollers:
-        thread.start()
-    for thread in writers:
-        thread.join()
-    done.set()
-    for thread in rollers:
-        thread.join()
+    together(database, [write, write, roll, roll])
     roll_up(database)
-    assert failures == []
     assert outputs(database, stream) == [14, 14]
     assert rolled_up(database) == 28
     assert marks(database) == {}

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.workloads import Rule
-from monitor.jobs.reprice import ask_daily
+from monitor.jobs.reprice import ask
 from monitor.storage import rollup, setup
 from monitor.storage.write import Window, put_window
 from tests.factories import DAY0, dims, make_stream, usage
@@ -91,8 +91,8 @@ def test_usage_without_a_rate_is_counted_and_never_zero_dollars_in_disguise(data
 def test_a_rate_that_becomes_known_prices_the_open_month(database):
     prepare(database, [usage()])
     refresh(database, lambda key, at, seconds: None)
-    assert ask_daily(database, NOW) == 1
-    assert ask_daily(database, NOW + HOUR) == 0
+    assert ask(database, "prices", NOW) == 1
+    assert ask(database, "prices", NOW + HOUR) == 0
     refresh(database)
     assert [d.unpriced_tokens for d in days(database)] == [0]
 
@@ -124,6 +124,36 @@ def test_a_closed_month_keeps_its_rates_and_takes_restated_tokens(database):
         row = conn.execute(text("SELECT * FROM v_restatement")).mappings().one()
         found_at = datetime.fromtimestamp(NOW + 31 * DAY, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert (row["day"], row["found_at"]) == ("2026-11-01", found_at)
+
+
+def test_changed_prices_reprice_every_open_month_and_no_closed_one(database):
+    prepare(database, [usage(), usage(DAY0 + 40 * DAY)], days=41)
+    refresh(database)
+    close_november(database)
+    with database.write() as conn:
+        conn.execute(text("UPDATE run SET period_end = :t"), {"t": DAY0 + 30 * DAY})
+    assert ask(database, "other prices", NOW) == 1
+    dearer = replace(CARD, rates=CARD.rates.scaled(10))
+    refresh(database, lambda key, at, seconds: dearer)
+    november, december = days(database)
+    assert december.estimated_pico == 10 * november.estimated_pico
+
+
+def test_a_closed_month_keeps_the_card_that_priced_it_among_several(database):
+    stream = prepare(database, [usage()], closed_through=DAY0 + 3 * DAY)
+    fixed = replace(CARD, source="override", rates=CARD.rates.scaled(3))
+    refresh(database, lambda key, at, seconds: replace(CARD, valid_from=DAY0 - 99))
+    with database.write() as conn:
+        put_window(conn, Window(stream, DAY0, DAY0 + DAY), [usage(output=101)])
+    refresh(database, lambda key, at, seconds: fixed, now=NOW + 5)
+    close_november(database)
+    with database.write() as conn:
+        put_window(conn, Window(stream, DAY0, DAY0 + DAY), [usage(output=102)])
+        put_window(conn, Window(stream, DAY0 + DAY, DAY0 + 2 * DAY), [usage(DAY0 + DAY)])
+    refresh(database, lambda key, at, seconds: CARD, now=NOW + 31 * DAY)
+    first, late = days(database)
+    assert first.estimated_pico == 3 * (1000 * 250_000 + 102 * 2_000_000)
+    assert late.rate_id == first.rate_id
 
 
 def test_a_late_model_in_a_closed_month_stays_unpriced(database):

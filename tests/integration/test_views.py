@@ -147,12 +147,13 @@ def expected_day(world, account, day):
     if not used and not bills:
         return None
     dollars = [(b, in_dollars(world, b, day)) for b in bills]
-    closed = is_closed(world, account, day)
+    # A bill that did not come is no bill of nothing.
+    closed = is_closed(world, account, day) and bool(bills)
     billed = total([usd for _, usd in dollars])
     estimated = total([Decimal(u.pico) / PICO for u in used])
     return Spent(
         closed,
-        (billed or Decimal(0)) if closed else estimated,
+        billed if closed else estimated,
         (billed or Decimal(0)) if closed else Decimal(0),
         billed,
         estimated,
@@ -331,11 +332,12 @@ def test_a_day_is_an_estimate_until_every_bill_stream_is_closed_through_it(engin
     assert spend(engines, world)[DAY_ONE] == ("estimated", 1, 0, 20, 1, 10, None)
 
 
-def test_a_closed_day_without_a_bill_cost_nothing_and_an_open_one_without_a_rate_is_unknown(
-    engines,
-):
+def test_a_bill_that_did_not_come_is_no_bill_of_nothing(engines):
     world = BOTH_REPORT._replace(bills={})
-    assert spend(engines, world)[DAY_ONE] == ("billed", 0, 0, None, 1, 0, None)
+    assert spend(engines, world)[DAY_ONE] == ("estimated", 1, 0, None, 1, 10, None)
+
+
+def test_an_open_day_without_a_rate_is_unknown(engines):
     unknown = BOTH_REPORT._replace(usage={}, closed={})
     assert spend(engines, unknown)[DAY_ONE] == ("estimated", None, 0, 20, None, 0, None)
 

@@ -109,11 +109,48 @@ mode = "sometimes"
         ('[report]\nto=["nobody"]', "report.to"),
         ('[report]\nat="25:00"', "report.at"),
         ('[[prices.override]]\nprovider="openai"', "either multiplier or usd_per_million"),
+        (
+            '[[prices.override]]\nprovider="openai"\nmultiplier=1e15',
+            "multiplier: at most 100 times the list price",
+        ),
+        (
+            '[[prices.override]]\nprovider="openai"\nusd_per_million={output=1000001}',
+            "usd_per_million.output: at most 1,000,000 USD per million tokens",
+        ),
+        ("[alerts]\nlead_days=91", "less than or equal to 90"),
+        ('[mail]\nsender="reports"', "mail.sender (line 2): a sender is written"),
+        ('[mail]\nsender="Büro <büro@example.org>"', "the address in ASCII"),
+        ('[report]\nto=["ann@büro.example"]', "report.to.0 (line 2): an address is written"),
+        ('[alerts]\nto=["Ann <ann@example.org>"]', "alerts.to.0 (line 2): an address is written"),
         ("nonsense = 1", "nonsense (line 1): unknown key"),
     ],
 )
 def test_contradictions_and_wrong_values_are_named(tmp_path, tables, said):
     assert said in "\n".join(problems(tmp_path, tables))
+
+
+def test_the_largest_override_and_lead_are_taken(tmp_path):
+    settings = load(
+        write(
+            tmp_path,
+            '[alerts]\nlead_days=90\n[[prices.override]]\nprovider="openai"\nmultiplier=100\n'
+            '[[prices.override]]\nprovider="openai"\nusd_per_million={output=1000000}\n',
+        )
+    )
+    assert settings.alerts.lead_days == 90
+    assert len(settings.prices.override) == 2
+
+
+def test_addresses_that_every_server_takes_are_taken(tmp_path):
+    text = '[mail]\nsender=" Crossover, Inc. <r@c.example> "\n[report]\nto=["ann+llm@c.example"]'
+    settings = load(write(tmp_path, text))
+    assert settings.mail.sender == "Crossover, Inc. <r@c.example>"
+    assert settings.report.to == ["ann+llm@c.example"]
+
+
+def test_the_variable_for_tracebacks_is_no_setting(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROSSOVER_DEBUG", "1")
+    assert load(write(tmp_path, GOOD)).source[0].name == "openai"
 
 
 def test_two_sources_of_one_account_need_a_word_on_which_counts(tmp_path):

@@ -167,7 +167,7 @@ def test_every_variable_in_a_document_is_a_setting(path):
 def is_variable(name):
     """Whether Crossover reads this variable."""
     section, _, key = name.removeprefix("CROSSOVER_").lower().partition("__")
-    if name in {"CROSSOVER_CONFIG", "CROSSOVER_PROOF", "CROSSOVER_SECTION__KEY"}:
+    if name in {"CROSSOVER_CONFIG", "CROSSOVER_DEBUG", "CROSSOVER_PROOF", "CROSSOVER_SECTION__KEY"}:
         return True
     field = config.Settings.model_fields.get(section)
     return field is not None and (not key or key in type(field.default).model_fields)

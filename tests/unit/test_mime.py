@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import DictLoader, UndefinedError
 
+from monitor.domain import address
 from monitor.domain.errors import InputError
 from monitor.domain.names import clean_name
-from reports import address, render
+from reports import render
 from reports.render import Attachment, Image
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))

@@ -92,6 +92,37 @@ def test_a_bad_key_names_itself_and_the_form(bounds, key, example):
     assert example in refused.value.remedy
 
 
+def test_a_message_has_its_article():
+    with pytest.raises(InputError, match=r"'x' is not an ISO week\. Write an ISO week like 2026"):
+        week_bounds("x")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "key"),
+    [
+        (week_bounds, "0001-W01"),
+        (week_bounds, "9999-W52"),
+        (month_bounds, "1969-12"),
+        (month_bounds, "9999-12"),
+        (day_bounds, "9999-12-31"),
+    ],
+)
+def test_a_period_of_no_year_that_can_be_computed_with_is_refused(bounds, key):
+    with pytest.raises(InputError, match=f"'{key}' lies outside the years 1970 to 9998"):
+        bounds(key)
+
+
+def test_the_first_and_the_last_period_are_taken():
+    assert day_bounds("1970-01-01") == (0, DAY)
+    assert week_bounds("1970-W01")[0] == -3 * DAY
+    assert month_bounds("9998-12")[1] == day_bounds("9998-12-31")[1]
+    assert week_bounds("9998-W53")[1] == at(9999, 1, 4)
+
+
+def test_a_month_has_four_digits_of_a_year():
+    assert month_of(at(1, 1, 1)) == "0001-01"
+
+
 def test_a_week_is_due_on_the_weekday_after_it_at_local_time():
     since, now = utc(2026, 11, 16), utc(2026, 11, 27, 12)
     assert due_between(schedule(), since, now) == [
