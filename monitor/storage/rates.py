@@ -71,8 +71,7 @@ class Cards:
         return max(fitting, key=lambda pair: pair[1].valid_from, default=(UNPRICED, None))
 
     def _used(self, at: Bucket) -> list[int]:
-        """Rate ids that priced the series on its day, else on the month's nearest day; else those
-        of a series that is priced alike."""
+        """Rate ids of the series' day, else of its nearest day, else of a series like it."""
         month = month_of(at.start)
         rows = self._conn.execute(
             text(

@@ -165,11 +165,12 @@ def test_hours_follow_from_whatever_minutes_were_handed_over(database, ids):
 
 
 def test_two_deliveries_of_one_hour_at_the_same_time_leave_all_its_minutes_in_it(database, ids):
+    put(database, ids, minute(59))
     with database.write() as conn:
         put_minutes(conn, ids, [minute(0)])
         other = beside(database, lambda own: put(own, ids, minute(1), minute(2, "GPU-b")))
     assert other.result() == 2
-    assert [row["minutes"] for row in hours(database)] == [2, 1]
+    assert [row["minutes"] for row in hours(database)] == [3, 1]
 
 
 def test_deliveries_of_many_minutes_at_once_lose_none(database, ids):
