@@ -18,12 +18,13 @@ import random
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from monitor.domain.usage import DAY, HOUR, Dimensions, Event, Quantities, UsageRow
 from monitor.storage.engine import Database
@@ -49,7 +50,8 @@ SEEDS = (
     "INSERT INTO stream (id, source_id, name, feeds) VALUES (1, 1, 'usage', 'usage')",
 )
 
-Chunks = list[tuple[int, int, list[UsageRow]]]
+Row = tuple[Any, ...]
+Chunk = tuple[int, int, list[UsageRow]]
 
 
 def dimensions(count: int) -> list[Dimensions]:
@@ -74,7 +76,7 @@ def quantities(rng: random.Random) -> Quantities:
                       rng.randrange(1, 4000))  # fmt: skip
 
 
-def usage_chunks(rows: int) -> Chunks:
+def usage_chunks(rows: int) -> list[Chunk]:
     """Hourly rows of one month in calls of several days; equal dimensions are separate objects."""
     rng = random.Random(7)
     series = dimensions(max(1, rows // (DAYS * 24)))
@@ -113,107 +115,96 @@ class Bench:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.engine = database.dialect
+        self.is_postgres = database.dialect == "postgresql"
 
     def reset(self) -> None:
         """An empty database with one stream, as a fresh installation has it."""
         with self.database.write() as conn:
-            if self.engine == "postgresql":
-                conn.exec_driver_sql(f"TRUNCATE {', '.join(CLEARED)} CASCADE")
-            else:
-                for table in CLEARED:
-                    conn.exec_driver_sql(f"DELETE FROM {table}")
+            for table in CLEARED:
+                empty = f"TRUNCATE {table} CASCADE" if self.is_postgres else f"DELETE FROM {table}"
+                conn.exec_driver_sql(empty)
             for statement in SEEDS:
                 conn.exec_driver_sql(statement)
 
-    def _timed(self, work: Callable[[], object]) -> float:
-        """Seconds that some work takes, once what earlier writes left to do is finished."""
-        postgres = self.engine == "postgresql"
+    def seconds(self, write: Callable[[Connection, Any], object], batches: Sequence[Any]) -> float:
+        """How long it takes to write each batch in a transaction of its own."""
+        # What earlier writes left to do is not paid for by the next.
+        tidy = "CHECKPOINT" if self.is_postgres else "PRAGMA wal_checkpoint(TRUNCATE)"
         with self.database.writer.connect() as conn:
-            tidy = "CHECKPOINT" if postgres else "PRAGMA wal_checkpoint(TRUNCATE)"
             conn.connection.cursor().execute(tidy)
         start = time.perf_counter()
-        work()
+        for batch in batches:
+            with self.database.write() as conn:
+                write(conn, batch)
         return time.perf_counter() - start
 
-    def floor(self, columns: Sequence[Any], batches: Sequence[list[tuple[Any, ...]]]) -> float:
-        """Seconds to store ready tuples in an unconstrained table, a transaction a batch."""
-        names = [column.name for column in columns]
-        kinds = ", ".join(
-            f"{c.name} {c.type.compile(self.database.writer.dialect)}" for c in columns
-        )
+    def floor(self, table: Table, batches: list[list[Row]]) -> float:
+        """Seconds to store ready tuples in an unconstrained table of the same columns."""
+        dialect = self.database.writer.dialect
+        columns = ", ".join(f"{c.name} {c.type.compile(dialect)}" for c in table.columns)
         with self.database.write() as conn:
             conn.exec_driver_sql("DROP TABLE IF EXISTS floor")
-            conn.exec_driver_sql(f"CREATE TABLE floor ({kinds})")
-        return self._timed(lambda: self._store(names, batches))
-
-    def _store(self, names: list[str], batches: Sequence[list[tuple[Any, ...]]]) -> None:
-        for rows in batches:
-            with self.database.write() as conn:
-                _plain_copy(conn, names, rows) if self.engine == "postgresql" else _raw(conn, rows)
-
-    def window(self, chunks: Chunks) -> float:
-        """Seconds of put_window over all chunks."""
-        return self._timed(lambda: [self._put(*chunk) for chunk in chunks])
-
-    def _put(self, start: int, end: int, rows: list[UsageRow]) -> None:
-        with self.database.write() as conn:
-            put_window(conn, Window(STREAM, start, end, None, end), rows)
-
-    def events(self, batches: list[list[Event]]) -> float:
-        """Seconds of put_events over all batches."""
-        return self._timed(lambda: [self._put_events(batch) for batch in batches])
-
-    def _put_events(self, batch: list[Event]) -> None:
-        with self.database.write() as conn:
-            put_events(conn, SOURCE, STREAM, batch)
+            conn.exec_driver_sql(f"CREATE TABLE floor ({columns})")
+        return self.seconds(plain_copy if self.is_postgres else raw_insert, batches)
 
 
-def _plain_copy(conn: Connection, names: list[str], rows: list[tuple[Any, ...]]) -> None:
-    with (
-        conn.connection.cursor() as cursor,
-        cursor.copy(f"COPY floor ({', '.join(names)}) FROM STDIN") as out,
-    ):
+def plain_copy(conn: Connection, rows: list[Row]) -> None:
+    """The driver's COPY, row by row."""
+    cursor: Any = conn.connection.cursor()
+    with cursor.copy("COPY floor FROM STDIN") as out:
         for row in rows:
             out.write_row(row)
 
 
-def _raw(conn: Connection, rows: list[tuple[Any, ...]]) -> None:
+def raw_insert(conn: Connection, rows: list[Row]) -> None:
+    """The driver's executemany."""
     marks = ", ".join("?" * len(rows[0]))
     conn.connection.cursor().executemany(f"INSERT INTO floor VALUES ({marks})", rows)
+
+
+def put_chunk(conn: Connection, chunk: Chunk) -> None:
+    """What the collecting job does with one read."""
+    start, end, rows = chunk
+    put_window(conn, Window(STREAM, start, end, None, end), rows)
+
+
+def put_batch(conn: Connection, batch: list[Event]) -> None:
+    """What an import does with one batch."""
+    put_events(conn, SOURCE, STREAM, batch)
 
 
 def measure(database: Database, rows: int, rounds: int) -> None:
     """Print each writer's share of its floor."""
     bench = Bench(database)
     chunks, batches = usage_chunks(rows), event_batches(rows)
-    ids = {dims: i for i, dims in enumerate(dict.fromkeys(r.dims for r in chunks[0][2]))}
+    ids = {dims: i for i, dims in enumerate(dict.fromkeys(row.dims for row in chunks[0][2]))}
     ready = [[(ids[r.dims], r.start, r.seconds, *r.quantities) for r in c[2]] for c in chunks]
-    logged = [
-        [(e.id, 1, e.at, e.at, ids.get(e.dims, 0), *e.quantities) for e in b] for b in batches
-    ]
-    total, requests = sum(map(len, ready)), sum(map(len, logged))
+    logged = [[(e.id, 1, e.at, e.at, 0, *e.quantities) for e in batch] for batch in batches]
     gc.freeze()  # a collector holds one call's rows, not a month's three times over
-    shares: dict[str, list[float]] = {}
-    floors: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = defaultdict(list)
+    floors: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         bench.reset()
-        floor = bench.floor(usage.columns, ready)
-        floors.setdefault("put_window", []).append(total / floor)
-        shares.setdefault("put_window new", []).append(floor / bench.window(chunks))
-        shares.setdefault("put_window replayed", []).append(floor / bench.window(chunks))
-        floor = bench.floor(request_log.columns, logged)
-        floors.setdefault("put_events", []).append(requests / floor)
-        shares.setdefault("put_events new", []).append(floor / bench.events(batches))
-        shares.setdefault("put_events replayed", []).append(floor / bench.events(batches))
+        for name, table, plain, write, input_ in (
+            ("put_window", usage, ready, put_chunk, chunks),
+            ("put_events", request_log, logged, put_batch, batches),
+        ):
+            floor = bench.floor(table, plain)
+            floors[name].append(sum(map(len, plain)) / floor)
+            for case in ("new", "replayed"):
+                shares[f"{name} {case}"].append(floor / bench.seconds(write, input_))
+    show(database.dialect, floors, shares)
+
+
+def show(engine: str, floors: dict[str, list[float]], shares: dict[str, list[float]]) -> None:
+    """One line for each floor and each writer."""
     for name, rates in floors.items():
-        print(f"{database.dialect:10} floor of {name:10} {statistics.median(rates):9,.0f} rows/s")
+        print(f"{engine:10} floor of {name:10} {statistics.median(rates):9,.0f} rows/s")
     for name, found in shares.items():
-        target = TARGETS.get((database.dialect, name))
-        goal = f"target {target:.2f}" if target else ""
+        target = TARGETS.get((engine, name))
         print(
-            f"{database.dialect:10} {name:20} {statistics.median(found):5.2f} of the floor"
-            f"  ({min(found):.2f}..{max(found):.2f})  {goal}"
+            f"{engine:10} {name:20} {statistics.median(found):5.2f} of the floor"
+            f"  ({min(found):.2f}..{max(found):.2f})" + (f"  target {target:.2f}" if target else "")
         )
 
 

@@ -217,7 +217,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "request_log",
-        sa.Column("event_id", sa.String(length=200), nullable=False),
+        sa.Column(
+            "event_id",
+            sa.String(length=200).with_variant(sa.String(length=200, collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("source_id", sa.BigInteger(), nullable=False),
         sa.Column("day", sa.BigInteger(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),

@@ -173,6 +173,8 @@ def _sqlite_writer(connection: SqliteConnection, _record: object) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     # 64 MiB: with the default of two, a large window's pages are written and read back.
     connection.execute("PRAGMA cache_size = -65536")
+    # 16 MiB instead of four: a large window stops less often for the disk.
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
     connection.execute("PRAGMA foreign_keys = ON")
 
 

@@ -47,6 +47,9 @@ metadata = MetaData(
 # Only an INTEGER primary key is SQLite's row id and counts itself up.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
+# Ids are looked up and never listed for people: byte order makes their index a third cheaper.
+EventId = String(200).with_variant(String(200, collation="C"), "postgresql")
+
 REFERENCE = {"citus": "reference"}
 LOCAL = {"citus": "local"}
 
@@ -196,7 +199,7 @@ bill = Table(
 request_log = Table(
     "request_log",
     metadata,
-    Column("event_id", String(200), nullable=False),
+    Column("event_id", EventId, nullable=False),
     Column("source_id", BigInteger, nullable=False),
     Column("day", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
