@@ -33,8 +33,8 @@ from monitor.storage.tables import request_log, usage
 from monitor.storage.write import Window, put_events, put_window
 
 START = 1_793_491_200  # 2026-11-01T00:00:00Z
-DAYS = 30
-DAYS_IN_A_CALL = 6
+DAYS = 28
+DAYS_IN_A_CALL = 7  # as OpenAI pages hourly buckets
 EVENTS_IN_A_CALL = 5_000
 TARGETS = {
     ("postgresql", "put_window new"): 0.40,
@@ -77,7 +77,7 @@ def quantities(rng: random.Random) -> Quantities:
 
 
 def usage_chunks(rows: int) -> list[Chunk]:
-    """Hourly rows of one month in calls of several days; equal dimensions are separate objects."""
+    """Hourly rows of four weeks in calls of some days; equal dimensions are separate objects."""
     rng = random.Random(7)
     series = dimensions(max(1, rows // (DAYS * 24)))
     return [
@@ -180,7 +180,7 @@ def measure(database: Database, rows: int, rounds: int) -> None:
     ids = {dims: i for i, dims in enumerate(dict.fromkeys(row.dims for row in chunks[0][2]))}
     ready = [[(ids[r.dims], r.start, r.seconds, *r.quantities) for r in c[2]] for c in chunks]
     logged = [[(e.id, 1, e.at, e.at, 0, *e.quantities) for e in batch] for batch in batches]
-    gc.freeze()  # a collector holds one call's rows, not a month's three times over
+    gc.freeze()  # a collector holds one call's rows, not all of them three times
     shares: dict[str, list[float]] = defaultdict(list)
     floors: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):

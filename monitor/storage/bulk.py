@@ -21,7 +21,7 @@ Row = tuple[Any, ...]
 # Below this COPY's round trips cost more than they save (measured, as is the next).
 _COPY_FROM = 100
 # SQLite takes a statement of some rows in less time than as many statements.
-_BLOCK = 20
+_BLOCK = 100
 _TYPES = {BigInteger: "int8", Integer: "int4", Float: "float8", String: "text", Boolean: "bool"}
 
 
@@ -174,7 +174,7 @@ def _stage(conn: Connection, table: str, columns: Sequence[str], rows: Sequence[
         f"CREATE TEMP TABLE IF NOT EXISTS {name} ON COMMIT DELETE ROWS"
         f" AS SELECT * FROM {table} WITH NO DATA",
     )
-    _run(conn, f"TRUNCATE {name}")
+    _run(conn, f"DELETE FROM {name}")
     _copy(conn, name, table, columns, rows)
     return name
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
 from operator import eq, itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, text
 
@@ -183,17 +183,17 @@ def _stretches(window: Window, groups: _Groups) -> Iterator[tuple[Window, _Group
 
 def _lock_stream(conn: Connection, stream_id: int) -> tuple[str, int | None]:
     """Serialise writers of one stream; returns what it feeds and how far it was closed."""
-    conn.execute(
-        text("INSERT INTO watermark (stream_id) VALUES (:s) ON CONFLICT DO NOTHING"),
-        {"s": stream_id},
-    )
     lock = " FOR UPDATE OF w" if conn.dialect.name == "postgresql" else ""
-    query = (
+    query = text(
         "SELECT t.feeds, w.closed_through FROM watermark w JOIN stream t ON t.id = w.stream_id"
         f" WHERE w.stream_id = :s{lock}"
     )
-    feeds, closed = conn.execute(text(query), {"s": stream_id}).one()
-    return feeds, closed
+    found = conn.execute(query, {"s": stream_id}).first()
+    if found is None:
+        first = "INSERT INTO watermark (stream_id) VALUES (:s) ON CONFLICT DO NOTHING"
+        conn.execute(text(first), {"s": stream_id})
+        found = conn.execute(query, {"s": stream_id}).one()
+    return found.feeds, found.closed_through
 
 
 def _restating(days: Iterable[int], closed_before: int | None) -> dict[int, bool]:
@@ -439,8 +439,10 @@ def _total(parts: list[Quantities]) -> Quantities:
 
 
 def _sum(column: tuple[int | None, ...]) -> int | None:
-    known = [n for n in column if n is not None]
-    return sum(known) if known else None
+    unknown = column.count(None)
+    if not unknown:
+        return sum(cast("tuple[int, ...]", column))
+    return None if unknown == len(column) else sum(n for n in column if n is not None)
 
 
 def _add_to_usage(conn: Connection, hours: _Hours) -> None:
