@@ -79,7 +79,7 @@ class _Fact(NamedTuple):
 
 def _usage_rows(groups: _Groups) -> Iterator[_Row]:
     return (
-        (i, start, seconds) + quantities  # noqa: RUF005 - three quarters of the time
+        (i, start, seconds) + quantities  # noqa: RUF005 - in three quarters of the time
         for i, rows in groups.items()
         for _, start, seconds, quantities in rows
     )
@@ -382,7 +382,7 @@ def _logged(
     for event_id, at, dims, quantities in events:
         series_id = ids[dims]
         parts[series_id, at - at % HOUR].append(quantities)
-        yield (event_id, source_id, at - at % DAY, at, series_id, *quantities)
+        yield (event_id, source_id, at - at % DAY, at, series_id) + quantities  # noqa: RUF005
     # Here PostgreSQL still has rows to store.
     hours.update((hour, _total(found)) for hour, found in parts.items())
 
