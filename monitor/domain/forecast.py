@@ -113,6 +113,19 @@ def project(daily: Mapping[int, int | None], month: str, as_of: int) -> Projecti
     return _projected(known, month, as_of, to_date)
 
 
+def span_total(totals: _Floats, lo: int, hi: int) -> tuple[float, float, float]:
+    """q10, q50, q90 of the total of the days lo..hi-1 after the last entry of `totals`.
+
+    Args:
+        totals: daily totals without holes, oldest first, at least 14 of them.
+        lo: first day of the span; 0 is the day after the last entry.
+        hi: the day after the span's last one, at most 130.
+    """
+    low, high = _band(totals, lo, hi, replay=len(totals) >= REPLAY_DAYS)
+    middle = float(_predictions(totals, np.array([len(totals)]), lo, hi)[0])
+    return middle * math.exp(low), middle, middle * math.exp(high)
+
+
 def _checked(month: str, as_of: int) -> tuple[int, int]:
     bounds = month_bounds(month)
     if as_of % DAY:
