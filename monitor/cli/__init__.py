@@ -23,6 +23,7 @@ from monitor.cli import (
     init,
     outbox,
     prices,
+    project,
     query,
     report,
     run,
@@ -70,6 +71,7 @@ app.command()(run.run)
 app.command()(agent.agent)
 app.command()(collect.collect)
 app.command("import")(imports.import_file)
+app.command()(project.project)
 app.command()(breakeven.breakeven)
 app.command()(query.query)
 app.command()(explain.explain)
