@@ -33,6 +33,8 @@ ACTUAL = "actual"
 _RECENT = 56
 _FAR_FROM_ZERO = 0.1  # of the median day: a quiet weekend is, a weekday hardly used is not
 
+_NOT_REPLAYED = TABLE._replace(replay_weight=0.0)
+
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
 
@@ -112,6 +114,9 @@ def project(
 def span_total(totals: _Floats, lo: int, hi: int) -> tuple[float, float, float]:
     """q10, q50, q90 of the total of the days lo..hi-1 after the last entry of `totals`.
 
+    For simulations that ask often: as `project`, but without replaying the own past, which costs
+    more than half of the time and moves a quantile by a few percent.
+
     Args:
         totals: daily totals without holes, oldest first, at least 14 of them, none negative.
         lo: first day of the span; 0 is the day after the last entry.
@@ -127,7 +132,7 @@ def span_total(totals: _Floats, lo: int, hi: int) -> tuple[float, float, float]:
             f"{len(totals)} days are not enough history", f"Give at least {NEEDED_DAYS} days."
         )
     ceiling = RATE_CAP * float(totals[-28:].mean()) * (hi - lo)
-    low, middle, high = band(prepare(totals), lo, hi)
+    low, middle, high = band(prepare(totals), lo, hi, _NOT_REPLAYED)
     return min(low, ceiling), min(middle, ceiling), min(high, ceiling)
 
 
