@@ -8,24 +8,29 @@ decide nothing here but what the rule of `switching` says.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from itertools import accumulate, groupby
 from math import lcm
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from monitor.domain import costs
 from monitor.domain.breakeven import DAYS_PER_MONTH
 from monitor.domain.errors import InputError
 from monitor.domain.periods import days_in
 from monitor.domain.scenario import Scenario
+from monitor.domain.switching import Bills, Move, Place, State, View, step
 
 FLEET_DAYS = 7
 """The fleet follows the mean load of so many days."""
+HISTORY_DAYS = 800
+"""The rule sees so many days at most: it asks for no more, and a day costs the same in any year."""
 
-Place = Literal["api", "self_host"]
+ON_THE_FIRST_DAY = Move(0, "self_host")
 
 
 class Daily(NamedTuple):
@@ -37,13 +42,6 @@ class Daily(NamedTuple):
     def date_of(self, day: int) -> date:
         """The date of the day with this index."""
         return self.start + timedelta(day)
-
-
-class Event(NamedTuple):
-    """A decision, taken at the end of the day with this index."""
-
-    day: int
-    advice: Place
 
 
 @dataclass(frozen=True)
@@ -87,28 +85,35 @@ def read_daily(text: str, where: str = "daily file") -> Daily:
     lines = text.removeprefix("\ufeff").splitlines()
     if not lines or [cell.strip() for cell in lines[0].split(",")] != ["date", "requests"]:
         raise _refused(where, 1, "the heading must be date,requests")
-    start, requests = None, []
+    days: list[date] = []
+    requests: list[int] = []
     for number, line in enumerate(lines[1:], start=2):
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) != 2:
             raise _refused(where, number, f"{len(cells)} columns instead of 2")
-        day, start = _date(cells[0], where, number), start or _date(cells[0], where, number)
-        if day != start + timedelta(len(requests)):
-            raise _refused(where, number, f"{day} instead of {start + timedelta(len(requests))}")
+        day = _date(cells[0], where, number)
+        if days and day - days[-1] != timedelta(1):
+            raise _refused(where, number, f"{day} does not follow {days[-1]}")
+        days.append(day)
         requests.append(_count(cells[1], where, number))
-    if start is None:
+    if not days:
         raise _refused(where, 2, "there are no days")
-    return Daily(start, requests)
+    return Daily(days[0], requests)
 
 
 def _date(text: str, where: str, number: int) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        day = None
-    if day is None or day.isoformat() != text:
-        raise _refused(where, number, f"{text[:40]!r} is not a date like 2026-11-24")
+        raise _refused(where, number, _no_date(text)) from None
+    # Python reads other forms of ISO dates too, such as 2026-W48-2.
+    if day.isoformat() != text:
+        raise _refused(where, number, _no_date(text))
     return day
+
+
+def _no_date(text: str) -> str:
+    return f"{text[:40]!r} is not a date like 2026-11-24"
 
 
 def _count(text: str, where: str, number: int) -> int:
@@ -169,44 +174,77 @@ def _own_days(daily: Daily, scenario: Scenario) -> list[Fraction]:
     return days
 
 
-def replay(days: Days, events: Sequence[Event]) -> Result:
-    """The dollars of following the events, of hindsight, and of two who never decide again."""
-    moved = [Event(0, "self_host")]
-    return Result(
-        *(
-            Fraction(scaled, days.scale)
-            for scaled in (
-                cost(days, events),
-                cheapest(days),
-                cost(days, []),
-                cost(days, moved),
-            )
+def advised(daily: Daily, scenario: Scenario) -> list[Move]:
+    """What `switching` would have decided, each day from the days up to it alone.
+
+    Prices stay as they are: the past is replayed at the scenario's own.
+    """
+    bills = Bills(_at_constant_prices(scenario))
+    migration = scenario.migration
+    requests = np.array(daily.requests, dtype=np.float64)
+    state, moves = State(), []
+    for day in range(len(requests)):
+        view = View(day, requests[max(0, day + 1 - HISTORY_DAYS) : day + 1], bills)
+        state, move = step(
+            state, view, lead_days=migration.lead_days, exit_lead_days=migration.exit_lead_days
         )
+        if move is not None:
+            moves.append(move)
+    return moves
+
+
+def _at_constant_prices(scenario: Scenario) -> Scenario:
+    none = Fraction(0)
+    return replace(
+        scenario,
+        api=replace(scenario.api, price_change_per_month=none),
+        deployment=replace(scenario.deployment, gpu_price_change_per_month=none),
     )
 
 
-def cost(days: Days, events: Sequence[Event]) -> int:
+def replay(days: Days, moves: Sequence[Move]) -> Result:
+    """The dollars of following the decisions, of hindsight, and of two who decide once or never."""
+    scaled = (cost(days, moves), cheapest(days), cost(days, []), cost(days, [ON_THE_FIRST_DAY]))
+    return Result(*(Fraction(usd, days.scale) for usd in scaled))
+
+
+def to_json(daily: Daily, moves: Sequence[Move], result: Result) -> dict[str, Any]:
+    """The figures as `crossover backtest --format json` prints them."""
+    regret = result.regret
+    return {
+        "events": [
+            {"date": daily.date_of(move.day).isoformat(), "advice": move.to} for move in moves
+        ],
+        "costs": {f"{name}_usd": _cents(usd) for name, usd in result._asdict().items()},
+        "regret": None if regret is None else float(round(regret, 6)),
+    }
+
+
+def _cents(usd: Fraction) -> str:
+    whole, cents = divmod(round(usd * 100), 100)
+    return f"{whole}.{cents:02d}"
+
+
+def cost(days: Days, moves: Sequence[Move]) -> int:
     """What these decisions cost over all days, times `days.scale`.
 
     Raises:
-        ValueError: an event is void: it repeats the state, or comes before that has begun.
+        ValueError: a decision is void: it repeats the state, or comes before that has begun.
     """
-    total, at, place, began = 0, 0, "api", 0
-    for event in events:
-        if event.advice == place or event.day < began:
-            raise ValueError(f"{event} is void")
-        once, lead = (
-            (days.setup, days.lead)
-            if event.advice == "self_host"
-            else (days.exit, days.exit_lead)
-        )
-        since, began, place_before = began, event.day + 1 + lead, place
-        total += once + _stretch(days, place_before, since, at, began)
-        at, place = began, event.advice
-    return total + _stretch(days, place, began, at, len(days.api))
+    total, priced_to, began = 0, 0, 0
+    place: Place = "api"
+    for move in moves:
+        if move.to == place or move.day < began:
+            raise ValueError(f"{move} is void")
+        moving = move.to == "self_host"
+        arrives = move.day + 1 + (days.lead if moving else days.exit_lead)
+        total += days.setup if moving else days.exit
+        total += _stretch(days, place, began, priced_to, arrives)
+        place, began, priced_to = move.to, arrives, arrives
+    return total + _stretch(days, place, began, priced_to, len(days.api))
 
 
-def _stretch(days: Days, place: str, began: int, start: int, end: int) -> int:
+def _stretch(days: Days, place: Place, began: int, start: int, end: int) -> int:
     """The days [start, end) in a place whose first day was `began`."""
     if place == "api":
         return sum(days.api[start:end])
