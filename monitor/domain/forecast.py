@@ -1,47 +1,36 @@
 """The month's total of a workload: what is known of it, plus what remains with an 80% range.
 
-What remains is the recent level of the series (geometric mean of its 7, 14 and 28-day means) spread
-over the days by its weekday profile. The range comes from replaying exactly that on the series' own
-past with the same horizon, blended with a prior that stands for series in general. The prior, the
-blend and the level were chosen on 28 public daily series (downloads, page views, clones).
+What remains is projected by `forecast_bands` from what `forecast_features` sees in the days before:
+weekdays, levels, restlessness. Here a history becomes usable (holes, failed collections, the day it
+ends) and a range becomes a month's: never below what is known, never beyond reason.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from statistics import NormalDist, median
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.errors import InputError
+from monitor.domain.forecast_bands import LONGEST, LOOKBACK, SHORT, TABLE, Prepared, Table, prepare
+from monitor.domain.forecast_bands import quantiles as band
 from monitor.domain.periods import add_months, days_in, month_bounds, month_of
 from monitor.domain.usage import DAY
 
 NEEDED_DAYS = 14
 """Two whole weeks: below that there is no weekday profile, and no projection."""
-REPLAY_DAYS = 28
-"""From here on the series' own past can be replayed."""
 MONTHS_AHEAD = 3
 RATE_CAP = 20
 """No projection exceeds this multiple of the last 28 days' rate."""
 
-METHOD = "weekday-level-1"
+METHOD = "pooled-levels-2"
 ACTUAL = "actual"
 
-_LEVELS = (7, 14, 28)
-_LEVEL_FLOOR = 0.05  # of the 28-day mean: one silent week does not make a workload vanish
-_WEEKS = 8
-_RECENT = _WEEKS * 7
-_REPLAY_SPAN = 540
-_LOOKBACK = _REPLAY_SPAN + 240  # the rest is for the longest horizon and the origins' own past
-_ORIGINS = 80
-_DECAY = 0.985
-_PRIOR_WEIGHT = 20.0
-_PRIOR_Z = np.array([NormalDist().inv_cdf((i + 0.5) / 25) for i in range(25)])
-_RATIO_CAP = math.log(RATE_CAP)
+_RECENT = 56
 _FAR_FROM_ZERO = 0.1  # of the median day: a quiet weekend is, a weekday hardly used is not
 
 _Floats = NDArray[np.float64]
@@ -63,7 +52,8 @@ class Projection(NamedTuple):
     history_days: int
     """Days with a known total, from the first day of use on."""
     flags: tuple[str, ...]
-    """short_history (range from the prior alone), holes, zero_days_as_missing."""
+    """short_history (range from a prior alone), level_shift (the level changed at once within the
+    last 112 days; older days count at the new one), holes, zero_days_as_missing."""
 
 
 class NotEnough(NamedTuple):
@@ -87,7 +77,9 @@ class _History(NamedTuple):
         return self.start + len(self.totals) * DAY
 
 
-def project(daily: Mapping[int, int | None], month: str, as_of: int) -> Projection | NotEnough:
+def project(
+    daily: Mapping[int, int | None], month: str, as_of: int, table: Table = TABLE
+) -> Projection | NotEnough:
     """The total of `month` as seen at `as_of`.
 
     Args:
@@ -96,10 +88,14 @@ def project(daily: Mapping[int, int | None], month: str, as_of: int) -> Projecti
             no part of the history. Only days before `as_of` are read.
         month: any closed month, the present one or one of the next three.
         as_of: UTC midnight, exclusive: the end of the newest closed day.
+        table: coefficients; others than those that ship are for judging a fit.
 
     Returns:
         A projection; of a closed month without holes its actual total, three times. NotEnough
         below 14 known days, and for a month that ended before the first of them.
+
+    Raises:
+        InputError: no such month, one too far ahead, or an `as_of` inside a day.
     """
     first, end = _checked(month, as_of)
     known = _known(daily, min(as_of, end))
@@ -110,20 +106,29 @@ def project(daily: Mapping[int, int | None], month: str, as_of: int) -> Projecti
         return Projection(month, as_of, to_date, to_date, to_date, to_date, ACTUAL, len(known), ())
     if len(known) < NEEDED_DAYS:
         return NotEnough(month, as_of, len(known), NEEDED_DAYS, to_date)
-    return _projected(known, month, as_of, to_date)
+    return _projected(known, month, as_of, to_date, table)
 
 
 def span_total(totals: _Floats, lo: int, hi: int) -> tuple[float, float, float]:
     """q10, q50, q90 of the total of the days lo..hi-1 after the last entry of `totals`.
 
     Args:
-        totals: daily totals without holes, oldest first, at least 14 of them.
+        totals: daily totals without holes, oldest first, at least 14 of them, none negative.
         lo: first day of the span; 0 is the day after the last entry.
         hi: the day after the span's last one, at most 130.
+
+    Raises:
+        InputError: a span that is empty or too far ahead, or too few days.
     """
-    low, high = _band(totals, lo, hi, replay=len(totals) >= REPLAY_DAYS)
-    middle = float(_predictions(totals, np.array([len(totals)]), lo, hi)[0])
-    return middle * math.exp(low), middle, middle * math.exp(high)
+    if not 0 <= lo < hi <= LONGEST:
+        raise InputError(f"days {lo} to {hi} are no span", f"Take 0 <= lo < hi <= {LONGEST}.")
+    if len(totals) < NEEDED_DAYS:
+        raise InputError(
+            f"{len(totals)} days are not enough history", f"Give at least {NEEDED_DAYS} days."
+        )
+    ceiling = RATE_CAP * float(totals[-28:].mean()) * (hi - lo)
+    low, middle, high = band(prepare(totals), lo, hi)
+    return min(low, ceiling), min(middle, ceiling), min(high, ceiling)
 
 
 def _checked(month: str, as_of: int) -> tuple[int, int]:
@@ -145,23 +150,37 @@ def _known(daily: Mapping[int, int | None], until: int) -> dict[int, int]:
     return {day: total for day, total in known.items() if day >= first_use}
 
 
-def _projected(known: Mapping[int, int], month: str, as_of: int, to_date: int) -> Projection:
+def _projected(
+    known: Mapping[int, int], month: str, as_of: int, to_date: int, table: Table
+) -> Projection:
     first, end = month_bounds(month)
     history, flags = _clean(known, min(first, as_of - _RECENT * DAY), min(as_of, end))
     filled = _filled(history.totals)
+    ready = prepare(filled, len(known))
     in_month = max((first - history.start) // DAY, 0)
-    holes = float(filled[in_month:][np.isnan(history.totals[in_month:])].sum())
+    holes = filled[in_month:][np.isnan(history.totals[in_month:])]
     lo, hi = max((first - history.end) // DAY, 0), (end - history.end) // DAY
-    short = len(known) < REPLAY_DAYS
-    low, high = _band(filled, lo, hi, replay=not short)
-    middle = holes + float(_predictions(filled, np.array([len(filled)]), lo, hi)[0])
+    remaining = _remaining(ready, lo, hi, holes, table)
     ceiling = RATE_CAP * float(filled[-28:].mean()) * days_in(month)
     q10, q50, q90 = (
-        to_date + max(0, min(round(middle * factor), round(ceiling) - to_date))
-        for factor in (math.exp(low), 1.0, math.exp(high))
+        to_date + max(0, min(round(rest), round(ceiling) - to_date)) for rest in remaining
     )
-    flags = ("short_history", *flags) if short else flags
+    notes = {"short_history": len(known) < SHORT, "level_shift": ready.shifted}
+    flags = (*(name for name, on in notes.items() if on), *flags)
     return Projection(month, as_of, q10, q50, q90, to_date, METHOD, len(known), flags)
+
+
+def _remaining(
+    ready: Prepared, lo: int, hi: int, holes: _Floats, table: Table
+) -> tuple[float, ...]:
+    """q10, q50, q90 of the days to come and of the month's holes, which are as uncertain."""
+    if hi > lo:
+        ahead = band(ready, lo, hi, table)
+        if not holes.size or ahead[1] <= 0:
+            return ahead
+        return tuple(q + float(holes.sum()) * q / ahead[1] for q in ahead)
+    like = band(ready, 0, max(len(holes), 1), table)
+    return tuple(float(holes.sum()) * q / like[1] if like[1] > 0 else 0.0 for q in like)
 
 
 def _clean(known: Mapping[int, int], recent: int, until: int) -> tuple[_History, tuple[str, ...]]:
@@ -169,7 +188,7 @@ def _clean(known: Mapping[int, int], recent: int, until: int) -> tuple[_History,
 
     Missing days at its end lengthen the horizon: they are days to project like those to come.
     """
-    start = max(min(known), max(known) - _LOOKBACK * DAY)
+    start = max(min(known), max(known) - LOOKBACK * DAY)
     days = range(start, until, DAY)
     totals = np.array([known.get(day, math.nan) for day in days], dtype=np.float64)
     tail = max((recent - start) // DAY, 0)
@@ -210,64 +229,3 @@ def _filled(totals: _Floats) -> _Floats:
         before = filled[max(i % 7, i - 28) : i : 7]
         filled[i] = median(before) if before else float(np.nanmedian(totals))
     return np.array(filled)
-
-
-def _predictions(totals: _Floats, origins: _Ints, lo: int, hi: int) -> _Floats:
-    """For each origin, the total of the days origin+lo .. origin+hi-1 as seen just before it."""
-    days = np.bincount(np.arange(lo, hi) % 7, minlength=7)
-    return _level(totals, origins) * (_profile(totals, origins) @ days)
-
-
-def _level(totals: _Floats, origins: _Ints) -> _Floats:
-    """Geometric mean of the 7, 14 and 28-day means: between them, and calm about a spike."""
-    sums = np.concatenate([[0.0], np.cumsum(totals)])
-    starts = [np.maximum(origins - days, 0) for days in _LEVELS]
-    means = np.array([(sums[origins] - sums[start]) / (origins - start) for start in starts])
-    longest = np.maximum(means[-1], 0.0)
-    relative = means / np.where(longest > 0, longest, 1.0)
-    level: _Floats = longest * np.exp(np.log(np.maximum(relative, _LEVEL_FLOOR)).mean(axis=0))
-    return level
-
-
-def _profile(totals: _Floats, origins: _Ints) -> _Floats:
-    """Weekday factors (mean 1) of the 8 whole weeks before each origin; column 0 is its day."""
-    weeks = origins[:, None] - 7 * np.arange(1, _WEEKS + 1)
-    days = np.maximum(weeks[:, :, None] + np.arange(7), 0)
-    sums = np.maximum((totals[days] * (weeks >= 0)[:, :, None]).sum(axis=1), 0.0)
-    whole = sums.sum(axis=1, keepdims=True)
-    profile: _Floats = np.where(whole > 0, 7 * sums / np.where(whole > 0, whole, 1.0), 1.0)
-    return profile
-
-
-def _band(totals: _Floats, lo: int, hi: int, *, replay: bool) -> tuple[float, float]:
-    """Log ratios of q10 and q90 to the prediction: at most 0 and at least 0."""
-    errors = _replayed(totals, lo, hi) if replay else np.array([])
-    weights = _DECAY ** np.arange(len(errors))
-    prior = _PRIOR_Z * _prior_sd(lo, hi)
-    ratios = np.concatenate([errors, prior])
-    shares = np.concatenate([weights, np.full(len(prior), _PRIOR_WEIGHT / len(prior))])
-    order = np.argsort(ratios, kind="stable")
-    position = (np.cumsum(shares[order]) - shares[order] / 2) / shares.sum()
-    low, high = np.interp((0.1, 0.9), position, ratios[order])
-    return min(float(low), 0.0), max(float(high), 0.0)
-
-
-def _prior_sd(lo: int, hi: int) -> float:
-    """Spread of the log ratio for a span that starts in `lo` and ends in `hi` days."""
-    return 0.18 + 0.15 * math.sqrt(hi / 30) + 0.12 * lo / 30
-
-
-def _replayed(totals: _Floats, lo: int, hi: int) -> _Floats:
-    """Log of actual over predicted for the same span at past origins, newest first."""
-    last = len(totals) - hi
-    if hi == 0 or last < REPLAY_DAYS:
-        return np.array([])
-    step = (min(last, _REPLAY_SPAN) - REPLAY_DAYS) // _ORIGINS + 1
-    origins = np.arange(last, REPLAY_DAYS - 1, -step)[:_ORIGINS]
-    sums = np.concatenate([[0.0], np.cumsum(totals)])
-    actual = sums[origins + hi] - sums[origins + lo]
-    # A hundredth of the usual total keeps silent spans finite, whatever the unit.
-    small = max(float(totals.mean()) * (hi - lo) / 100, 1e-9)
-    ratios = (actual + small) / (_predictions(totals, origins, lo, hi) + small)
-    errors: _Floats = np.clip(np.log(np.maximum(ratios, 1e-9)), -_RATIO_CAP, _RATIO_CAP)
-    return errors
