@@ -11,6 +11,7 @@ import typer
 from monitor import __version__
 from monitor.cli import (
     agent,
+    backtest,
     breakeven,
     check,
     collect,
@@ -73,6 +74,7 @@ app.command()(collect.collect)
 app.command("import")(imports.import_file)
 app.command()(project.project)
 app.command()(breakeven.breakeven)
+app.command()(backtest.backtest)
 app.command()(query.query)
 app.command()(explain.explain)
 app.add_typer(config.app, name="config")

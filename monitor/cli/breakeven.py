@@ -43,7 +43,7 @@ def breakeven(
     from monitor.domain.breakeven import assess, to_json
     from monitor.domain.scenario import parse_scenario
 
-    figures = to_json(assess(parse_scenario(_read(scenario), str(scenario))))
+    figures = to_json(assess(parse_scenario(scenario_text(scenario), str(scenario))))
     if form is Format.JSON:
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")
     elif form is Format.CSV:
@@ -52,8 +52,8 @@ def breakeven(
         _summary(figures)
 
 
-def _read(path: Path) -> str:
-    """The file's text; line ends are left to the TOML reader."""
+def scenario_text(path: Path) -> str:
+    """The text of a scenario file; line ends are left to the TOML reader."""
     from monitor.domain.errors import InputError, ScenarioError
 
     try:
