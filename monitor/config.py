@@ -228,6 +228,8 @@ class PriceOverride(_Section):
             raise ValueError(
                 f"multiplier: at most {_MOST_TIMES} times the list price (0.85: 15% off)"
             )
+        if self.valid_from and self.valid_to and self.valid_from >= self.valid_to:
+            raise ValueError("valid_to: the first day without the price must be after valid_from")
         for name, usd in self.usd_per_million.items():
             if usd > _MOST_USD:
                 raise ValueError(
@@ -371,6 +373,19 @@ def _authorities(settings: Settings) -> list[str]:
                 " counts with tokens_from and money_from"
             )
     return problems
+
+
+def price_override(keys: dict[str, Any], where: str) -> PriceOverride:
+    """One [[prices.override]] from elsewhere than the configuration, by the same rules.
+
+    Raises:
+        ConfigError: its problems, each after `where`.
+    """
+    try:
+        return PriceOverride(**keys)
+    except ValidationError as error:
+        problems = [line for item in error.errors() for line in _shown(item, "")]
+    raise ConfigError([f"{where}: {problem}" for problem in problems])
 
 
 def find_file(explicit: Path | None) -> Path | None:

@@ -7,7 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ from monitor.jobs.mail import Envelope
 from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler, at_once
 from monitor.jobs.report import weekly
 from monitor.ports import Channel, Pull, Sampler
-from monitor.scheduler import Parts
+from monitor.scheduler import LivePrices, Parts
+from monitor.storage import price_changes
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
 from monitor.storage.rates import RateKey, Resolve
@@ -155,9 +156,31 @@ def rules(settings: Settings) -> list[Rule]:
     ]
 
 
-def overrides(settings: Settings) -> list[Override]:
-    """The customer's own prices."""
-    return [_override(item) for item in settings.prices.override]
+def overrides(settings: Settings, stored: Sequence[str] = ()) -> list[Override]:
+    """The customer's own prices: those of the configuration, then the stored documents.
+
+    Of two that fit equally well the last one counts, so that a price that was set wins.
+    """
+    written = [_override(item) for item in settings.prices.override]
+    return written + [stored_override(document) for document in stored]
+
+
+def stored_override(document: str) -> Override:
+    """A stored price: the keys of [[prices.override]] as JSON."""
+    return _override(PriceOverride.model_validate_json(document))
+
+
+def stored_prices(settings: Settings) -> list[str]:
+    """The documents of the prices in force that were set by command; none without a database."""
+    opened = database(settings)
+    if opened.path is not None and not opened.path.exists():
+        return []
+    require_current(opened)
+    try:
+        with opened.read() as conn:
+            return [stored.document for stored in price_changes.in_force(conn)]
+    finally:
+        opened.close()
 
 
 def _override(item: PriceOverride) -> Override:
@@ -177,26 +200,36 @@ def _midnight(day: date | None) -> int | None:
     return int(datetime.combine(day, time(), UTC).timestamp()) if day else None
 
 
-def prices(settings: Settings) -> Resolver:
+def prices(settings: Settings, stored: Sequence[str] = ()) -> Resolver:
     """Which card prices a usage: overrides, our dated corrections, then the price list."""
     stale_after = settings.prices.stale_after_days * DAY
-    return Resolver(GenaiRates(stale_after), overrides(settings), stale_after=stale_after)
+    return Resolver(GenaiRates(stale_after), overrides(settings, stored), stale_after=stale_after)
 
 
-def prices_hash(settings: Settings) -> str:
+def prices_hash(settings: Settings, stored: Sequence[str] = ()) -> str:
     """Changes whenever a price may: overrides, our corrections, the list's version."""
-    said = (overrides(settings), CORRECTIONS, GenaiRates().version)
+    said = (overrides(settings, stored), CORRECTIONS, GenaiRates().version)
     return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
-def resolver(settings: Settings) -> Resolve:
+def resolver(settings: Settings, stored: Sequence[str] = ()) -> Resolve:
     """The same for stored series."""
-    found = prices(settings)
+    found = prices(settings, stored)
 
     def card(key: RateKey, at: int, seconds: int) -> RateCard | None:
         return found.card(key.provider, key.model, at, key.context, key.account, seconds)
 
     return card
+
+
+def live_prices(settings: Settings) -> LivePrices:
+    """What the daemon prices with: looked up anew whenever a price was set or ended."""
+
+    @lru_cache(maxsize=1)
+    def found(stored: tuple[str, ...]) -> tuple[Resolve, str]:
+        return resolver(settings, stored), prices_hash(settings, stored)
+
+    return found
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
@@ -305,10 +338,9 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
         sources=found,
         channels=channels(settings),
         sampler=sampler(settings),
-        resolve=resolver(settings),
+        prices=live_prices(settings),
         rules=rules(settings),
         rules_hash=rules_hash(rules(settings)),
-        prices_hash=prices_hash(settings),
         pace=pace(settings),
         calendar=calendar(settings),
         handlers=handlers(settings, demo=demo),

@@ -72,9 +72,8 @@ class Oracle:
         given = tomllib.loads(text, parse_float=Decimal)
         for table, keys in DEFAULTS.items():
             for key, value in {**keys, **given.get(table, {})}.items():
-                if isinstance(value, int | Decimal):
-                    value = Fraction(value)
-                setattr(self, key, value)
+                exact = Fraction(value) if isinstance(value, int | Decimal) else value
+                setattr(self, key, exact)
         owned = given["deployment"].get("owned")
         self.own = (
             None if owned is None else {k: Fraction(v) for k, v in {**OWNED, **owned}.items()}

@@ -459,9 +459,27 @@ price_override = Table(
     "price_override",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("document", Text, nullable=False, unique=True),
+    Column("document", Text, nullable=False),
     Column("added_at", BigInteger, nullable=False),
     Column("removed_at", BigInteger),
+    info=REFERENCE,
+)
+
+repricing = Table(
+    "repricing",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("first_day", BigInteger, nullable=False),
+    Column("end_day", BigInteger, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("days", Integer, nullable=False),
+    Column("before_micro", BigInteger, nullable=False),
+    Column("before_rest", BigInteger, nullable=False),
+    Column("after_micro", BigInteger, nullable=False),
+    Column("after_rest", BigInteger, nullable=False),
+    Column("editions", Text, nullable=False),
     info=REFERENCE,
 )
 

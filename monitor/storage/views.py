@@ -51,17 +51,18 @@ class _Sql:
 
     def usd(self, name: str) -> str:
         """Dollars of parts that were summed before."""
-        return self._dollars(f"SUM({name}_micro)", f"SUM({name}_rest)")
+        return self.parted(f"SUM({name}_micro)", f"SUM({name}_rest)")
 
     def sum_pico(self, column: str) -> str:
         """Dollars of a pico column, summed without overflow."""
-        return self._dollars(f"SUM({column} / 1000000)", f"SUM({column} % 1000000)")
+        return self.parted(f"SUM({column} / 1000000)", f"SUM({column} % 1000000)")
 
     def one(self, column: str) -> str:
         """Dollars of one pico amount."""
-        return self._dollars(f"{column} / 1000000", f"{column} % 1000000")
+        return self.parted(f"{column} / 1000000", f"{column} % 1000000")
 
-    def _dollars(self, micro: str, rest: str) -> str:
+    def parted(self, micro: str, rest: str) -> str:
+        """Dollars of whole millionths and the pico-units below them."""
         return f"ROUND(({micro} + {self.micro(rest)}) / 1000000.0, 6)"
 
 
@@ -299,6 +300,15 @@ SELECT run_key, kind, {q.day("period_start")} AS period_start, {q.day("period_en
 FROM run"""
 
 
+def _repricing(q: _Sql) -> str:
+    before, after = (q.parted(f"r.{n}_micro", f"r.{n}_rest") for n in ("before", "after"))
+    return f"""
+SELECT r.id AS repricing, {q.instant("r.at")} AS at, {q.day("r.first_day")} AS first_day,
+  {q.day("r.end_day - 86400")} AS last_day, r.days, r."by" AS ordered_by, r.why,
+  {before} AS usd_before, {after} AS usd_after, r.editions
+FROM repricing r"""
+
+
 def definitions(dialect: str) -> dict[str, str]:
     """Name -> SELECT, in an order in which each may use those before it."""
     q = _Sql(dialect)
@@ -321,6 +331,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_alerts": _alerts(q),
         "v_messages": _messages(q),
         "v_runs": _runs(q),
+        "v_repricing": _repricing(q),
     }
 
 
