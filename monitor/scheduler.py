@@ -164,6 +164,7 @@ class Daemon:
             stored = tuple(price.document for price in price_changes.in_force(conn))
         resolve, prices_hash = parts.prices(stored)
         reprice.ask(parts.database, prices_hash, self._now())
+        reprice.refresh_daily(parts.database, resolve, self._now())
         rollup.roll_up(parts.database, resolve, parts.rules, self._now())
         with parts.database.write() as conn:
             plan.plan_due(conn, parts.calendar, parts.rules_hash, self._now())

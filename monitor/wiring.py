@@ -16,6 +16,7 @@ from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
 from collectors.requestlog import RequestLog, parse_map
 from monitor.config import (
+    ContractSettings,
     DeploymentSettings,
     PriceOverride,
     Settings,
@@ -25,6 +26,7 @@ from monitor.config import (
 )
 from monitor.domain.corrections import CORRECTIONS
 from monitor.domain.errors import ConfigError, DatabaseUnavailable
+from monitor.domain.money import to_pico
 from monitor.domain.periods import WEEKDAYS, Schedule
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.rate_lookup import Override, Resolver
@@ -32,7 +34,7 @@ from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs.alerting import Policy
-from monitor.jobs.check import Probe, compare_bills, nothing_given_up
+from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
@@ -45,7 +47,14 @@ from monitor.storage import price_changes
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
 from monitor.storage.rates import RateKey, Resolve
-from monitor.storage.setup import AccountSetup, DeploymentSetup, Setup, SourceSetup, WorkloadSetup
+from monitor.storage.setup import (
+    AccountSetup,
+    ContractSetup,
+    DeploymentSetup,
+    Setup,
+    SourceSetup,
+    WorkloadSetup,
+)
 from reports.channels.smtp import Smtp
 
 # What a live deployment costs where its configuration is silent: a line that nobody wrote is not
@@ -116,6 +125,15 @@ def setup(settings: Settings) -> Setup:
         ],
         [DeploymentSetup(d.name, d.workload, _document(d)) for d in settings.deployment],
         rules(settings),
+        [
+            ContractSetup(
+                item.account,
+                _midnight(item.valid_from) or 0,
+                _midnight(item.valid_to),
+                to_pico(item.commit_usd_per_month),
+            )
+            for item in settings.contract
+        ],
     )
 
 
@@ -161,8 +179,18 @@ def overrides(settings: Settings, stored: Sequence[str] = ()) -> list[Override]:
 
     Of two that fit equally well the last one counts, so that a price that was set wins.
     """
-    written = [_override(item) for item in settings.prices.override]
+    written = [_discount(item) for item in settings.contract if item.multiplier != 1]
+    written += [_override(item) for item in settings.prices.override]
     return written + [stored_override(document) for document in stored]
+
+
+def _discount(item: ContractSettings) -> Override:
+    return Override(
+        account=item.account,
+        multiplier=item.multiplier,
+        valid_from=_midnight(item.valid_from) or 0,
+        valid_to=_midnight(item.valid_to),
+    )
 
 
 def stored_override(document: str) -> Override:
@@ -360,6 +388,7 @@ def probes(settings: Settings, now: int) -> list[Probe]:
     bills = partial(_probe_bills, settings, now) if settings.source else None
     found.append(Probe("bill against estimate", bills))
     found.append(Probe("work", partial(_probe_work, settings)))
+    found.append(Probe("prices", partial(_probe_prices, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
@@ -387,6 +416,10 @@ def _probe_bills(settings: Settings, now: int) -> str:
 
 def _probe_work(settings: Settings) -> str:
     return _asked(settings, nothing_given_up)
+
+
+def _probe_prices(settings: Settings) -> str:
+    return _asked(settings, no_price_waits)
 
 
 def _asked(settings: Settings, question: Callable[[Database], str]) -> str:

@@ -1,4 +1,4 @@
-"""`crossover prices set`, `import`, `end`, `reprice`, `fx`: changing what tokens cost here."""
+"""`crossover prices`: the commands that change what tokens cost here."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from monitor.domain.pricing import RateCard
     from monitor.jobs.repricing import Difference, Repriced
     from monitor.storage.engine import Database
+    from monitor.storage.pending import Pending
 
 Usd = Annotated[str, typer.Option(help="USD per million tokens.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", help="Apply without asking.")]
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("import")(import_prices)
     app.command("end")(end_price)
     app.command("reprice")(reprice)
+    app.command("refresh")(refresh)
     app.command("fx")(set_fx)
 
 
@@ -144,6 +146,31 @@ def reprice(
     found = repricing.reprice(database, resolve, wiring.setup(settings), order, now)
     common.show([_difference(one) for one in found.differences], form)
     _say(found, applied=yes)
+
+
+def refresh(
+    ctx: typer.Context,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Take over every change that waits.")
+    ] = False,
+    form: Form = Format.TABLE,
+) -> None:
+    """Compare the installed price list with the rates in use, as the daemon does every day.
+
+    What changed is taken over as a new dated rate. A change of more than 50% waits, and the old
+    rate stays in force, until --confirm: a list may be wrong for a day.
+    """
+    from monitor import wiring
+    from monitor.jobs import reprice as job
+
+    settings, database = common.settings(ctx), common.open_database(ctx)
+    resolve = wiring.resolver(settings, wiring.stored_prices(settings))
+    now = int(common.now().timestamp())
+    if confirm:
+        common.note(f"changes confirmed: {job.confirm(database, now)}")
+    found = job.refresh(database, resolve, now)
+    common.note(f"new rates: {found.taken}, changes that wait: {len(found.waiting)}")
+    common.show([_waits(one) for one in found.waiting], form)
 
 
 def set_fx(
@@ -273,6 +300,15 @@ def _difference(one: Difference) -> dict[str, object]:
         "unpriced_tokens_before": one.before.unpriced_tokens,
         "unpriced_tokens_after": one.after.unpriced_tokens,
     }
+
+
+def _waits(one: Pending) -> dict[str, object]:
+    from monitor.domain.periods import day_of
+
+    shown = one._asdict() | {"from_day": day_of(one.valid_from), "seen_on": day_of(one.seen_at)}
+    for name in ("id", "valid_from", "seen_at"):
+        del shown[name]
+    return shown
 
 
 def _dollars(pico: int) -> str:

@@ -66,7 +66,8 @@ def mark(conn: Connection, start: int, end: int) -> list[tuple[int, int]]:
     rows = conn.execute(
         text(
             "SELECT DISTINCT s.stream_id, d.day FROM usage_day d"
-            " JOIN series s ON s.id = d.series_id WHERE d.day >= :start AND d.day < :end ORDER BY 2, 1"
+            " JOIN series s ON s.id = d.series_id WHERE d.day >= :start AND d.day < :end"
+            " ORDER BY 2, 1"
         ),
         {"start": start, "end": end},
     )

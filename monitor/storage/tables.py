@@ -483,6 +483,32 @@ repricing = Table(
     info=REFERENCE,
 )
 
+rate_pending = Table(
+    "rate_pending",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account", String(200), nullable=False),
+    Column("provider", String(200), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("context", String(200), nullable=False),
+    Column("valid_from", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("percent", Integer),
+    Column("source_version", String(40), nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("confirmed_at", BigInteger),
+    UniqueConstraint(
+        "account",
+        "provider",
+        "model",
+        "context",
+        "valid_from",
+        "digest",
+        name="uq_rate_pending_change",
+    ),
+    info=REFERENCE,
+)
+
 contract = Table(
     "contract",
     metadata,

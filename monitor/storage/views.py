@@ -177,6 +177,30 @@ SELECT {period} AS {name}, account,
 FROM chosen GROUP BY {period}, account"""
 
 
+# Months in which anything at all was metered; in whole millionths, which both engines add alike.
+def _contract_monthly(q: _Sql) -> str:
+    used = f"(COALESCE(u.used_micro, 0) + {q.micro('COALESCE(u.used_rest, 0)')})"
+    committed = "(c.commit_pico_per_month / 1000000)"
+    more = f"{used} > {committed}"
+    return f"""
+WITH months AS (
+  SELECT DISTINCT {q.month("d.day")} AS month FROM usage_day d
+), used AS (
+  SELECT {q.month("p.day")} AS month, p.account_id, SUM(p.estimated_micro) AS used_micro,
+    SUM(p.estimated_rest) AS used_rest, SUM(p.unpriced_tokens) AS unpriced_tokens
+  FROM spend_parts p GROUP BY {q.month("p.day")}, p.account_id
+)
+SELECT m.month, a.name AS account, ROUND({committed} / 1000000.0, 6) AS commit_usd,
+  ROUND({used} / 1000000.0, 6) AS used_usd,
+  ROUND(CASE WHEN {more} THEN 0 ELSE {committed} - {used} END / 1000000.0, 6) AS shortfall_usd,
+  ROUND(CASE WHEN {more} THEN {used} ELSE {committed} END / 1000000.0, 6) AS billed_usd,
+  COALESCE(u.unpriced_tokens, 0) AS unpriced_tokens
+FROM contract c JOIN account a ON a.id = c.account_id
+  JOIN months m ON m.month >= {q.month("c.valid_from")}
+    AND (c.valid_to IS NULL OR m.month < {q.month("c.valid_to")})
+  LEFT JOIN used u ON u.account_id = c.account_id AND u.month = m.month"""
+
+
 def _bill_daily(q: _Sql) -> str:
     return f"""
 SELECT {q.day("d.day")} AS day, a.name AS account, o.name AS source, s.provider, s.model,
@@ -319,6 +343,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_workload_cost": _workload(q, q.month("d.day"), "month"),
         "v_spend_daily": _spend(q, q.day("day"), "day"),
         "v_spend_monthly": _spend(q, q.month("day"), "month"),
+        "v_contract_monthly": _contract_monthly(q),
         "v_bill_daily": _bill_daily(q),
         "v_tokens_served": _tokens_served(q),
         "v_gpu_hourly": _gpu_hourly(q),

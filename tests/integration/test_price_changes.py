@@ -1,6 +1,7 @@
 """Prices that people set, and days priced again: nothing closed moves unless it is reopened."""
 
 import json
+import sys
 from dataclasses import replace
 from decimal import Decimal
 from random import Random
@@ -8,18 +9,19 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from monitor.domain.errors import InputError
+from monitor.domain.errors import CrossoverError, InputError
 from monitor.domain.periods import month_bounds
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.usage import DAY
 from monitor.jobs import reprice, rollup
+from monitor.jobs.check import no_price_waits
 from monitor.jobs.repricing import Order
 from monitor.jobs.repricing import reprice as reprice_days
 from monitor.storage import price_changes, setup, work
 from monitor.storage.engine import Database
 from monitor.storage.migrate import upgrade
 from monitor.storage.write import Window, put_window
-from tests.cli import crossover
+from tests.cli import Ended
 from tests.conftest import FULL
 from tests.factories import dims, make_stream, usage
 
@@ -164,6 +166,57 @@ def test_a_stored_price_is_added_and_ended_and_may_be_set_again(database):
         assert conn.scalar(text("SELECT COUNT(*) FROM price_override")) == 3
 
 
+# A price list that changes its word
+
+
+LISTED = replace(CARD, source="genai-prices", source_version="1")
+
+
+def rolled(database, card, now):
+    reprice.ask(database, repr(card), now)
+    rollup.roll_up(database, of(card), (), now)
+    with database.read() as conn:
+        return conn.scalar(
+            text("SELECT SUM(estimated_pico) FROM usage_day WHERE day >= :d"), {"d": NOVEMBER[0]}
+        )
+
+
+def test_a_large_change_of_the_list_waits_and_a_small_one_is_taken(filled):
+    listed = rolled(filled, LISTED, NOW)
+    small = replace(LISTED, rates=LISTED.rates.scaled(Decimal("1.5")), source_version="2")
+    assert rolled(filled, small, NOW + 1) == listed * 3 / 2
+    wrong = replace(LISTED, rates=LISTED.rates.scaled(Decimal(100)), source_version="3")
+    assert rolled(filled, wrong, NOW + 2) == listed * 3 / 2
+    with pytest.raises(CrossoverError, match="openai gpt-5, by 6567%"):
+        no_price_waits(filled)
+    found = reprice.refresh(filled, of(wrong), NOW + 3)
+    assert found.taken == 0
+    assert {(one.model, one.percent, one.source_version) for one in found.waiting} == {
+        ("m", 6567, "3"),
+        ("gpt-5", 6567, "3"),
+    }
+    assert reprice.confirm(filled, NOW + 4) == 2
+    assert no_price_waits(filled) == "no change of a list price waits"
+    assert rolled(filled, wrong, NOW + 5) == listed * 100
+
+
+def test_a_change_that_is_taken_back_waits_for_nobody_and_overrides_never_wait(filled):
+    listed = rolled(filled, LISTED, NOW)
+    gone = replace(LISTED, rates=LISTED.rates._replace(output=None))
+    assert rolled(filled, gone, NOW + 1) == listed
+    assert rolled(filled, LISTED, NOW + 2) == listed
+    assert {one.percent for one in reprice.refresh(filled, of(gone), NOW + 3).waiting} == {None}
+    assert reprice.refresh(filled, of(LISTED), NOW + 4).waiting == []
+    own = replace(DEAR, source="override")
+    assert rolled(filled, own, NOW + 5) == listed * 10
+
+
+def test_the_list_is_asked_once_a_day(filled):
+    assert reprice.refresh_daily(filled, of(LISTED), NOW).taken == 2
+    assert reprice.refresh_daily(filled, of(LISTED), NOW + 60) is None
+    assert reprice.refresh_daily(filled, of(LISTED), NOW + DAY) == (0, [])
+
+
 # The commands
 
 
@@ -182,35 +235,53 @@ def folder(tmp_path):
     database.close()
 
 
-def asked(folder, *words):
-    return crossover("prices", *words, cwd=folder)
+@pytest.fixture
+def asked(folder, monkeypatch, capsys):
+    """The command in this process: the price list is loaded once for all calls."""
+    from monitor.cli import main
+
+    monkeypatch.chdir(folder)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["crossover", "prices", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        printed = capsys.readouterr()
+        return Ended(code, printed.out, printed.err)
+
+    return run
 
 
 SET = ("set", "openai", "gpt-5*", "--input", "1.10", "--output", "8.5", "--from", "2026-11-02")
 
 
-def test_a_price_is_set_quoted_used_for_open_days_and_ended(folder):
-    refused = asked(folder, *SET)
+def test_a_price_is_set_quoted_used_for_open_days_and_ended(asked):
+    refused = asked(*SET)
     assert refused.code == 2
     assert "add --yes" in refused.err.lower()
-    done = asked(folder, *SET, "--yes", "--format", "json")
+    done = asked(*SET, "--yes", "--format", "json")
     assert done.code == 0, done.err
     assert "stored as 1" in done.err
     changed = {row["tokens"]: row["usd_per_million_after"] for row in done.rows}
     assert changed == {"input": "1.1", "output": "8.5", "cached": ""}
     quote = ("quote", "--provider", "openai", "--model", "gpt-5", "--uncached-input", "1000000")
     at = ("--at", "2026-11-02T00:00:00Z", "--format", "csv")
-    assert ",1.1," in asked(folder, *quote, *at).out
+    assert ",1.1," in asked(*quote, *at).out
     range_ = ("reprice", "--from", "2026-11-01", "--to", "2026-11-30", "--format", "json")
-    shown = asked(folder, *range_)
+    shown = asked(*range_)
     second = next(row for row in shown.rows if row["day"] == "2026-11-02")
     assert second["usd_after"] == "0.00195"
     assert "nothing was changed" in shown.err
-    assert asked(folder, *range_, "--yes", "--why", "contract").rows == shown.rows
-    assert asked(folder, *range_).rows == []
-    assert "in force already, as 1" in asked(folder, *SET, "--yes").err
-    assert asked(folder, "end", "1").code == 0
-    assert "no stored price 1 is in force" in asked(folder, "end", "1").err
+    assert asked(*range_, "--yes", "--why", "contract").rows == shown.rows
+    assert asked(*range_).rows == []
+    assert "in force already, as 1" in asked(*SET, "--yes").err
+    assert asked("end", "1").code == 0
+    assert "no stored price 1 is in force" in asked("end", "1").err
+    assert "changes that wait: 0" in asked("refresh").err
+    assert "changes confirmed: 0" in asked("refresh", "--confirm").err
 
 
 BAD_FILE = """\
@@ -226,23 +297,23 @@ openai,gpt-9,,,,,
 """
 
 
-def test_a_file_of_prices_is_stored_whole_or_not_at_all(folder):
+def test_a_file_of_prices_is_stored_whole_or_not_at_all(folder, asked):
     path = folder / "prices.csv"
     path.write_text(BAD_FILE)
-    refused = asked(folder, "import", path, "--yes")
+    refused = asked("import", path, "--yes")
     assert (refused.code, refused.out) == (2, "")
-    assert all(f"line {n}:" in refused.err for n in (3, 4, 5, 6, 7, 8))
+    assert all(f"line {n}:" in refused.err for n in (3, 4, 5, 6, 7, 8, 9))
     assert "line 2:" not in refused.err
     path.write_text("\n".join(BAD_FILE.splitlines()[:2]) + "\nazure,*,,,0.8,2026-12-01,\n")
-    assert "stored as 1, 2" in asked(folder, "import", path, "--yes").err
+    assert "stored as 1, 2" in asked("import", path, "--yes").err
     toml = folder / "prices.toml"
     toml.write_text(
         '[[override]]\nprovider = "openai"\nmultiplier = 0.5\n[[override]]\nmodel = 1\n'
     )
-    refused = asked(folder, "import", toml, "--yes")
+    refused = asked("import", toml, "--yes")
     assert "prices.toml line 4: provider: this key is required" in refused.err
     toml.write_text('[[override]]\nprovider = "openai"\nmultiplier = 0.5\n')
-    assert "stored as 3" in asked(folder, "import", toml, "--yes").err
+    assert "stored as 3" in asked("import", toml, "--yes").err
     for text_ in (
         "provider,model,price\nopenai,a,1\n",
         "model,input\na,1\n",
@@ -250,17 +321,17 @@ def test_a_file_of_prices_is_stored_whole_or_not_at_all(folder):
         "provider,model\na\n",
     ):
         path.write_text(text_)
-        refused = asked(folder, "import", path, "--yes")
+        refused = asked("import", path, "--yes")
         assert (refused.code, refused.out) == (2, ""), text_
         assert "Traceback" not in refused.err
 
 
-def test_a_rate_of_a_currency_is_stored_once_with_its_source(folder):
+def test_a_rate_of_a_currency_is_stored_once_with_its_source(asked):
     euro = ("fx", "EUR", "1.08", "--day", "2026-11-02", "--source", "ecb.europa.eu")
-    assert asked(folder, *euro).code == 0
-    assert asked(folder, *euro).code == 0
-    other = asked(folder, "fx", "EUR", "1.09", *euro[3:])
+    assert asked(*euro).code == 0
+    assert asked(*euro).code == 0
+    other = asked("fx", "EUR", "1.09", *euro[3:])
     assert other.code == 2
     assert "a rate of that day already: 1.08 from ecb.europa.eu" in other.err
     for bad in (("EUR", "0"), ("EUR", "x"), ("EUR", "nan"), ("eur", "1"), ("USD", "1")):
-        assert asked(folder, "fx", *bad, *euro[3:]).code == 2, bad
+        assert asked("fx", *bad, *euro[3:]).code == 2, bad
