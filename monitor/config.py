@@ -31,7 +31,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from monitor.domain import address
+from monitor.domain import address, contracts
 from monitor.domain.errors import ConfigError, InputError, ScenarioError
 from monitor.domain.names import clean_name
 from monitor.domain.pricing import usd_per_million as rates_of
@@ -203,6 +203,8 @@ class DeploymentSettings(_Section):
 
 
 _MOST_TIMES = 100
+_MOST_COMMITTED = 9_000_000
+"""What a month's amount may be in the database, in pico-dollars."""
 _MOST_USD = 1_000_000
 """Above both no price is meant, and far above them it could not be stored."""
 
@@ -228,6 +230,8 @@ class PriceOverride(_Section):
             raise ValueError(
                 f"multiplier: at most {_MOST_TIMES} times the list price (0.85: 15% off)"
             )
+        if self.valid_from and self.valid_to and self.valid_from >= self.valid_to:
+            raise ValueError("valid_to: the first day without the price must be after valid_from")
         for name, usd in self.usd_per_million.items():
             if usd > _MOST_USD:
                 raise ValueError(
@@ -235,6 +239,17 @@ class PriceOverride(_Section):
                 )
         rates_of(**self.usd_per_million)
         return self
+
+
+class ContractSettings(_Section):
+    """A commitment to a provider: a least spend of each month, and a discount for it."""
+
+    account: Name
+    valid_from: date
+    valid_to: date | None = None
+    """Exclusive."""
+    commit_usd_per_month: Decimal = Field(default=Decimal(0), ge=0, le=_MOST_COMMITTED)
+    multiplier: Decimal = Field(default=Decimal(1), ge=0, le=1)
 
 
 class Prices(_Section):
@@ -303,6 +318,7 @@ class Settings(BaseSettings):
     nvml: Nvml = Nvml()
     workload: list[WorkloadSettings] = []
     deployment: list[DeploymentSettings] = []
+    contract: list[ContractSettings] = []
     prices: Prices = Prices()
     mail: Mail = Mail()
     report: Report = Report()
@@ -325,7 +341,12 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
         del info
-        problems = [*_repeated(self), *_unknown_references(self), *_authorities(self)]
+        problems = [
+            *_repeated(self),
+            *_unknown_references(self),
+            *_authorities(self),
+            *_terms(self),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -371,6 +392,28 @@ def _authorities(settings: Settings) -> list[str]:
                 " counts with tokens_from and money_from"
             )
     return problems
+
+
+def _terms(settings: Settings) -> list[str]:
+    return contracts.problems(
+        [
+            contracts.Contract(item.account, item.valid_from, item.valid_to)
+            for item in settings.contract
+        ]
+    )
+
+
+def price_override(keys: dict[str, Any], where: str) -> PriceOverride:
+    """One [[prices.override]] from elsewhere than the configuration, by the same rules.
+
+    Raises:
+        ConfigError: its problems, each after `where`.
+    """
+    try:
+        return PriceOverride(**keys)
+    except ValidationError as error:
+        problems = [line for item in error.errors() for line in _shown(item, "")]
+    raise ConfigError([f"{where}: {problem}" for problem in problems])
 
 
 def find_file(explicit: Path | None) -> Path | None:

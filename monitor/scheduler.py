@@ -22,7 +22,7 @@ from monitor.domain.errors import CrossoverError
 from monitor.domain.workloads import Rule
 from monitor.jobs import collect, deliver, gpu, plan, reprice, rollup
 from monitor.ports import Channel, Pull, Sampler
-from monitor.storage import setup, work
+from monitor.storage import price_changes, setup, work
 from monitor.storage.engine import Database
 from monitor.storage.rates import Resolve
 
@@ -35,6 +35,10 @@ _STALLED_TICKS = 20
 Clock = Callable[[], float]
 
 
+LivePrices = Callable[[tuple[str, ...]], tuple[Resolve, str]]
+"""Stored prices in force -> what prices a usage, and a hash that changes when a price may."""
+
+
 class Parts(NamedTuple):
     """Everything that the daemon works with, wired."""
 
@@ -43,10 +47,9 @@ class Parts(NamedTuple):
     sources: Mapping[str, Pull]
     channels: Mapping[str, Channel]
     sampler: Sampler | None
-    resolve: Resolve
+    prices: LivePrices
     rules: Sequence[Rule]
     rules_hash: str
-    prices_hash: str
     pace: collect.Pace
     calendar: plan.Calendar
     handlers: Mapping[str, plan.Handler]
@@ -157,8 +160,12 @@ class Daemon:
     def plan(self) -> None:
         """Roll up what changed, add what is due, carry it out."""
         parts = self.parts
-        reprice.ask(parts.database, parts.prices_hash, self._now())
-        rollup.roll_up(parts.database, parts.resolve, parts.rules, self._now())
+        with parts.database.read() as conn:
+            stored = tuple(price.document for price in price_changes.in_force(conn))
+        resolve, prices_hash = parts.prices(stored)
+        reprice.ask(parts.database, prices_hash, self._now())
+        reprice.refresh_daily(parts.database, resolve, self._now())
+        rollup.roll_up(parts.database, resolve, parts.rules, self._now())
         with parts.database.write() as conn:
             plan.plan_due(conn, parts.calendar, parts.rules_hash, self._now())
         while not self._stop.is_set():

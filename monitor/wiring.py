@@ -7,7 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
 from collectors.requestlog import RequestLog, parse_map
 from monitor.config import (
+    ContractSettings,
     DeploymentSettings,
     PriceOverride,
     Settings,
@@ -25,6 +26,7 @@ from monitor.config import (
 )
 from monitor.domain.corrections import CORRECTIONS
 from monitor.domain.errors import ConfigError, DatabaseUnavailable
+from monitor.domain.money import to_pico
 from monitor.domain.periods import WEEKDAYS, Schedule
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.rate_lookup import Override, Resolver
@@ -32,7 +34,7 @@ from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs.alerting import Policy
-from monitor.jobs.check import Probe, compare_bills, nothing_given_up
+from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
@@ -40,11 +42,19 @@ from monitor.jobs.mail import Envelope
 from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler, at_once
 from monitor.jobs.report import weekly
 from monitor.ports import Channel, Pull, Sampler
-from monitor.scheduler import Parts
+from monitor.scheduler import LivePrices, Parts
+from monitor.storage import price_changes
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
 from monitor.storage.rates import RateKey, Resolve
-from monitor.storage.setup import AccountSetup, DeploymentSetup, Setup, SourceSetup, WorkloadSetup
+from monitor.storage.setup import (
+    AccountSetup,
+    ContractSetup,
+    DeploymentSetup,
+    Setup,
+    SourceSetup,
+    WorkloadSetup,
+)
 from reports.channels.smtp import Smtp
 
 # What a live deployment costs where its configuration is silent: a line that nobody wrote is not
@@ -115,6 +125,15 @@ def setup(settings: Settings) -> Setup:
         ],
         [DeploymentSetup(d.name, d.workload, _document(d)) for d in settings.deployment],
         rules(settings),
+        [
+            ContractSetup(
+                item.account,
+                _midnight(item.valid_from) or 0,
+                _midnight(item.valid_to),
+                to_pico(item.commit_usd_per_month),
+            )
+            for item in settings.contract
+        ],
     )
 
 
@@ -155,9 +174,41 @@ def rules(settings: Settings) -> list[Rule]:
     ]
 
 
-def overrides(settings: Settings) -> list[Override]:
-    """The customer's own prices."""
-    return [_override(item) for item in settings.prices.override]
+def overrides(settings: Settings, stored: Sequence[str] = ()) -> list[Override]:
+    """The customer's own prices: those of the configuration, then the stored documents.
+
+    Of two that fit equally well the last one counts, so that a price that was set wins.
+    """
+    written = [_discount(item) for item in settings.contract if item.multiplier != 1]
+    written += [_override(item) for item in settings.prices.override]
+    return written + [stored_override(document) for document in stored]
+
+
+def _discount(item: ContractSettings) -> Override:
+    return Override(
+        account=item.account,
+        multiplier=item.multiplier,
+        valid_from=_midnight(item.valid_from) or 0,
+        valid_to=_midnight(item.valid_to),
+    )
+
+
+def stored_override(document: str) -> Override:
+    """A stored price: the keys of [[prices.override]] as JSON."""
+    return _override(PriceOverride.model_validate_json(document))
+
+
+def stored_prices(settings: Settings) -> list[str]:
+    """The documents of the prices in force that were set by command; none without a database."""
+    opened = database(settings)
+    if opened.path is not None and not opened.path.exists():
+        return []
+    require_current(opened)
+    try:
+        with opened.read() as conn:
+            return [stored.document for stored in price_changes.in_force(conn)]
+    finally:
+        opened.close()
 
 
 def _override(item: PriceOverride) -> Override:
@@ -177,26 +228,36 @@ def _midnight(day: date | None) -> int | None:
     return int(datetime.combine(day, time(), UTC).timestamp()) if day else None
 
 
-def prices(settings: Settings) -> Resolver:
+def prices(settings: Settings, stored: Sequence[str] = ()) -> Resolver:
     """Which card prices a usage: overrides, our dated corrections, then the price list."""
     stale_after = settings.prices.stale_after_days * DAY
-    return Resolver(GenaiRates(stale_after), overrides(settings), stale_after=stale_after)
+    return Resolver(GenaiRates(stale_after), overrides(settings, stored), stale_after=stale_after)
 
 
-def prices_hash(settings: Settings) -> str:
+def prices_hash(settings: Settings, stored: Sequence[str] = ()) -> str:
     """Changes whenever a price may: overrides, our corrections, the list's version."""
-    said = (overrides(settings), CORRECTIONS, GenaiRates().version)
+    said = (overrides(settings, stored), CORRECTIONS, GenaiRates().version)
     return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
-def resolver(settings: Settings) -> Resolve:
+def resolver(settings: Settings, stored: Sequence[str] = ()) -> Resolve:
     """The same for stored series."""
-    found = prices(settings)
+    found = prices(settings, stored)
 
     def card(key: RateKey, at: int, seconds: int) -> RateCard | None:
         return found.card(key.provider, key.model, at, key.context, key.account, seconds)
 
     return card
+
+
+def live_prices(settings: Settings) -> LivePrices:
+    """What the daemon prices with: looked up anew whenever a price was set or ended."""
+
+    @lru_cache(maxsize=1)
+    def found(stored: tuple[str, ...]) -> tuple[Resolve, str]:
+        return resolver(settings, stored), prices_hash(settings, stored)
+
+    return found
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
@@ -305,10 +366,9 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
         sources=found,
         channels=channels(settings),
         sampler=sampler(settings),
-        resolve=resolver(settings),
+        prices=live_prices(settings),
         rules=rules(settings),
         rules_hash=rules_hash(rules(settings)),
-        prices_hash=prices_hash(settings),
         pace=pace(settings),
         calendar=calendar(settings),
         handlers=handlers(settings, demo=demo),
@@ -328,6 +388,7 @@ def probes(settings: Settings, now: int) -> list[Probe]:
     bills = partial(_probe_bills, settings, now) if settings.source else None
     found.append(Probe("bill against estimate", bills))
     found.append(Probe("work", partial(_probe_work, settings)))
+    found.append(Probe("prices", partial(_probe_prices, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
@@ -355,6 +416,10 @@ def _probe_bills(settings: Settings, now: int) -> str:
 
 def _probe_work(settings: Settings) -> str:
     return _asked(settings, nothing_given_up)
+
+
+def _probe_prices(settings: Settings) -> str:
+    return _asked(settings, no_price_waits)
 
 
 def _asked(settings: Settings, question: Callable[[Database], str]) -> str:

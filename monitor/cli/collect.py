@@ -40,7 +40,8 @@ def collect(
         setup.apply(conn, wiring.setup(settings))
     chosen = [s for s in sources.values() if source in ("", s.name)]
     rows = [row for s in chosen for row in job.collect_all(database, s, wiring.pace(settings), now)]
-    days = roll_up(database, wiring.resolver(settings), wiring.rules(settings), now)
+    resolve = wiring.resolver(settings, wiring.stored_prices(settings))
+    days = roll_up(database, resolve, wiring.rules(settings), now)
     common.note(f"{days} days were priced anew")
     common.show([_row(found) for found in rows], form)
     if any(found.error for found in rows):

@@ -59,7 +59,8 @@ def import_file(
     with database.write() as conn:
         setup.apply(conn, wiring.setup(settings))
     found = import_events(database, log, now, _progress(file, log))
-    roll_up(database, wiring.resolver(settings), wiring.rules(settings), now)
+    resolve = wiring.resolver(settings, wiring.stored_prices(settings))
+    roll_up(database, resolve, wiring.rules(settings), now)
     common.show([{"file": str(file), **found._asdict()}], shown)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from monitor.cli import prices_change
 from monitor.cli.common import Format, note, settings, show
 from monitor.domain.errors import InputError
 from monitor.domain.pricing_quote import COLUMNS, MORE_COLUMNS, Quote, Row, quote_rows
@@ -48,7 +49,8 @@ def quote(
     """
     from monitor import wiring
 
-    resolver = wiring.prices(settings(ctx))
+    chosen = settings(ctx)
+    resolver = wiring.prices(chosen, wiring.stored_prices(chosen))
     if source is not None:
         quote_file(source, resolver, form)
         return
@@ -124,3 +126,6 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
     ignored = [name for name in names if name not in {*COLUMNS, *MORE_COLUMNS}]
     if ignored:
         note(f"{path}: ignored {', '.join(map(repr, ignored))}, which no price depends on")
+
+
+prices_change.register(app)

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from monitor.domain.errors import CrossoverError
 from monitor.domain.reconcile import unit_suspicion
 from monitor.domain.usage import DAY, utc_day
-from monitor.storage import work
+from monitor.storage import pending, work
 from monitor.storage.engine import Database
 from monitor.storage.reconcile import BothAmounts, both_amounts
 
@@ -80,6 +80,25 @@ def nothing_given_up(database: Database) -> str:
             "See `crossover outbox list --dead` and the dead runs in v_runs.",
         )
     return "nothing was given up"
+
+
+def no_price_waits(database: Database) -> str:
+    """Says that no change of the price list waits for a person's word.
+
+    Raises:
+        CrossoverError: some do; it names the first.
+    """
+    with database.read() as conn:
+        waiting = pending.waiting(conn)
+    if waiting:
+        first = waiting[0]
+        far = "beyond measure" if first.percent is None else f"by {first.percent}%"
+        raise CrossoverError(
+            f"changes of list prices that wait: {len(waiting)}; the first is {first.provider}"
+            f" {first.model}, {far}",
+            "See `crossover prices refresh`; --confirm takes them over.",
+        )
+    return "no change of a list price waits"
 
 
 def _compared(item: BothAmounts, suspected: str) -> str:

@@ -1,12 +1,26 @@
-"""Pricing the open months again when a price became known or was changed."""
+"""Asking for prices anew: the open months when a price changed, the price list every day."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from sqlalchemy import Connection, text
 
-from monitor.domain.usage import utc_day
-from monitor.storage import rollup
+from monitor.domain.usage import DAY, utc_day
+from monitor.storage import pending, price_changes, rollup
 from monitor.storage.engine import Database
+from monitor.storage.rates import Bucket, Cards, RateKey, Resolve
+
+USED_DAYS = 62
+"""Models that were used in the last two months are asked about."""
+
+
+class Refreshed(NamedTuple):
+    """How many new cards were taken over, and the changes that wait for a person."""
+
+    taken: int
+    waiting: Sequence[pending.Pending]
 
 
 def ask(database: Database, prices_hash: str, now: int) -> int:
@@ -42,3 +56,44 @@ def _open_since(conn: Connection) -> int:
         text("SELECT MAX(period_end) FROM run WHERE kind = 'close' AND state = 'done'")
     )
     return int(found or 0)
+
+
+def refresh_daily(database: Database, resolve: Resolve, now: int) -> Refreshed | None:
+    """`refresh`, once a UTC day; None: it was done today."""
+    with database.write() as conn:
+        if not _changed(conn, "refreshed_on", str(utc_day(now))):
+            return None
+        return _refresh(conn, resolve, now)
+
+
+def refresh(database: Database, resolve: Resolve, now: int) -> Refreshed:
+    """Ask for the card of everything in use, as of now.
+
+    A new card is taken over, unless the price list changed its word too far (`price_jumps`).
+    """
+    with database.write() as conn:
+        return _refresh(conn, resolve, now)
+
+
+def confirm(database: Database, now: int) -> int:
+    """Take over every change that waits, for the open months; returns how many there were."""
+    with database.write() as conn:
+        confirmed = pending.confirm(conn, now)
+        if confirmed:
+            rollup.mark_days(conn, _open_since(conn), only_unpriced=False)
+        return confirmed
+
+
+def _refresh(conn: Connection, resolve: Resolve, now: int) -> Refreshed:
+    cards, before = Cards(conn, resolve, now), _count_cards(conn)
+    for used in price_changes.used_since(conn, utc_day(now) - USED_DAYS * DAY):
+        if used.provider != rollup.OWN:
+            context = rollup.context_of(used.tier, used.batch)
+            key = RateKey(used.account, used.provider, used.model, context)
+            cards.of(key, Bucket(series_id=0, start=now, seconds=0, closed_at=None))
+    pending.forget(conn, now)
+    return Refreshed(_count_cards(conn) - before, pending.waiting(conn))
+
+
+def _count_cards(conn: Connection) -> int:
+    return int(conn.scalar(text("SELECT COUNT(*) FROM rate")) or 0)

@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, RowMapping, text
 
 from monitor.domain.periods import month_bounds, month_of
+from monitor.domain.price_jumps import too_large
 from monitor.domain.pricing import RateCard, Rates, Tier
 from monitor.domain.usage import utc_day
+from monitor.storage.pending import confirmed
 
 _RATE_COLUMNS = tuple(f"{name}_nano" for name in Rates._fields)
+
+LIST = "genai-prices"
+"""The source of cards that a new version of the price list may change by itself."""
 
 UNPRICED = 0
 """The rate id of usage that no card covers."""
@@ -60,6 +65,18 @@ class Cards:
         if card is None:
             # A library may forget a model; what was known once stays known.
             return self._stored_before(key, at.start, self._now)
+        return self._taken(key, at.start, card)
+
+    def _taken(self, key: RateKey, instant: int, card: RateCard) -> tuple[int, RateCard | None]:
+        """The card, unless the price list changed its word by more than is taken unseen."""
+        if (key, card) in self._ids or not card.source.endswith(LIST):
+            return self._id_of(key, card), card
+        known = self._find(key, card)
+        rate_id, old = self._stored_before(key, instant, self._now)
+        if known is not None or old is None or old.source != card.source:
+            return self._id_of(key, card), card
+        if too_large(old, card) and not confirmed(self._conn, key, old, card, self._now):
+            return rate_id, old
         return self._id_of(key, card), card
 
     def _as_closed(self, key: RateKey, at: Bucket, closed_at: int) -> tuple[int, RateCard | None]:

@@ -83,19 +83,24 @@ def refresh(
     resolve: Resolve,
     rules: Sequence[Rule],
     now: int,
+    *,
+    as_open: bool = False,
 ) -> list[Restatement]:
     """Derive the given (stream, day) pairs anew; returns the closed days that changed.
 
-    The mark is deleted before the rows are read: a writer that comes in between makes a new one.
+    `as_open`: with the cards known now, in closed months too. The mark is deleted before the rows
+    are read: a writer that comes in between makes a new one.
     """
     assign_series(conn, rules)
     cards = Cards(conn, resolve, now)
-    found = (_refresh_one(conn, stream_id, day, cards, now) for stream_id, day in dirty)
+    found = (
+        _refresh_one(conn, stream_id, day, cards, now, as_open=as_open) for stream_id, day in dirty
+    )
     return [restatement for restatement in found if restatement is not None]
 
 
 def _refresh_one(
-    conn: Connection, stream_id: int, day: int, cards: Cards, now: int
+    conn: Connection, stream_id: int, day: int, cards: Cards, now: int, *, as_open: bool
 ) -> Restatement | None:
     mark = conn.execute(
         text("DELETE FROM dirty WHERE stream_id = :s AND day = :d RETURNING restates"),
@@ -104,7 +109,7 @@ def _refresh_one(
     if mark is None:
         return None
     before = _stored(conn, stream_id, day)
-    after = _derived(conn, stream_id, day, cards)
+    after = _derived(conn, stream_id, day, cards, as_open=as_open)
     _replace(conn, before, after)
     if not mark.restates or _totals(before) == _totals(after):
         return None
@@ -141,9 +146,11 @@ def _stored(conn: Connection, stream_id: int, day: int) -> dict[_Row, _Row]:
     return {row[:3]: row for row in rows}
 
 
-def _derived(conn: Connection, stream_id: int, day: int, cards: Cards) -> dict[_Row, _Row]:
+def _derived(
+    conn: Connection, stream_id: int, day: int, cards: Cards, *, as_open: bool
+) -> dict[_Row, _Row]:
     month = datetime.fromtimestamp(day, UTC).strftime("%Y-%m")
-    closed = closed_at(conn, month)
+    closed = None if as_open else closed_at(conn, month)
     quantities = ", ".join(f"u.{name}" for name in QUANTITY_FIELDS)
     rows = bulk.select(
         conn,

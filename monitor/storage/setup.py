@@ -52,6 +52,15 @@ class DeploymentSetup(NamedTuple):
     document: str
 
 
+class ContractSetup(NamedTuple):
+    """A commitment of an account; `valid_to` is exclusive, None: no end."""
+
+    account: str
+    valid_from: int
+    valid_to: int | None
+    commit_pico_per_month: int
+
+
 class Setup(NamedTuple):
     """Everything configured that rows refer to."""
 
@@ -60,6 +69,7 @@ class Setup(NamedTuple):
     workloads: Sequence[WorkloadSetup]
     deployments: Sequence[DeploymentSetup]
     rules: Sequence[Rule]
+    contracts: Sequence[ContractSetup] = ()
 
 
 def apply(conn: Connection, setup: Setup) -> None:
@@ -75,6 +85,7 @@ def apply(conn: Connection, setup: Setup) -> None:
     conn.execute(text("UPDATE deployment SET configured = :no"), {"no": False})
     for deployment in setup.deployments:
         _put_deployment(conn, deployment)
+    _put_contracts(conn, setup.contracts)
     _reassign(conn, setup.rules)
 
 
@@ -128,6 +139,24 @@ def claim_account(conn: Connection, account: str, source_id: int) -> None:
         text("UPDATE account SET tokens_from = :s WHERE name = :n AND tokens_from IS NULL"),
         {"n": account, "s": source_id},
     )
+
+
+def _put_contracts(conn: Connection, contracts: Sequence[ContractSetup]) -> None:
+    """Exactly those that are configured; an account need not have been read yet."""
+    conn.execute(text("DELETE FROM contract"))
+    for contract in contracts:
+        conn.execute(
+            text("INSERT INTO account (name) VALUES (:n) ON CONFLICT DO NOTHING"),
+            {"n": contract.account},
+        )
+        conn.execute(
+            text(
+                "INSERT INTO contract (account_id, valid_from, valid_to, commit_pico_per_month)"
+                " SELECT id, :valid_from, :valid_to, :commit_pico_per_month FROM account"
+                " WHERE name = :account"
+            ),
+            contract._asdict(),
+        )
 
 
 def _put_workload(conn: Connection, workload: WorkloadSetup) -> None:

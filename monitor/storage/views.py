@@ -51,17 +51,18 @@ class _Sql:
 
     def usd(self, name: str) -> str:
         """Dollars of parts that were summed before."""
-        return self._dollars(f"SUM({name}_micro)", f"SUM({name}_rest)")
+        return self.parted(f"SUM({name}_micro)", f"SUM({name}_rest)")
 
     def sum_pico(self, column: str) -> str:
         """Dollars of a pico column, summed without overflow."""
-        return self._dollars(f"SUM({column} / 1000000)", f"SUM({column} % 1000000)")
+        return self.parted(f"SUM({column} / 1000000)", f"SUM({column} % 1000000)")
 
     def one(self, column: str) -> str:
         """Dollars of one pico amount."""
-        return self._dollars(f"{column} / 1000000", f"{column} % 1000000")
+        return self.parted(f"{column} / 1000000", f"{column} % 1000000")
 
-    def _dollars(self, micro: str, rest: str) -> str:
+    def parted(self, micro: str, rest: str) -> str:
+        """Dollars of whole millionths and the pico-units below them."""
         return f"ROUND(({micro} + {self.micro(rest)}) / 1000000.0, 6)"
 
 
@@ -174,6 +175,30 @@ SELECT {period} AS {name}, account,
   SUM(CASE WHEN closed = 1 THEN 0 ELSE unpriced_tokens END) AS unpriced_tokens,
   {q.usd("unconverted")} AS unconverted_amount
 FROM chosen GROUP BY {period}, account"""
+
+
+# Months in which anything at all was metered; in whole millionths, which both engines add alike.
+def _contract_monthly(q: _Sql) -> str:
+    used = f"(COALESCE(u.used_micro, 0) + {q.micro('COALESCE(u.used_rest, 0)')})"
+    committed = "(c.commit_pico_per_month / 1000000)"
+    more = f"{used} > {committed}"
+    return f"""
+WITH months AS (
+  SELECT DISTINCT {q.month("d.day")} AS month FROM usage_day d
+), used AS (
+  SELECT {q.month("p.day")} AS month, p.account_id, SUM(p.estimated_micro) AS used_micro,
+    SUM(p.estimated_rest) AS used_rest, SUM(p.unpriced_tokens) AS unpriced_tokens
+  FROM spend_parts p GROUP BY {q.month("p.day")}, p.account_id
+)
+SELECT m.month, a.name AS account, ROUND({committed} / 1000000.0, 6) AS commit_usd,
+  ROUND({used} / 1000000.0, 6) AS used_usd,
+  ROUND(CASE WHEN {more} THEN 0 ELSE {committed} - {used} END / 1000000.0, 6) AS shortfall_usd,
+  ROUND(CASE WHEN {more} THEN {used} ELSE {committed} END / 1000000.0, 6) AS billed_usd,
+  COALESCE(u.unpriced_tokens, 0) AS unpriced_tokens
+FROM contract c JOIN account a ON a.id = c.account_id
+  JOIN months m ON m.month >= {q.month("c.valid_from")}
+    AND (c.valid_to IS NULL OR m.month < {q.month("c.valid_to")})
+  LEFT JOIN used u ON u.account_id = c.account_id AND u.month = m.month"""
 
 
 def _bill_daily(q: _Sql) -> str:
@@ -299,6 +324,15 @@ SELECT run_key, kind, {q.day("period_start")} AS period_start, {q.day("period_en
 FROM run"""
 
 
+def _repricing(q: _Sql) -> str:
+    before, after = (q.parted(f"r.{n}_micro", f"r.{n}_rest") for n in ("before", "after"))
+    return f"""
+SELECT r.id AS repricing, {q.instant("r.at")} AS at, {q.day("r.first_day")} AS first_day,
+  {q.day("r.end_day - 86400")} AS last_day, r.days, r."by" AS ordered_by, r.why,
+  {before} AS usd_before, {after} AS usd_after, r.editions
+FROM repricing r"""
+
+
 def definitions(dialect: str) -> dict[str, str]:
     """Name -> SELECT, in an order in which each may use those before it."""
     q = _Sql(dialect)
@@ -309,6 +343,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_workload_cost": _workload(q, q.month("d.day"), "month"),
         "v_spend_daily": _spend(q, q.day("day"), "day"),
         "v_spend_monthly": _spend(q, q.month("day"), "month"),
+        "v_contract_monthly": _contract_monthly(q),
         "v_bill_daily": _bill_daily(q),
         "v_tokens_served": _tokens_served(q),
         "v_gpu_hourly": _gpu_hourly(q),
@@ -321,6 +356,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_alerts": _alerts(q),
         "v_messages": _messages(q),
         "v_runs": _runs(q),
+        "v_repricing": _repricing(q),
     }
 
 

@@ -161,12 +161,35 @@ def run_states(conn: Connection, kind: str) -> dict[str, str]:
 
 
 def closed_at(conn: Connection, month: str) -> int | None:
-    """When a month was closed: its rates do not move after that. None: it is open."""
+    """When a month was closed: its rates do not move after that. None: it is open.
+
+    The newest edition counts: `close/2026-10/2` is of a month that was reopened once.
+    """
     found: int | None = conn.scalar(
-        text("SELECT finished_at FROM run WHERE run_key = :k AND state = 'done'"),
-        {"k": f"close/{month}"},
+        text(
+            "SELECT MAX(finished_at) FROM run WHERE state = 'done'"
+            " AND (run_key = :k OR run_key LIKE :editions)"
+        ),
+        {"k": f"close/{month}", "editions": f"close/{month}/%"},
     )
     return found
+
+
+def close_again(conn: Connection, month: str, now: int) -> str:
+    """A further edition of a closing that was done, done now; returns its run key."""
+    first = f"close/{month}"
+    editions = text("SELECT COUNT(*) FROM run WHERE run_key = :k OR run_key LIKE :e")
+    done = conn.scalar(editions, {"k": first, "e": f"{first}/%"}) or 0
+    key = f"{first}/{done + 1}"
+    conn.execute(
+        text(
+            "INSERT INTO run (run_key, kind, period_start, period_end, due_at, added_at, state,"
+            " finished_at, rules_hash) SELECT :key, kind, period_start, period_end, due_at, :now,"
+            " 'done', :now, rules_hash FROM run WHERE run_key = :k"
+        ),
+        {"key": key, "k": first, "now": now},
+    )
+    return key
 
 
 class Message(NamedTuple):

@@ -14,7 +14,7 @@ from monitor.domain.usage import (
     Minute,
     Quantities,
 )
-from monitor.storage import tables
+from monitor.storage import repricing, tables
 from monitor.storage.fleet import put_devices, put_minutes
 from monitor.storage.write import Window, put_events, put_window
 from tests.factories import DAY0, dims, make_stream, usage
@@ -50,6 +50,8 @@ def fill(conn: Connection) -> None:
     _alert(conn)
     _mail(conn)
     _runs(conn)
+    _repricing(conn)
+    _contract(conn)
 
 
 def _insert(conn: Connection, table: Table, **values: object) -> int:
@@ -301,6 +303,34 @@ def _runs(conn: Connection) -> None:
             finished_at=None if error else DAY0 + DAY + 3601,
             error=error,
         )
+
+
+def _contract(conn: Connection) -> None:
+    account = conn.scalar(text("SELECT id FROM account WHERE name = 'acme'"))
+    _put(
+        conn,
+        tables.contract,
+        account_id=account,
+        valid_from=DAY0,
+        commit_pico_per_month=20_000 * PICO,
+    )
+
+
+def _repricing(conn: Connection) -> None:
+    repricing.record(
+        conn,
+        repricing.Record(
+            DAY0 + 4 * DAY,
+            DAY0,
+            DAY0 + 3 * DAY,
+            "ada",
+            "a new contract",
+            3,
+            9_300_000 * PICO + 1,
+            5 * PICO,
+            ["close/2026-10/2"],
+        ),
+    )
 
 
 def _put(conn: Connection, table: Table, **values: object) -> None:
