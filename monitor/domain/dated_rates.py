@@ -18,15 +18,19 @@ _THURSDAY = 3  # the weekday of 1970-01-01, Monday being 0
 
 
 class Window(NamedTuple):
-    """Whole hours of certain weekdays, in UTC."""
+    """Whole hours of certain weekdays, in UTC, public holidays left out."""
 
     hours: frozenset[int]
     weekdays: frozenset[int]
     """Monday is 0."""
+    days_off: frozenset[int] = frozenset()
+    """UTC midnights, in epoch seconds, of days that do not count."""
 
     def contains(self, at: int) -> bool:
         """Whether an instant falls into the window."""
-        return at % DAY // HOUR in self.hours and (at // DAY + _THURSDAY) % 7 in self.weekdays
+        weekday = (at // DAY + _THURSDAY) % 7
+        listed = at % DAY // HOUR in self.hours and weekday in self.weekdays
+        return listed and utc_day(at) not in self.days_off
 
 
 class DatedRates(NamedTuple):

@@ -19,7 +19,7 @@ CERTAINTIES = ("published", "unverified")
 _EVERY_HOUR = range(24)
 _DATED = ("provider", "model", "source", "checked", "from", "to", "certainty")
 _KEYS = {
-    "rate": {*_DATED, "context", "usd_per_million", "tiers", "hours", "weekdays"},
+    "rate": {*_DATED, "context", "usd_per_million", "tiers", "hours", "weekdays", "days_off"},
     "factor": {*_DATED, "context", "factor", "except", "classes"},
     "alias": {*_DATED, "billed_as"},
 }
@@ -152,13 +152,13 @@ def _verified(row: Mapping[str, Any]) -> bool:
 
 
 def _window(row: Mapping[str, Any]) -> Window | None:
-    if "hours" not in row and "weekdays" not in row:
+    if not {"hours", "weekdays", "days_off"} & row.keys():
         return None
     hours = frozenset(row.get("hours", _EVERY_HOUR))
     days = frozenset(WEEKDAYS.index(day) for day in row.get("weekdays", WEEKDAYS))
     if not hours <= frozenset(_EVERY_HOUR):
         raise ValueError("hours: whole hours of the UTC day, 0 to 23")
-    return Window(hours, days)
+    return Window(hours, days, frozenset(_epoch(day) for day in row.get("days_off", ())))
 
 
 def _instant(value: date | datetime | None) -> int | None:

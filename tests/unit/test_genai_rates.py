@@ -85,6 +85,12 @@ FIGURES = [
     ("a bucket of long requests", "anthropic", "claude-sonnet-4-5", NOON, "context_window=200k-1M", {"uncached_input": 900_000, "requests": 3}, "5.4", ""),
     ("a bucket of short requests", "anthropic", "claude-sonnet-4-5", NOON, "context_window=0-200k;processing=batch", {"uncached_input": 900_000, "requests": 30}, "1.35", ""),
     ("the covered part of a context", "openai", "o3", NOON, "processing=batch;region=eu", {"uncached_input": 1_000_000, "output": 1_000_000}, "5", "context_not_priced"),
+    ("a Chinese holiday", "deepseek", "deepseek-flash", "2026-10-01T02:00:00Z", "", {"uncached_input": 1_000_000, "output": 1_000_000}, "0.75", ""),
+    ("#29 no provider is guessed", "unknown", "llama-3.3-70b-versatile", NOON, "", {"uncached_input": 1_000}, "", "unpriced"),
+    ("#31 GPT-5.6 before its cut", "openai", "gpt-5.6-sol", "2026-07-15T12:00:00Z", "", {"uncached_input": 1_000, "output": 1_000}, "0.035", ""),
+    ("#31 after it", "openai", "gpt-5.6-sol", "2026-08-21T00:00:00Z", "", {"uncached_input": 1_000, "output": 1_000}, "0.024", ""),
+    ("#39 a pruned name costs no default", "groq", "llama-9-instant", NOON, "", {"uncached_input": 1_000}, "", "unpriced"),
+    ("#39 a retired name keeps its price", "groq", "llama-3.3-70b-versatile", NOON, "", {"uncached_input": 1_000_000, "output": 1_000_000}, "1.38", ""),
     ("#21 a miss is unpriced", "openai", "gpt-5.9", NOON, "", {"uncached_input": 1_000}, "", "unpriced"),
 ]  # fmt: skip
 

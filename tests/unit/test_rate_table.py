@@ -21,6 +21,7 @@ from = 2026-01-01
 to = 2026-02-01T12:00:00Z
 hours = [1, 2]
 weekdays = ["mon", "sun"]
+days_off = [2026-01-05]
 context = "service_tier=batch"
 source = "page"
 checked = 2026-11-20
@@ -39,7 +40,9 @@ def test_a_row_is_read_with_canonical_names_and_utc_instants():
     assert (one.provider, one.model, two.model) == ("aws", "claude-x*", "claude-y")
     assert one.context == "processing=batch"
     assert (one.valid_from, one.valid_until) == (at("2026-01-01T00:00"), at("2026-02-01T12:00"))
-    assert one.window == Window(frozenset({1, 2}), frozenset({0, 6}))
+    day_off = at("2026-01-05T00:00")
+    assert one.window == Window(frozenset({1, 2}), frozenset({0, 6}), frozenset({day_off}))
+    assert [one.holds(day_off + HOUR), one.holds(day_off + 7 * DAY + HOUR)] == [False, True]
     assert (one.verified, one.tiers[0].rates.output) == (False, nano_per_million(2))
 
 
