@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monitor.cli.common import Format, note, show
+from monitor.domain.aliases import provider_id
 from monitor.domain.errors import CrossoverError, InputError
 from monitor.domain.money import plain
 from monitor.domain.pricing import RateCard, Rates
@@ -95,7 +96,7 @@ def kept(
 ) -> Iterator[dict[str, Any]]:
     """The stored cards that are wanted, whatever their time; `used` where they price usage."""
     for card, _, used_until in rows:
-        if wanted.has(card.provider, card.model):
+        if wanted.has(provider_id(card.provider), card.model):
             state = "stored" if used_until is None else "used"
             marks = _aged(resolver, card, wanted.at, stale_after)
             yield _row(resolver, card, state, wanted.at, marks)

@@ -83,18 +83,10 @@ def price_many(
     if not len(counts):
         return PricedMany(np.empty(0, np.int64), {})
     shelf = _Shelf.of(cards)
-    used, alone = _used_columns(counts, shelf)
-    single = counts[:, _REQUESTS] == 1
-    if per_request:
-        single[:] = True
-    rows = shelf.first[card_of]
-    if shelf.thresholds.shape[1]:
-        total = np.maximum(counts[:, _INPUT], 0).sum(axis=1)
-        above = (total[:, None] > shelf.thresholds[card_of]).sum(axis=1)
-        rows = rows + np.where(single, above, 0)
-        alone |= (above > 0) & ~single
+    rows, alone = _rate_rows(shelf, card_of, counts, per_request)
     femto = np.zeros(len(counts), np.int64)
-    estimate = np.zeros(len(counts), np.float64) if _may_overflow(counts, shelf, used) else None
+    used = [c for c in range(_CLASSES) if (counts[:, c] > 0).any()]
+    estimate = np.zeros(len(counts)) if _may_overflow(counts, shelf, used) else None
     for column in used:
         tokens = np.maximum(counts[:, column], 0)
         rates = shelf.rates[rows, column]
@@ -104,19 +96,27 @@ def price_many(
             estimate += tokens.astype(np.float64) * rates
     if estimate is not None:
         alone |= estimate > _SAFE
-    alone |= (femto == 0) | (card_of == NO_CARD) | shelf.by_request[card_of]
+    alone |= femto == 0
     femto[alone] = 0
-    others = {
-        int(row): _one(cards, card_of, counts, int(row), per_request) for row in alone.nonzero()[0]
-    }
-    return PricedMany(femto, others)
+    one_by_one = map(int, alone.nonzero()[0])
+    return PricedMany(
+        femto, {row: _one(cards, card_of, counts, row, per_request) for row in one_by_one}
+    )
 
 
-def _used_columns(counts: Counts, shelf: _Shelf) -> tuple[list[int], NDArray[np.bool_]]:
-    """The classes that any row counts, and the rows that reasoning alone makes dearer."""
-    reasoning = shelf.reasoning.any() and (counts[:, _CLASSES] > 0).any()
-    alone = counts[:, _CLASSES] > 0 if reasoning else np.zeros(len(counts), np.bool_)
-    return [c for c in range(_CLASSES) if (counts[:, c] > 0).any()], alone
+def _rate_rows(
+    shelf: _Shelf, card_of: NDArray[np.intp], counts: Counts, per_request: bool
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The row of rates that each usage takes, and which usages must be priced one by one."""
+    rows = shelf.first[card_of]
+    alone = (card_of == NO_CARD) | shelf.surcharged[card_of]
+    if shelf.thresholds.shape[1]:
+        single = (counts[:, _REQUESTS] == 1) | per_request
+        total = np.maximum(counts[:, _INPUT], 0).sum(axis=1)
+        above = (total[:, None] > shelf.thresholds[card_of]).sum(axis=1)
+        rows = rows + np.where(single, above, 0)
+        alone |= (above > 0) & ~single
+    return rows, alone
 
 
 def _may_overflow(counts: Counts, shelf: _Shelf, used: Sequence[int]) -> bool:
@@ -146,9 +146,8 @@ class _Shelf(NamedTuple):
     """For each card the row of its base rates."""
     thresholds: NDArray[np.int64]
     """For each card its tiers' thresholds, filled up with what no count reaches."""
-    by_request: NDArray[np.bool_]
-    """Whether a card charges requests besides tokens."""
-    reasoning: NDArray[np.bool_]
+    surcharged: NDArray[np.bool_]
+    """Whether a card charges requests, or reasoning apart from output."""
 
     @classmethod
     def of(cls, cards: Sequence[RateCard]) -> _Shelf:
@@ -164,6 +163,5 @@ class _Shelf(NamedTuple):
             np.array(flat, np.int64),
             np.cumsum([0, *sizes[:-1]]),
             tiers,
-            np.array([any(rates.per_request for rates in tables) for tables in every]),
-            np.array([any(rates.reasoning for rates in tables) for tables in every]),
+            np.array([any(r.per_request or r.reasoning for r in tables) for tables in every]),
         )

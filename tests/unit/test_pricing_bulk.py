@@ -19,7 +19,11 @@ texts = st.tuples(counts, counts, counts, counts, counts, st.sampled_from([None,
     lambda n: Quantities(*n[:5], requests=n[5])
 )
 rates = st.none() | st.integers(0, 10**12)
-tables = st.tuples(*[rates] * (len(Rates._fields) - 2), st.just(0), st.sampled_from([0, 0, 9000]))
+tables = st.tuples(
+    *[rates] * (len(Rates._fields) - 2),
+    st.sampled_from([0, 0, -700]),
+    st.sampled_from([0, 0, 9000]),
+)
 cards = st.tuples(tables, st.none() | tables).map(
     lambda two: RateCard(
         *("p", "m", "", 0, Rates(*two[0])),
