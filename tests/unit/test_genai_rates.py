@@ -355,5 +355,27 @@ def test_a_correction_differs_from_the_list_only_where_the_list_cannot_say_it():
     assert listed == mine._replace(cache_read=None, cache_write=None)
 
 
+def test_a_batch_costs_by_our_factor_on_the_eve_what_the_list_says_on_the_day():
+    """Two of them the list writes in another way: a rate rounded to cents, a tier left out."""
+    ours = resolver()
+    eve, day = at("2026-10-13T12:00:00Z"), at("2026-10-14T12:00:00Z")
+    same, other = 0, set()
+    for model, provider in ((m.id, p.id) for p in providers for m in p.models if m.price_variants):
+        asked = [(t, c) for t in (eve, day) for c in ("", "processing=batch")]
+        cards = [ours.card(provider, model, *a) for a in asked]
+        if None in cards or cards[0].rates != cards[2].rates:
+            continue
+        before, after = cards[1], cards[3]
+        if before.not_priced or after.not_priced or before.source == after.source:
+            continue
+        if (before.rates, before.tiers) == (after.rates, after.tiers):
+            same += 1
+        else:
+            other.add(model)
+
+    assert other == {"gpt-5.4", "gpt-5.5-pro"}
+    assert same >= 70
+
+
 def test_every_correction_has_a_source_and_a_day():
     assert all(row.source and row.checked_at % DAY == 0 for rows in OWN for row in rows)
