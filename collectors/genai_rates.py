@@ -13,6 +13,7 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from monitor.domain.aliases import canonical_context
 from monitor.domain.dated_rates import STALE_AFTER
 from monitor.domain.pricing import RateCard, Rates, Tier
 from monitor.domain.usage import DAY, utc_day
@@ -90,11 +91,26 @@ class GenaiRates:
             source=self.name,
             source_version=self.version,
         )
-        for key in wanted:
+        idle = []
+        for part, key in zip(filter(None, context.split(";")), wanted, strict=False):
             without = _ask(provider, model, at, {k: v for k, v in wanted.items() if k != key})
             if without and without.model_price == found.model_price:
-                card = card.flagged("context_not_priced")
-        return self._dated(card, found.model, at)
+                idle.append(part)
+        return self._dated(card.lacking(idle), found.model, at)
+
+    def models(self) -> Iterator[tuple[str, str]]:
+        """Every (provider, model) that the list names."""
+        from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
+
+        for provider in get_snapshot().providers:
+            yield from ((provider.id, model.id) for model in provider.models)
+
+    def contexts(self, provider: str, model: str) -> set[str]:
+        """The contexts, of one part or more, that the list prices for a model at some time."""
+        found = _ask(provider, model, 0, {})
+        variants = found.model.price_variants if found else None
+        written = (";".join(f"{k}={v}" for k, v in sorted(v.when.items())) for v in variants or ())
+        return {canonical for text in written if (canonical := canonical_context(text))}
 
     def _dated(self, card: RateCard, model: ModelInfo, at: int) -> RateCard:
         """The card with the time in which it holds, and marks where the list's record fails."""

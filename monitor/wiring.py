@@ -15,6 +15,7 @@ from collectors import registry
 from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
 from collectors.requestlog import RequestLog, parse_map
+from monitor import library
 from monitor.config import (
     ContractSettings,
     DeploymentSettings,
@@ -24,7 +25,6 @@ from monitor.config import (
     secret,
     weekday_number,
 )
-from monitor.domain.corrections import CORRECTIONS
 from monitor.domain.errors import ConfigError, DatabaseUnavailable
 from monitor.domain.money import to_pico
 from monitor.domain.periods import WEEKDAYS, Schedule
@@ -229,14 +229,20 @@ def _midnight(day: date | None) -> int | None:
 
 
 def prices(settings: Settings, stored: Sequence[str] = ()) -> Resolver:
-    """Which card prices a usage: overrides, our dated corrections, then the price list."""
+    """Which card prices a usage: overrides, our own dated rows, then the price list."""
     stale_after = settings.prices.stale_after_days * DAY
-    return Resolver(GenaiRates(stale_after), overrides(settings, stored), stale_after=stale_after)
+    own, chosen = library.rates(), overrides(settings, stored)
+    return Resolver(price_list(settings), chosen, own.rates, own.factors, own.aliases, stale_after)
+
+
+def price_list(settings: Settings) -> GenaiRates:
+    """The price list alone: what it names, and the contexts it knows."""
+    return GenaiRates(settings.prices.stale_after_days * DAY)
 
 
 def prices_hash(settings: Settings, stored: Sequence[str] = ()) -> str:
-    """Changes whenever a price may: overrides, our corrections, the list's version."""
-    said = (overrides(settings, stored), CORRECTIONS, GenaiRates().version)
+    """Changes whenever a price may: overrides, our own rows, the list's version."""
+    said = (overrides(settings, stored), library.rates(), GenaiRates().version)
     return hashlib.sha256(repr(said).encode()).hexdigest()
 
 

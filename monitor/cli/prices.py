@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from monitor.cli import prices_change
-from monitor.cli.common import Format, note, settings, show
+from monitor.cli.common import Format, note, now, settings, show
+from monitor.domain.aliases import names_of, provider_id
 from monitor.domain.errors import InputError
 from monitor.domain.pricing_quote import COLUMNS, MORE_COLUMNS, Quote, Row, quote_rows
 from monitor.domain.rate_lookup import Resolver
+from monitor.domain.usage import DAY, Quantities
 
 Tokens = Annotated[int | None, typer.Option(min=0, help="Tokens of this class.")]
 
@@ -32,6 +34,13 @@ def quote(
     cache_write: Tokens = None,
     cache_write_long: Tokens = None,
     output: Tokens = None,
+    audio_input: Tokens = None,
+    audio_cache_read: Tokens = None,
+    audio_output: Tokens = None,
+    image_input: Tokens = None,
+    image_cache_read: Tokens = None,
+    image_output: Tokens = None,
+    reasoning: Tokens = None,
     requests: Annotated[int, typer.Option(min=0, help="More than 1 is a bucket.")] = 1,
     context: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE, repeatable: processing=batch.")
@@ -54,10 +63,98 @@ def quote(
     if source is not None:
         quote_file(source, resolver, form)
         return
-    counts = (requests, uncached_input, cache_read, cache_write, cache_write_long, output)
-    named = ("" if n is None else n for n in counts)
-    cells = ("", provider, model, at, *named, ";".join(context or ()), account)
-    quote_one(dict(zip((*COLUMNS, "account"), cells, strict=True)), resolver, form)
+    counts = Quantities(
+        uncached_input,
+        cache_read,
+        cache_write,
+        cache_write_long,
+        output,
+        audio_input,
+        audio_cache_read,
+        audio_output,
+        image_input,
+        image_cache_read,
+        image_output,
+        reasoning,
+        requests,
+    )
+    row: dict[str | None, object] = {
+        name: "" if n is None else n for name, n in counts._asdict().items()
+    }
+    row |= {"id": "", "provider": provider, "model": model, "at": at, "account": account}
+    quote_one(row | {"context": ";".join(context or ())}, resolver, form)
+
+
+@app.command("list")
+def list_cards(
+    ctx: typer.Context,
+    provider: Annotated[str, typer.Option(help="Only this provider, by any of its names.")] = "",
+    model: Annotated[str, typer.Option(help="Only models with this in their name, or *.")] = "",
+    at: Annotated[str, typer.Option(help="In force when: a date, or a UTC time.")] = "",
+    stale: Annotated[bool, typer.Option("--stale", help="Only rates nobody checked lately.")] = (
+        False
+    ),
+    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """List rate cards: those that priced your usage, and with a filter all that are known.
+
+    `used` cards price stored usage, `stored` ones did once, `known` ones are what a quote would
+    take. Without a database everything known is listed. USD per million tokens.
+    """
+    from monitor import wiring
+    from monitor.cli import price_cards as cards
+
+    chosen = settings(ctx)
+    resolver = wiring.prices(chosen)
+    moment = cards.instant(at, int(now().timestamp()))
+    wanted = cards.Chosen(provider_id(provider), model, moment)
+    stored = cards.stored_cards(chosen)
+    rows = list(cards.kept(resolver, stored, wanted, chosen.prices.stale_after_days * DAY))
+    old = [row for row in rows if row["state"] == "used" and "rate_stale" in row["flags"]]
+    if provider or model or not stored:
+        models = wiring.price_list(chosen).models()
+        rows += cards.listed(resolver, cards.names(resolver, models), wanted)
+    cards.print_cards([row for row in rows if not stale or "rate_stale" in row["flags"]], form)
+    if old:
+        note(
+            f"{len(old)} rates that price your usage have not been checked for "
+            f"{chosen.prices.stale_after_days} days: see --stale"
+        )
+
+
+@app.command("show")
+def show_model(
+    ctx: typer.Context,
+    provider: Annotated[str, typer.Argument(help="Who bills: openai, bedrock, ...")],
+    model: Annotated[str, typer.Argument(help="The model as the provider calls it.")],
+    begin: Annotated[str, typer.Option("--from", help="A date, or a UTC time.")] = "2023-01-01",
+    end: Annotated[str, typer.Option("--to", help="The same. Default: in 400 days.")] = "",
+    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Show one model's prices over time: past, announced, every context, tiers and hours.
+
+    An empty `valid_from` means as long as anybody knows, an empty `valid_until` that no change is
+    announced. USD per million tokens.
+    """
+    from monitor import wiring
+    from monitor.cli import price_cards as cards
+
+    chosen = settings(ctx)
+    resolver = wiring.prices(chosen)
+    moment = int(now().timestamp())
+    span = cards.instant(begin, 0), cards.instant(end, moment + 400 * DAY)
+    if span[0] >= span[1]:
+        raise InputError(f"--from {begin} is not before --to {end}", "Give an earlier --from.")
+    known = wiring.price_list(chosen)
+    contexts = resolver.contexts(provider, model)
+    contexts |= {c for name in names_of(provider, model) for c in known.contexts(*name)}
+    rows = list(cards.shown(resolver, provider, model, contexts, span))
+    if not rows:
+        raise InputError(
+            f"no rate is known for {provider} {model} between those dates",
+            "Look the name up with crossover prices list --provider NAME, or add an override.",
+        )
+    cards.print_cards(rows, form)
 
 
 def quote_one(row: Row, resolver: Resolver, form: Format) -> None:

@@ -36,8 +36,8 @@ PROVIDER_ALIASES = {
     alias: name for name, aliases in _PROVIDERS.items() for alias in aliases.split()
 }
 
-# Names in use for a model that its provider lists under another one.
-_MODELS = {("google", "gemini-3-flash"): "gemini-3-flash-preview"}
+# What a router puts before the name of a deployment that is charged at the list price.
+_GLOBAL = {"azure": ("global", "global-standard")}
 
 _STANDARD = {
     ("service_tier", "default"),
@@ -69,8 +69,9 @@ def names_of(provider: str, model: str) -> Iterator[tuple[str, str]]:
     path, found, rest = model.rpartition("models/")
     if found and (not path or path.endswith("/")):
         yield canonical, rest
-    if (canonical, model) in _MODELS:
-        yield canonical, _MODELS[canonical, model]
+    *_, place, rest = ("", *model.split("/"))[-2:]
+    if place in _GLOBAL.get(canonical, ()):
+        yield canonical, rest
 
 
 def canonical_context(text: str) -> str:

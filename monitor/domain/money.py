@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 PICO = 10**12
 MAX_PICO = 2**63 - 1
 CENT = Decimal("0.01")
+ZERO = Decimal(0)
 
 # Wide enough that no sum or product of amounts is ever rounded on the way.
 EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)

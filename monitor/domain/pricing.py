@@ -7,7 +7,7 @@ nothing is rounded before a reader asks for `pico`. Which card applies is `rate_
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -16,13 +16,17 @@ from monitor.domain.money import EXACT, usd
 from monitor.domain.usage import INPUT_CLASSES, QUANTITY_FIELDS, TOKEN_CLASSES, Quantities
 
 NANO = 10**9
+MAX_SOURCE = 100
+"""Characters of a card's source."""
+CONTEXT_NOT_PRICED = "context_not_priced"
 
 FLAGS = {
     "unpriced": "no rate is known: the amount is unknown, never zero",
     "class_unpriced": "some tokens have no rate; they are counted and not in the amount",
     "class_fallback": "a class without a rate of its own was charged as the class it belongs to",
     "tier_unknown": "a bucket of several requests, some of which may have been long: base rate",
-    "context_not_priced": "no rate covers the requested context: charged without it",
+    CONTEXT_NOT_PRICED: "no rate covers the requested context: charged without it",
+    "rate_unverified": "our own row, behind which no page of the provider stands",
     "rate_stale": "nobody has checked this rate for a long time before the usage",
     "rate_before_history": "the usage is older than the price list's own record of changes",
     "rate_changes_in_bucket": "the rate changes inside the bucket: charged at its first instant",
@@ -97,6 +101,8 @@ class RateCard:
     """The next instant at which another card may apply; None: no change is known."""
     marks: tuple[str, ...] = ()
     """Flags that every usage priced with this card carries."""
+    not_priced: tuple[str, ...] = ()
+    """The parts of the context that no rate covers."""
 
     def holds(self, at: int) -> bool:
         """Whether this is still the card at `at`."""
@@ -114,6 +120,23 @@ class RateCard:
     def flagged(self, flag: str) -> RateCard:
         """The card with one more mark."""
         return self if flag in self.marks else replace(self, marks=(*self.marks, flag))
+
+    def sourced(self, source: str) -> RateCard:
+        """The card with another source, cut to what is stored of one."""
+        return replace(self, source=source[:MAX_SOURCE])
+
+    def lacking(self, parts: Iterable[str]) -> RateCard:
+        """The card with exactly these parts of its context unpriced, and the flag for them."""
+        parts = tuple(parts)
+        if parts:
+            return replace(self.flagged(CONTEXT_NOT_PRICED), not_priced=parts)
+        marks = tuple(mark for mark in self.marks if mark != CONTEXT_NOT_PRICED)
+        return replace(self, marks=marks, not_priced=parts)
+
+    def changed(self, change: Callable[[Rates], Rates]) -> RateCard:
+        """The card with every tier's rates changed alike."""
+        tiers = tuple(tier._replace(rates=change(tier.rates)) for tier in self.tiers)
+        return replace(self, rates=change(self.rates), tiers=tiers)
 
 
 class Priced(NamedTuple):
@@ -185,6 +208,15 @@ def _tiered(quantities: Quantities, card: RateCard, single: bool) -> tuple[Rates
     if single:
         return reached[-1].rates, card.marks
     return card.rates, (*card.marks, "tier_unknown")
+
+
+def tier_excess(quantities: Quantities, card: RateCard) -> int:
+    """Femto-USD by which a bucket flagged `tier_unknown` may cost more than its base rate.
+
+    That is what it would cost more if all of it were one request; 0 where no tier is reached.
+    """
+    highest = price(quantities, card, per_request=True).femto or 0
+    return max(0, highest - (price(quantities, replace(card, tiers=())).femto or 0))
 
 
 def _price_by_class(quantities: Quantities, rates: Rates, flags: tuple[str, ...]) -> Priced:

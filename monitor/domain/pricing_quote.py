@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from monitor.domain.aliases import canonical_context
-from monitor.domain.money import plain
-from monitor.domain.pricing import Priced, RateCard, price
+from monitor.domain.money import ZERO, plain
+from monitor.domain.pricing import Priced, RateCard, price, tier_excess
 from monitor.domain.rate_lookup import Resolver
 from monitor.domain.usage import MAX_COUNT, QUANTITY_FIELDS, Quantities
 
@@ -82,7 +82,20 @@ def _quote(place: str, row: Row, resolver: Resolver) -> Quote:
     priced = price(quantities, card)
     if card is None:
         priced = priced._replace(reason=f"no rate for {provider} {model} on {cells['at'][:10]}")
+    else:
+        priced = priced._replace(reason="; ".join(_reasons(priced, card, quantities)))
     return Quote(cells["id"], place, priced, card)
+
+
+def _reasons(priced: Priced, card: RateCard, quantities: Quantities) -> Iterator[str]:
+    """What a reader wants to know about the flags."""
+    if priced.reason:
+        yield priced.reason
+    if card.not_priced:
+        yield f"no rate for {', '.join(card.not_priced)}"
+    if "tier_unknown" in priced.flags:
+        more = Priced(tier_excess(quantities, card)).usd
+        yield f"tier unknown, up to +{plain(more or ZERO)} USD"
 
 
 def _count(name: str, cells: Mapping[str, str]) -> int | None:

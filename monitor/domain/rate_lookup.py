@@ -1,20 +1,35 @@
-"""Which rate card applies: overrides, then our own dated rows, then a price list, else none."""
+"""Which rate card applies: overrides, then our own dated rows, then a price list, else none.
+
+A context may have several parts. The best source prices as many of them as it can; a dated factor
+of our own may price another; what remains is named on the card.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from itertools import combinations
 from typing import Protocol
 
 from monitor.domain.aliases import canonical_context, names_of, provider_id
-from monitor.domain.corrections import CORRECTIONS
-from monitor.domain.dated_rates import STALE_AFTER, DatedRates, card_at, turns
-from monitor.domain.pricing import RateCard, Rates
+from monitor.domain.dated_rates import (
+    STALE_AFTER,
+    DatedAlias,
+    DatedFactor,
+    DatedRates,
+    card_at,
+    turns,
+)
+from monitor.domain.pricing import CONTEXT_NOT_PRICED, RateCard, Rates
 
 _REMEMBERED = 10_000
+_LONG_CONTEXT = "context_window"
+"""The part of a context that says how long the requests of a bucket were, such as `0-200k`."""
+_BAND = re.compile(r"(\d{1,9})([km]?)(?:\+|-(\d{1,9})([km]?))", re.ASCII)
 
 
 class RateSource(Protocol):
@@ -84,12 +99,16 @@ class Resolver:
         library: the price list.
         overrides: one wins, the highest by `rank` and the last of equals; they do not multiply.
         own: dated rows that outrank the list.
+        factors: what a part of a context does to a price, where no rate covers that part.
+        aliases: names that are billed as another model for a time.
         stale_after: seconds after which a row of `own` counts as unchecked.
     """
 
     library: RateSource
     overrides: Sequence[Override] = ()
-    own: Sequence[DatedRates] = CORRECTIONS
+    own: Sequence[DatedRates] = ()
+    factors: Sequence[DatedFactor] = ()
+    aliases: Sequence[DatedAlias] = ()
     stale_after: int = STALE_AFTER
     _seen: dict[tuple[str, str, str, str], RateCard] = field(default_factory=dict, repr=False)
 
@@ -139,16 +158,52 @@ class Resolver:
             at, [t for name in names for t in self._turns(*name, at, context, account)]
         )
 
+    def next_turn(
+        self, provider: str, model: str, at: int, context: str = "", account: str = ""
+    ) -> int | None:
+        """The next instant after `at` at which something of ours may give another answer.
+
+        For names that have no card now; a card says by itself until when it holds.
+        """
+        found = (
+            turn
+            for name in names_of(provider, model)
+            for turn in self._turns(*name, at, context, account)
+        )
+        return min((turn for turn in found if turn > at), default=None)
+
+    def dates(self, provider: str, model: str) -> set[int]:
+        """The instants at which rows of our own about a model begin or end, hours aside."""
+        concerned = (
+            row for name in names_of(provider, model) for row in self.own if row.concerns(*name)
+        )
+        return {end for row in concerned for end in _ends(row.valid_from, row.valid_until)}
+
+    def contexts(self, provider: str, model: str) -> set[str]:
+        """The parts of contexts that rows and factors of our own price for a model."""
+        rows: list[DatedRates | DatedFactor] = [*self.own, *self.factors]
+        found = set()
+        for name in names_of(provider, model):
+            names = {name[1], *(a.billed_as for a in self.aliases if a.concerns(*name))}
+            found |= {r.context for r in rows if any(r.concerns(name[0], n) for n in names)}
+        return found - {""}
+
     def _turns(
         self, provider: str, model: str, at: int, context: str, account: str
     ) -> Iterator[int]:
         """Instants at which an override or a row of our own may give another answer."""
         for override in self.overrides:
             if override.concerns(provider, model, context, account):
-                ends = (override.valid_from, override.valid_to)
-                yield from (end for end in ends if end is not None)
-        for wanted in {context, ""}:
-            yield from turns(self._own_rows(provider, model, wanted), at)
+                yield from _ends(override.valid_from, override.valid_to)
+        renamed = [alias for alias in self.aliases if alias.concerns(provider, model)]
+        for alias in renamed:
+            yield from _ends(alias.valid_from, alias.valid_until)
+        for name in {model, *(alias.billed_as for alias in renamed)}:
+            for wanted in _subsets(_parts(context)):
+                yield from turns(self._own_rows(provider, name, wanted), at)
+            for factor in self.factors:
+                if factor.context in _parts(context) and factor.concerns(provider, name):
+                    yield from _ends(factor.valid_from, factor.valid_until)
 
     def _own_rows(self, provider: str, model: str, context: str) -> list[DatedRates]:
         return [r for r in self.own if r.context == context and r.concerns(provider, model)]
@@ -173,30 +228,101 @@ class Resolver:
             card = RateCard(
                 provider, model, context, 0, override.rates, source="override", account=account
             )
-            uncovered = context and override.context is None
-            return card.flagged("context_not_priced") if uncovered else card
+            return card if override.context is not None else card.lacking(_parts(context))
         assert override.multiplier is not None
         base = self._listed(provider, model, at, context if override.context is None else "")
         return base and _multiplied(base, override.multiplier, context, account)
 
     def _listed(self, provider: str, model: str, at: int, context: str) -> RateCard | None:
-        """The list price: our own rows before the library's."""
-        rows = self._own_rows(provider, model, context)
-        card = card_at(rows, provider, model, at, context, self.stale_after)
-        card = card or self.library.lookup(provider, model, at, context)
-        if context and (card is None or "context_not_priced" in card.marks):
-            rows = self._own_rows(provider, model, "")
-            own = card_at(rows, provider, model, at, context, self.stale_after)
-            card = own.flagged("context_not_priced") if own else card
-        return card
+        """The list price, under the name that is billed, with every part that can be priced."""
+        alias = next((a for a in self.aliases if a.holds(at) and a.concerns(provider, model)), None)
+        name = alias.billed_as if alias else model
+        card = self._base(provider, name, at, context)
+        if card is None:
+            return None
+        for part in card.not_priced:
+            card = self._composed(card, provider, name, part, at)
+        if alias:
+            card = card if alias.verified else card.flagged("rate_unverified")
+            card = replace(card, model=model).sourced(f"{card.source} as {alias.billed_as}")
+        return replace(card, context=context)
+
+    def _base(self, provider: str, model: str, at: int, context: str) -> RateCard | None:
+        """Our own rows before the list's, whichever prices more parts of the context."""
+        parts = _parts(context)
+        listed = self.library.lookup(provider, model, at, context)
+        found = [listed and listed.lacking(_lacks(listed, parts))]
+        for wanted in _subsets(parts):
+            rows = self._own_rows(provider, model, wanted)
+            own = card_at(rows, provider, model, at, wanted, self.stale_after)
+            found.append(own and own.lacking(p for p in parts if p not in _parts(wanted)))
+        cards = [card for card in reversed(found) if card is not None]
+        return min(cards, key=lambda card: len(card.not_priced), default=None)
+
+    def _composed(self, card: RateCard, provider: str, model: str, part: str, at: int) -> RateCard:
+        """The card with one more part of its context priced, if anything prices it."""
+        rest = [other for other in card.not_priced if other != part]
+        key, _, band = part.partition("=")
+        if key == _LONG_CONTEXT:
+            found = _of_band(card, band)
+            return found.lacking(rest) if found else card
+        holding = [
+            f
+            for f in self.factors
+            if f.context == part and f.holds(at) and f.concerns(provider, model)
+        ]
+        if not holding:
+            return card
+        factor = max(holding, key=lambda f: f.valid_from)
+        card = card.changed(factor.applied).lacking(rest)
+        card = card if factor.verified else card.flagged("rate_unverified")
+        return card.sourced(f"{card.source} x {factor.factor} {factor.source}")
+
+
+def _parts(context: str) -> tuple[str, ...]:
+    return tuple(filter(None, context.split(";")))
+
+
+def _subsets(parts: Sequence[str]) -> Iterator[str]:
+    """Every choice of parts as a context, the standard one first; of many parts only a few."""
+    sizes = range(len(parts) + 1) if len(parts) <= 4 else (0, 1, len(parts))
+    for size in sizes:
+        yield from (";".join(chosen) for chosen in combinations(parts, size))
+
+
+def _lacks(card: RateCard, parts: Sequence[str]) -> Sequence[str]:
+    """What a list's card does not price; where it only says that something is not, all of it."""
+    return card.not_priced or (parts if CONTEXT_NOT_PRICED in card.marks else ())
+
+
+def _ends(begin: int, end: int | None) -> Iterator[int]:
+    yield begin
+    if end is not None:
+        yield end
+
+
+def _of_band(card: RateCard, band: str) -> RateCard | None:
+    """The card of requests whose length lies in a band, as providers report it: `200k-1M`.
+
+    None: the band cannot be read, or a threshold of the card lies inside it.
+    """
+    found = _BAND.fullmatch(band.lower())
+    if found is None:
+        return None
+    low, high = _tokens(found[1], found[2]), _tokens(found[3] or "9" * 12, found[4] or "")
+    if any(
+        low < tier.above_input_tokens and tier.above_input_tokens + 1 < high for tier in card.tiers
+    ):
+        return None
+    reached = [tier for tier in card.tiers if tier.above_input_tokens <= low]
+    return replace(card, rates=reached[-1].rates if reached else card.rates, tiers=())
+
+
+def _tokens(digits: str, unit: str) -> int:
+    return int(digits) * {"": 1, "k": 1_000, "m": 1_000_000}[unit]
 
 
 def _multiplied(card: RateCard, factor: Decimal, context: str, account: str) -> RateCard:
-    return replace(
-        card,
-        rates=card.rates.scaled(factor),
-        tiers=tuple(tier._replace(rates=tier.rates.scaled(factor)) for tier in card.tiers),
-        context=context,
-        account=account,
-        source=f"override {factor} x {card.source}",
-    )
+    card = card.changed(lambda rates: rates.scaled(factor))
+    card = replace(card, context=context, account=account)
+    return card.sourced(f"override {factor} x {card.source}")

@@ -41,6 +41,16 @@ class Bucket(NamedTuple):
     closed_at: int | None
 
 
+class Stored(NamedTuple):
+    """A card as it was stored."""
+
+    card: RateCard
+    added_at: int
+    """UTC epoch seconds."""
+    used_until: int | None
+    """The newest day that it priced; None: it prices nothing any more."""
+
+
 Resolve = Callable[[RateKey, int, int], RateCard | None]
 """(key, start, seconds) -> the card in force at the start of a bucket of that width."""
 
@@ -160,6 +170,19 @@ class Cards:
             .first()
         )
         return (UNPRICED, None) if row is None else (row["id"], _card(row))
+
+
+def stored(conn: Connection) -> list[Stored]:
+    """Every card that was ever used, by name, context and beginning."""
+    rows = conn.execute(
+        text(
+            "SELECT r.*, u.used_until FROM rate r LEFT JOIN"
+            " (SELECT rate_id, MAX(day) AS used_until FROM usage_day GROUP BY rate_id) u"
+            " ON u.rate_id = r.id"
+            " ORDER BY r.provider, r.model, r.context, r.account, r.valid_from, r.added_at"
+        )
+    ).mappings()
+    return [Stored(_card(row), row["added_at"], row["used_until"]) for row in rows]
 
 
 def _same(a: RateCard, b: RateCard) -> bool:

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from monitor.domain.errors import InputError
 from monitor.domain.usage import DAY
@@ -164,3 +165,18 @@ def test_an_unknown_id_names_the_nearest_and_a_missing_parameter_its_option(sqli
         figures.read(sqlite_empty, "workloads", **PARAMS)
     with pytest.raises(InputError, match="is one value"):
         figures.rows(sqlite_empty, "spend.week", **PARAMS)
+
+
+def test_the_unit_cost_divides_by_every_priced_token_cached_ones_too(filled):
+    """Dividing by uncached input alone once showed a thousand dollars per million."""
+    spent, tokens = filled.execute(
+        text(
+            "SELECT SUM(d.estimated_pico / 1000000), SUM(COALESCE(d.uncached_input, 0)"
+            " + COALESCE(d.cache_read, 0) + COALESCE(d.output, 0)) FROM usage_day d"
+            " WHERE d.rate_id <> 0 AND d.day >= :first AND d.day < :end"
+        ),
+        {"first": seeded.day_bounds("2026-11-01")[0], "end": seeded.END},
+    ).one()
+    found = figures.read(filled, "unit_cost.api", **PARAMS).value
+
+    assert abs(found - Decimal(int(spent)) / Decimal(int(tokens))) < Decimal("0.000002")

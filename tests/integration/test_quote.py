@@ -45,7 +45,9 @@ def test_published_figures_are_met_to_the_last_digit_through_a_file(tmp_path):
         {"id": name, "provider": provider, "model": model, "at": at, "context": context} | counts
         for name, provider, model, at, context, counts, _, _ in FIGURES
     ]
-    result = quote("--input", write(tmp_path / "usage.csv", rows), "--format", "csv")
+    columns = (*COLUMNS, "audio_input", "audio_output")
+    file = write(tmp_path / "usage.csv", rows, columns)
+    result = quote("--input", file, "--format", "csv")
 
     assert result.stdout.splitlines()[0] == "id,usd,flags"
     assert [tuple(row.values()) for row in csv.DictReader(io.StringIO(result.stdout))] == [
@@ -77,6 +79,27 @@ def test_an_unknown_price_is_empty_with_its_reason():
         1_000,
         "no rate for openai gpt-5.9 on 2026-11-20",
     )
+
+
+def test_what_a_flag_means_for_this_usage_is_said():
+    result = quote(
+        *("--provider", "google", "--model", "gemini-2.5-pro", "--at", NOON, "--format", "json"),
+        *("--uncached-input", 300_000, "--requests", 3, "--context", "region=eu"),
+        *("--context", "processing=batch"),
+    )
+    (answer,) = json.loads(result.stdout)
+
+    assert (answer["usd"], answer["flags"]) == ("0.1875", ["context_not_priced", "tier_unknown"])
+    assert answer["reason"] == "no rate for region=eu; tier unknown, up to +0.1875 USD"
+
+
+def test_audio_and_images_are_priced_from_options():
+    result = quote(
+        *("--provider", "openai", "--model", "gpt-realtime", "--at", NOON, "--format", "csv"),
+        *("--audio-input", 1_000_000, "--audio-output", 1_000_000, "--image-input", 1_000_000),
+    )
+
+    assert result.stdout == "id,usd,flags\n,101,\n"
 
 
 def test_configured_prices_come_first(tmp_path, monkeypatch):

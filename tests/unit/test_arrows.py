@@ -18,7 +18,14 @@ SOURCES = {
 
 RULES = ("monitor.domain", "monitor.ports")
 JOBS = (*RULES, "monitor.storage", "reports")
-FACES = (*JOBS, "monitor.jobs", "monitor.wiring", "monitor.config", "monitor.logs")
+FACES = (
+    *JOBS,
+    "monitor.jobs",
+    "monitor.wiring",
+    "monitor.config",
+    "monitor.logs",
+    "monitor.library",
+)
 # What each part may import of ours besides itself; the longest name that fits a module counts.
 ARROWS: Mapping[str, tuple[str, ...]] = {
     "monitor.domain": (),
@@ -31,6 +38,8 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "monitor.web": (*JOBS, "monitor.jobs"),
     "monitor.config": ("monitor.domain",),
     "monitor.logs": (),
+    "monitor.library": ("monitor.domain",),
+    "monitor.data": (),
     "monitor.wiring": OURS,
     "monitor.cli": (*FACES, "monitor.scheduler", "monitor.web", "monitor.demo"),
     "monitor.demo": (*FACES, "monitor.scheduler"),

@@ -33,6 +33,8 @@ ARROWS = {
     "monitor.web": SEEN_BY_JOBS | {"monitor.jobs"},
     "monitor.config": CORE,
     "monitor.logs": set(),
+    "monitor.library": CORE,
+    "monitor.data": set(),
     "monitor.wiring": set(OURS),
     "monitor.cli": {"monitor", "reports.model"},
     "monitor.demo": {"monitor"},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.aliases import canonical_context, names_of, provider_id
-from monitor.domain.dated_rates import DatedRates, Window
+from monitor.domain.dated_rates import DatedAlias, DatedFactor, DatedRates, Window
 from monitor.domain.pricing import (
     FALLBACKS,
     FLAGS,
@@ -19,6 +19,7 @@ from monitor.domain.pricing import (
     Tier,
     nano_per_million,
     price,
+    tier_excess,
     usd_per_million,
 )
 from monitor.domain.pricing_quote import COLUMNS, quote_rows
@@ -373,6 +374,132 @@ def test_a_card_is_found_the_same_whatever_was_asked_before():
     assert forwards == [Resolver(Shelf(), (), ROWS).card("p", "m", t) for t in instants]
 
 
+# Factors of a context, and names billed as another's.
+
+
+HALF = DatedFactor(
+    *("p", ("m*",), "processing=batch", Decimal("0.5"), "page", NOON),
+    excluded=("m-live*",),
+    classes=("uncached_input", "output"),
+    valid_from=NOON,
+    valid_until=NOON + DAY,
+)
+TIERS = (Tier(200_000, LONG),)
+
+
+def test_a_factor_changes_its_classes_in_every_tier():
+    found = Resolver(shelf(tiers=TIERS), (), (), [HALF]).card("p", "m", NOON, "processing=batch")
+
+    assert found.rates == FLAT._replace(
+        uncached_input=nano_per_million("1.5"), output=nano_per_million("7.5")
+    )
+    assert found.tiers[0].rates == LONG._replace(
+        uncached_input=nano_per_million("3"), output=nano_per_million("11.25")
+    )
+    assert (found.marks, found.not_priced) == ((), ())
+    assert found.source == "shelf x 0.5 page"
+
+
+@pytest.mark.parametrize(
+    ("model", "when", "context", "lacking"),
+    [
+        ("m", NOON - 1, "processing=batch", ("processing=batch",)),
+        ("m", NOON + DAY, "processing=batch", ("processing=batch",)),
+        ("m-live", NOON, "processing=batch", ("processing=batch",)),
+        ("m", NOON, "processing=batch;region=eu", ("region=eu",)),
+        ("m", NOON, "region=eu", ("region=eu",)),
+    ],
+)
+def test_what_no_factor_covers_is_named(model, when, context, lacking):
+    everything = Shelf({("p", name, ""): card(source="shelf") for name in ("m", "m-live")})
+    everything.lookup = lambda p, m, at, context="": everything.cards[p, m, ""].lacking(
+        context.split(";")
+    )
+    found = Resolver(everything, (), (), [HALF]).card("p", model, when, context)
+
+    assert (found.not_priced, found.marks) == (lacking, ("context_not_priced",))
+
+
+def test_a_factor_bounds_the_card_on_both_sides():
+    resolver = Resolver(shelf(), (), ROWS[:0], [HALF])
+    before = resolver.card("p", "m", NOON - 1, "processing=batch")
+    during = resolver.card("p", "m", NOON, "processing=batch")
+
+    assert (before.valid_until, during.valid_from, during.valid_until) == (NOON, NOON, NOON + DAY)
+
+
+def test_an_override_multiplies_the_composed_price():
+    own = Override(multiplier=Decimal("0.8"))
+    found = Resolver(shelf(tiers=TIERS), [own], (), [HALF]).card("p", "m", NOON, "processing=batch")
+
+    assert found.rates.output == nano_per_million("6")
+    assert found.tiers[0].rates.cache_read == nano_per_million("0.48")
+    assert found.marks == ()
+
+
+def test_a_name_is_billed_as_another_while_the_alias_holds():
+    both = Shelf({("p", "old", ""): card(), ("p", "new", ""): card(LONG)})
+    moved = DatedAlias("p", ("old*",), "new", "notice", NOON, NOON, NOON + DAY, verified=False)
+    resolver = Resolver(both, (), (), (), [moved])
+    found = [resolver.card("p", "old", t) for t in (NOON - 1, NOON, NOON + DAY)]
+
+    assert [c.rates for c in found] == [FLAT, LONG, FLAT]
+    assert found[1].model == "old"
+    assert (found[1].marks, found[0].valid_until) == (("rate_unverified",), NOON)
+    assert resolver.card("p", "old-2", NOON - 1) is None
+    assert resolver.card("p", "old-2", NOON).rates == LONG
+
+
+def test_an_override_of_the_old_name_outranks_its_alias():
+    moved = DatedAlias("p", ("m",), "new", "notice", NOON)
+    own = Override(model="m", rates=LONG)
+
+    assert Resolver(shelf(), [own], (), (), [moved]).card("p", "m", NOON).source == "override"
+
+
+@pytest.mark.parametrize(
+    ("band", "rates_then", "lacking"),
+    [
+        ("0-200k", FLAT, ()),
+        ("200k-1M", LONG, ()),
+        ("200000+", LONG, ()),
+        ("0-1m", FLAT, ("context_window=0-1m",)),
+        ("long", FLAT, ("context_window=long",)),
+    ],
+)
+def test_a_bucket_of_one_length_band_has_the_rates_of_its_tier(band, rates_then, lacking):
+    context = f"context_window={band}"
+    tiered = shelf(tiers=TIERS)
+    tiered.lookup = lambda p, m, at, context="": tiered.cards["p", "m", ""].lacking(
+        filter(None, context.split(";"))
+    )
+    found = Resolver(tiered, (), ()).card("p", "m", NOON, context)
+
+    assert (found.rates, found.not_priced) == (rates_then, lacking)
+
+
+@given(text_usages, flat_cards, st.decimals("0.1", "1", places=2))
+def test_a_batch_never_costs_more_than_the_standard_price(usage, flat, factor):
+    batch = flat.changed(HALF._replace(factor=factor, classes=()).applied)
+    standard, discounted = price(usage, flat).femto, price(usage, batch).femto
+    counted = sum(n or 0 for n in usage)
+
+    # A rate is rounded to a whole nano-USD per million: at most half of one for each token.
+    assert (discounted or 0) <= (standard or 0) + counted
+
+
+@given(st.lists(st.integers(0, 400_000), min_size=2, max_size=20))
+def test_a_bucket_never_takes_a_tier_and_its_requests_cost_at_most_what_it_says_more(requests):
+    bucket = Quantities(uncached_input=sum(requests), requests=len(requests))
+    tiered = card(tiers=TIERS)
+    base = price(bucket, tiered)
+    each = sum(price(Quantities(uncached_input=n, requests=1), tiered).femto for n in requests)
+
+    assert base.femto == sum(requests) * FLAT.uncached_input
+    assert base.femto <= each <= base.femto + tier_excess(bucket, tiered)
+    assert ("tier_unknown" in base.flags) == (sum(requests) > 200_000)
+
+
 # Names.
 
 
@@ -406,6 +533,8 @@ def test_a_provider_has_one_name(name, canonical):
         ("openrouter", "openai/gpt-4o", [("openrouter", "openai/gpt-4o")]),
         ("gemini", "models/g-2", [("google", "models/g-2"), ("google", "g-2")]),
         ("meta", "supermodels/x", [("meta", "supermodels/x")]),
+        ("azure", "global/gpt-4o", [("azure", "global/gpt-4o"), ("azure", "gpt-4o")]),
+        ("azure", "eu/gpt-4o", [("azure", "eu/gpt-4o")]),
     ],
 )
 def test_a_prefix_is_dropped_only_where_it_names_the_biller(provider, model, names):
