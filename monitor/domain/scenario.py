@@ -15,10 +15,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    NamedTuple,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from monitor.domain.errors import ScenarioError
 from monitor.domain.money import EXACT, plain
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MAX_REQUESTS = 10**13
 """The largest monthly volume that the model speaks about."""
@@ -130,7 +142,7 @@ class Scenario:
     migration: Migration
 
 
-Table = TypeVar("Table", Scenario, Workload, Api, Deployment, Owned, Migration)
+Table = TypeVar("Table", bound="DataclassInstance")
 
 
 def parse_scenario(text: str, where: str = "scenario") -> Scenario:
@@ -158,7 +170,7 @@ def to_document(table: Table) -> dict[str, Any]:
     for key in fields(table):
         value = getattr(table, key.name)
         if isinstance(value, Fraction):
-            document[key.name] = _text(value)
+            document[key.name] = exact_text(value)
         elif isinstance(value, str | int):
             document[key.name] = value
         elif value is not None:
@@ -267,7 +279,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _text(exact: Fraction) -> str:
+def exact_text(exact: Fraction) -> str:
+    """A fraction as its decimals where it has an end, else as itself: "0.7", "1/3"."""
     decimal = plain(EXACT.divide(Decimal(exact.numerator), Decimal(exact.denominator)))
     return decimal if Fraction(decimal) == exact else str(exact)
 

@@ -1,0 +1,1 @@
+"""Dated, sourced figures that ship with the program; `monitor.library` reads them."""

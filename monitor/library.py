@@ -1,0 +1,34 @@
+"""The data that ships with the program, each file read by one function."""
+
+from __future__ import annotations
+
+import tomllib
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from monitor.domain import cost_lines, hardware
+
+
+@cache
+def capacity() -> hardware.Rates:
+    """How fast models run, and what they need of a card's memory."""
+    return hardware.parse_rates(_tables("capacity.toml"), "capacity.toml")
+
+
+@cache
+def gpus() -> hardware.Market:
+    """GPU types and what an hour of one costs."""
+    return hardware.parse_market(_tables("gpus.toml"), "gpus.toml")
+
+
+@cache
+def costs() -> cost_lines.Defaults:
+    """What a live deployment costs where its configuration is silent."""
+    return cost_lines.parse_defaults(_tables("costs.toml"), "costs.toml")
+
+
+def _tables(name: str) -> dict[str, Any]:
+    text = files("monitor.data").joinpath(name).read_text("utf-8")
+    return tomllib.loads(text, parse_float=Decimal)
