@@ -12,6 +12,7 @@ from monitor import __version__
 from monitor.cli import (
     agent,
     breakeven,
+    capacity,
     check,
     collect,
     config,
@@ -71,6 +72,7 @@ app.command()(agent.agent)
 app.command()(collect.collect)
 app.command("import")(imports.import_file)
 app.command()(breakeven.breakeven)
+app.command()(capacity.capacity)
 app.command()(query.query)
 app.command()(explain.explain)
 app.add_typer(config.app, name="config")

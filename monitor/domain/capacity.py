@@ -247,8 +247,9 @@ def quote(market: Market, gpu: Gpu, commitment: str) -> Quote:
     rows = [p for p in market.prices if (p.gpu, p.commitment) == (gpu.name, commitment)]
     if not rows:
         known = sorted({p.commitment for p in market.prices if p.gpu == gpu.name})
+        listed = ", ".join(known) or "none"
         raise InputError(
-            f"no {commitment} price of {gpu.name} is known; there are: {', '.join(known) or 'none'}",
+            f"no {commitment} price of {gpu.name} is known; there are: {listed}",
             "Choose another commitment, or write usd_per_gpu_hour.",
         )
     best = min(_trust(row) for row in rows)

@@ -12,20 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from monitor.domain.errors import InputError
 from monitor.domain.scenario import (
     CountFrom1,
     Headroom,
+    Keys,
     NotNegative,
     Positive,
     Share,
     read_table,
 )
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 COMMITMENTS = ("on_demand", "reserved", "spot", "owned")
 CONFIDENCES = ("high", "medium", "low")
@@ -154,7 +152,7 @@ class Market(NamedTuple):
     stale_after_days: int
 
 
-Row = TypeVar("Row", bound="DataclassInstance")
+Row = TypeVar("Row", bound=Keys)
 Named = TypeVar("Named", Model, Gpu)
 
 

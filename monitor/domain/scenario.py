@@ -16,10 +16,11 @@ from dataclasses import MISSING, dataclass, fields
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
+    ClassVar,
     NamedTuple,
+    Protocol,
     TypeVar,
     get_args,
     get_origin,
@@ -28,9 +29,6 @@ from typing import (
 
 from monitor.domain.errors import ScenarioError
 from monitor.domain.money import EXACT, plain
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 MAX_REQUESTS = 10**13
 """The largest monthly volume that the model speaks about."""
@@ -142,7 +140,13 @@ class Scenario:
     migration: Migration
 
 
-Table = TypeVar("Table", bound="DataclassInstance")
+class Keys(Protocol):
+    """A dataclass: its fields are the keys of a table."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Table = TypeVar("Table", bound=Keys)
 
 
 def parse_scenario(text: str, where: str = "scenario") -> Scenario:
