@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from monitor.domain.hardware import Market, Rates
 
 
+MEASURED_DAYS = 28
+
+
 def capacity(
+    ctx: typer.Context,
     model: Annotated[str, typer.Option(help='Such as "Llama 3.3 70B", or a size: 7B, 70B.')] = "",
     gpu: Annotated[str, typer.Option(help="Such as H100.")] = "",
     precision: Annotated[str, typer.Option(help="fp16, fp8, int4, ...; else as measured.")] = "",
@@ -39,12 +43,16 @@ def capacity(
     list_: Annotated[
         bool, typer.Option("--list", help="Print the models, GPUs and prices that are known.")
     ] = False,
+    measured: Annotated[
+        str, typer.Option(help="Print what own engines of this model did, load by load.")
+    ] = "",
     form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """Size a fleet: from a published rate down to whole replicas, servers and dollars.
 
     Every factor in between is a line of its own, with its source; prices show their age. Nothing
-    else is read: no configuration, no database.
+    else is read: no configuration, no database. Only --measured reads the database: tokens and
+    latency of own engines by band of load, over the last 28 days.
 
     Example: crossover capacity --model "Llama 3.3 70B" --gpu H100 --requests-per-month 5000000
     """
@@ -55,6 +63,9 @@ def capacity(
     rates, market, on = library.capacity(), library.gpus(), _day(as_of)
     if list_:
         show(list(_known(rates, market, on)), form)
+        return
+    if measured:
+        _measured(ctx, measured, on, form)
         return
     if not model or not gpu:
         raise InputError("a model and a GPU are needed", "Give --model and --gpu, or --list.")
@@ -80,6 +91,37 @@ def capacity(
     for remark in found.remarks:
         note(f"Note: {remark}")
     _print(found, on, form)
+
+
+def _measured(ctx: typer.Context, model: str, on: date, form: Format) -> None:
+    """The bands of one served model; what is not measured is said, and is no figure."""
+    from dataclasses import asdict
+    from datetime import UTC, datetime, time
+
+    from monitor.cli.common import open_database
+    from monitor.domain.errors import InputError
+    from monitor.domain.load_bands import measured
+    from monitor.domain.usage import DAY
+    from monitor.storage import engines
+
+    end = int(datetime.combine(on, time(), UTC).timestamp()) + DAY
+    database = open_database(ctx)
+    with database.read() as conn:
+        found = measured(engines.hours(conn, end - MEASURED_DAYS * DAY, end, model))
+    database.close()
+    if isinstance(found, str):
+        raise InputError(
+            f"{model} was not measured in the {MEASURED_DAYS} days up to {on}: {found}",
+            "Name the model as its engine serves it, or size it with --model and --gpu.",
+        )
+    rows = [
+        {k: None if v is None else _short(v) for k, v in asdict(b).items()} for b in found.bands
+    ]
+    show(rows, form, f"{model} by running requests, per second and engine")
+    note(
+        f"{found.hours:.1f} hours under load; {found.hours_without_readings} without readings."
+        f" Beyond {found.bands[-1].load:.1f} running requests nothing was measured."
+    )
 
 
 def _day(text: str) -> date:
@@ -179,7 +221,7 @@ def _usd(exact: Fraction) -> str:
     return f"{Decimal(round(exact * 100)).scaleb(-2):f}"
 
 
-def _short(value: Fraction) -> float:
+def _short(value: Fraction | float) -> float:
     """Six significant digits: a rate is not known better."""
     return float(f"{float(value):.6g}")
 
@@ -199,7 +241,10 @@ def _known(rates: Rates, market: Market, on: date) -> Iterator[dict[str, Any]]:
     from monitor.domain.capacity import low_price
 
     for fit in rates.fits:
-        said = f"a {_plain(fit.input_tokens_per_second)}, b {_plain(fit.output_tokens_per_second)}"
+        said = (
+            f"a {_plain(fit.input_tokens_per_second)}, b {_plain(fit.output_tokens_per_second)},"
+            f" c {float(fit.context_coefficient):g}, worst error {float(fit.worst_error):.0%}"
+        )
         yield _entry("rate", f"{fit.model} {fit.precision}", fit.gpu, said, "", rates.fitting)
     for stream in rates.streams:
         size = f"up to {stream.parameters_up_to / 10**9:g}B"

@@ -200,7 +200,9 @@ def _merged(histograms: Sequence[Mapping[str, float] | None]) -> dict[str, float
 def _between(points: Sequence[tuple[float, float]], x: float) -> float:
     """The straight line through the two points around x; the last point beyond it."""
     for (x0, y0), (x1, y1) in pairwise(points):
-        if x <= x1:
+        if x == x1:
+            return y1
+        if x < x1:
             # Never past an end by a rounding: a rate lies between those around it.
             y = y0 + (y1 - y0) * ((x - x0) / (x1 - x0))
             return min(max(y, min(y0, y1)), max(y0, y1))
