@@ -352,6 +352,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
         found.append(Probe(f"source {item.name}", partial(_probe_source, settings, number, now)))
     if not settings.source:
         found.append(Probe("sources", None))
+    if settings.deployment:
+        found.append(Probe("deployments", partial(_probe_deployments, settings)))
     bills = partial(_probe_bills, settings, now) if settings.source else None
     found.append(Probe("bill against estimate", bills))
     found.append(Probe("work", partial(_probe_work, settings)))
@@ -374,6 +376,12 @@ def _probe_database(settings: Settings) -> str:
     require_current(opened)
     opened.close()
     return f"{opened.shown}, schema {head()}"
+
+
+def _probe_deployments(settings: Settings) -> str:
+    for item in settings.deployment:
+        _document(item)
+    return ", ".join(item.name for item in settings.deployment)
 
 
 def _probe_bills(settings: Settings, now: int) -> str:
