@@ -173,16 +173,29 @@ class DeploymentSettings(_Section):
 
     name: Name
     workload: str
+    model: str = ""
+    precision: str = ""
+    gpu: str = ""
+    commitment: Literal["on_demand", "reserved", "spot", "owned"] = "on_demand"
     share_moved: Decimal = Decimal(1)
     peak_to_mean: Decimal | None = None
-    cost: dict[str, Any]
+    model_updates_usd_per_month: Decimal | None = Field(default=None, ge=0)
+    cost: dict[str, Any] = {}
     owned: dict[str, Any] = {}
     migration: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _like_a_scenario(self) -> Self:
+        if bool(self.model) != bool(self.gpu):
+            raise ValueError("model and gpu belong together")
+        if self.precision and not self.model:
+            raise ValueError("precision belongs to model and gpu")
+        tables = self.tables()
+        if self.model:
+            # A model and a GPU settle it, when the daemon looks them up.
+            tables["deployment"] = {"gpus_per_replica": 1} | tables["deployment"]
         try:
-            parse_tables(self.tables(), "as a scenario")
+            parse_tables(tables, "as a scenario")
         except ScenarioError as error:
             raise ValueError(error.message) from None
         return self

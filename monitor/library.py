@@ -1,4 +1,4 @@
-"""The data files that ship with the program, each read once and parsed by the domain."""
+"""The data that ships with the program, each file read once and parsed by the domain."""
 
 from __future__ import annotations
 
@@ -6,12 +6,36 @@ import tomllib
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
+from monitor.domain import cost_lines, hardware
 from monitor.domain.rate_table import RateTable, parse_rates
 
 
 @cache
 def rates() -> RateTable:
-    """Our own dated rates, factors and names: `monitor/data/rates.toml`."""
-    text = files("monitor.data").joinpath("rates.toml").read_text("utf-8")
-    return parse_rates(tomllib.loads(text, parse_float=Decimal))
+    """Our own dated rates, factors and names."""
+    return parse_rates(_tables("rates.toml"))
+
+
+@cache
+def capacity() -> hardware.Rates:
+    """How fast models run, and what they need of a card's memory."""
+    return hardware.parse_rates(_tables("capacity.toml"), "capacity.toml")
+
+
+@cache
+def gpus() -> hardware.Market:
+    """GPU types and what an hour of one costs."""
+    return hardware.parse_market(_tables("gpus.toml"), "gpus.toml")
+
+
+@cache
+def costs() -> cost_lines.Defaults:
+    """What a live deployment costs where its configuration is silent."""
+    return cost_lines.parse_defaults(_tables("costs.toml"), "costs.toml")
+
+
+def _tables(name: str) -> dict[str, Any]:
+    text = files("monitor.data").joinpath(name).read_text("utf-8")
+    return tomllib.loads(text, parse_float=Decimal)

@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
+from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,10 @@ from monitor.config import (
     secret,
     weekday_number,
 )
-from monitor.domain.errors import ConfigError, DatabaseUnavailable
+from monitor.domain.capacity import Choice, Filled, fill, low_price
+from monitor.domain.cost_lines import fill_in
+from monitor.domain.errors import ConfigError, DatabaseUnavailable, InputError
+from monitor.domain.hardware import find_gpu
 from monitor.domain.money import to_pico
 from monitor.domain.periods import WEEKDAYS, Schedule
 from monitor.domain.pricing import RateCard, usd_per_million
@@ -56,15 +60,6 @@ from monitor.storage.setup import (
     WorkloadSetup,
 )
 from reports.channels.smtp import Smtp
-
-# What a live deployment costs where its configuration is silent: a line that nobody wrote is not
-# zero. Published comparisons count two engineers part time at $10,000 a month each, $2,000 of
-# storage, network and monitoring, and one spare replica (docs/configuration.md names them).
-_ASSUMED: Mapping[str, int] = {
-    "people_usd_per_month": 20_000,
-    "services_usd_per_month": 2_000,
-    "spare_replicas": 1,
-}
 
 
 def database(settings: Settings) -> Database:
@@ -154,16 +149,47 @@ def _accounts(settings: Settings) -> list[AccountSetup]:
 def _document(deployment: DeploymentSettings) -> str:
     """The deployment's tables as stored text, with what was assumed for lines left out."""
     tables = deployment.tables()
-    missing = {key: value for key, value in _ASSUMED.items() if key not in deployment.cost}
-    scenario = parse_tables({**tables, "deployment": tables["deployment"] | missing})
+    cost = tables["deployment"]
+    filling = fill_in(
+        library.costs(),
+        cost,
+        tables["migration"],
+        hardware=_hardware(deployment, cost),
+        model_updates=deployment.model_updates_usd_per_month,
+    )
+    scenario = parse_tables({**tables, "deployment": filling.cost, "migration": filling.migration})
     return json.dumps(
         {
             "scenario": to_document(scenario),
-            "assumed": [f"{key} = {value:,}" for key, value in missing.items()],
+            "assumed": list(filling.assumed),
+            "lines": list(filling.lines),
+            "remarks": _price_remarks(deployment, scenario.deployment.usd_per_gpu_hour),
+            "price_stale_after_days": library.gpus().stale_after_days,
             "peak_given": deployment.peak_to_mean is not None,
         },
         sort_keys=True,
     )
+
+
+def _hardware(deployment: DeploymentSettings, cost: Mapping[str, Any]) -> dict[str, Filled]:
+    """What the shipped figures say of the deployment's model and GPU; nothing without them."""
+    if not deployment.model:
+        return {}
+    choice = Choice(deployment.model, deployment.gpu, deployment.precision, deployment.commitment)
+    # A server that was bought has no rent.
+    bought = {"usd_per_gpu_hour": 0} if deployment.owned else {}
+    try:
+        return fill(library.capacity(), library.gpus(), choice, {**bought, **cost})
+    except InputError as error:
+        raise ConfigError(
+            [f"deployment {deployment.name}: {error.message}"], error.remedy
+        ) from None
+
+
+def _price_remarks(deployment: DeploymentSettings, usd_per_gpu_hour: Fraction) -> list[str]:
+    if not deployment.gpu or not usd_per_gpu_hour:
+        return []
+    return low_price(find_gpu(library.gpus(), deployment.gpu), usd_per_gpu_hour)
 
 
 def rules(settings: Settings) -> list[Rule]:
@@ -391,6 +417,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
         found.append(Probe(f"source {item.name}", partial(_probe_source, settings, number, now)))
     if not settings.source:
         found.append(Probe("sources", None))
+    if settings.deployment:
+        found.append(Probe("deployments", partial(_probe_deployments, settings)))
     bills = partial(_probe_bills, settings, now) if settings.source else None
     found.append(Probe("bill against estimate", bills))
     found.append(Probe("work", partial(_probe_work, settings)))
@@ -414,6 +442,12 @@ def _probe_database(settings: Settings) -> str:
     require_current(opened)
     opened.close()
     return f"{opened.shown}, schema {head()}"
+
+
+def _probe_deployments(settings: Settings) -> str:
+    for item in settings.deployment:
+        _document(item)
+    return ", ".join(item.name for item in settings.deployment)
 
 
 def _probe_bills(settings: Settings, now: int) -> str:

@@ -13,6 +13,7 @@ from monitor.cli import (
     agent,
     backtest,
     breakeven,
+    capacity,
     check,
     collect,
     config,
@@ -75,6 +76,7 @@ app.command("import")(imports.import_file)
 app.command()(project.project)
 app.command()(breakeven.breakeven)
 app.command()(backtest.backtest)
+app.command()(capacity.capacity)
 app.command()(query.query)
 app.command()(explain.explain)
 app.add_typer(config.app, name="config")

@@ -1,1 +1,1 @@
-"""Data files that ship with the program; `monitor.library` reads them."""
+"""Dated, sourced figures that ship with the program; `monitor.library` reads them."""

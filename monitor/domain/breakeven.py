@@ -70,7 +70,7 @@ def assess(scenario: Scenario) -> Assessment:
         hybrid=hybrid,
         lines=lines,
         fleet=fleet,
-        utilisation=_utilisation(scenario, moved, fleet),
+        utilisation=utilisation(scenario, moved, fleet),
         api_usd_per_million=_usd_per_million(api, n * tokens),
         self_host_usd_per_million=_usd_per_million(own, moved * tokens),
         crossing=crossings.lasting,
@@ -116,7 +116,7 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
     }
 
 
-def _utilisation(scenario: Scenario, n: Fraction, fleet: costs.Fleet) -> Fraction | None:
+def utilisation(scenario: Scenario, n: Fraction, fleet: costs.Fleet) -> Fraction | None:
     """The share of saturated GPU time that the mean hour uses."""
     if not fleet.gpus:
         return None

@@ -15,7 +15,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from monitor.domain.errors import ScenarioError
 from monitor.domain.money import EXACT, plain
@@ -130,7 +140,13 @@ class Scenario:
     migration: Migration
 
 
-Table = TypeVar("Table", Scenario, Workload, Api, Deployment, Owned, Migration)
+class Keys(Protocol):
+    """A dataclass: its fields are the keys of a table."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Table = TypeVar("Table", bound=Keys)
 
 
 def parse_scenario(text: str, where: str = "scenario") -> Scenario:
@@ -158,7 +174,7 @@ def to_document(table: Table) -> dict[str, Any]:
     for key in fields(table):
         value = getattr(table, key.name)
         if isinstance(value, Fraction):
-            document[key.name] = _text(value)
+            document[key.name] = exact_text(value)
         elif isinstance(value, str | int):
             document[key.name] = value
         elif value is not None:
@@ -267,7 +283,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _text(exact: Fraction) -> str:
+def exact_text(exact: Fraction) -> str:
+    """A fraction as its decimals where it has an end, else as itself: "0.7", "1/3"."""
     decimal = plain(EXACT.divide(Decimal(exact.numerator), Decimal(exact.denominator)))
     return decimal if Fraction(decimal) == exact else str(exact)
 

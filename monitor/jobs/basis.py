@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -47,7 +48,7 @@ def measured(
         return "More than half of its tokens have no price."
     document = json.loads(deployment.document)
     stored = from_document(document["scenario"])
-    assumptions = list(document["assumed"])
+    assumptions = [*document["assumed"], *document.get("remarks", ()), *_aged(document, as_of)]
     peak = stored.workload.peak_to_mean if document["peak_given"] else None
     if peak is None:
         hours = results.hourly_requests(conn, workload, start, as_of)
@@ -73,6 +74,22 @@ def measured(
         migration=stored.migration,
     )
     return Basis(scenario, assumptions, _zero_lines(scenario))
+
+
+def _aged(document: Mapping[str, Any], as_of: int) -> list[str]:
+    """A text for each assumed price that is older than prices should be."""
+    most, today = document.get("price_stale_after_days", 0), as_of // DAY
+    quoted = [line for line in document.get("lines", ()) if "as_of" in line]
+    ages = [(line, today - _day(line["as_of"])) for line in quoted]
+    return [
+        f"the price of {line['name']} is {age} days old ({line['as_of']})"
+        for line, age in ages
+        if age > most
+    ]
+
+
+def _day(text: str) -> int:
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
 
 def _tokens(mix: results.Mix) -> int:

@@ -182,6 +182,25 @@ def test_a_cost_line_nobody_gave_and_one_at_zero_are_named(filled):
     assert any("not read by the hour" in line for line in basis.assumptions)
 
 
+@pytest.mark.parametrize(("quoted", "old"), [("2026-01-02", True), ("2026-11-01", False)])
+def test_an_assumed_price_that_is_old_tells_its_age(filled, quoted, old):
+    from monitor.jobs.basis import measured
+    from monitor.storage import results
+
+    document = json.loads(seeded.document()) | {
+        "lines": [{"name": "GPUs", "as_of": quoted}, {"name": "people"}],
+        "remarks": ["$0.68 an hour is low"],
+        "price_stale_after_days": 90,
+    }
+    with filled.write() as conn:
+        conn.execute(text("UPDATE deployment SET document = :d"), {"d": json.dumps(document)})
+        bot = next(w for w in results.workloads(conn) if w.name == "support-bot")
+        basis = measured(conn, bot, results.deployments(conn, bot.id)[0], END)
+    aged = [line for line in basis.assumptions if "days old (2026" in line]
+    assert (len(aged) == 1) == old
+    assert "$0.68 an hour is low" in basis.assumptions
+
+
 def test_the_peak_is_a_high_quantile_of_the_hours_over_their_mean():
     hours = {h * HOUR: 10 for h in range(14 * 24)}
     assert peak_to_mean(hours, 0, 14 * DAY) == 1

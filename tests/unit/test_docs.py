@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 from typer.main import get_command
 
-from monitor import cli, config, wiring
+from monitor import cli, config, library
 from monitor.domain import errors, scenario
 from monitor.domain.money import plain
 
@@ -46,8 +46,8 @@ def blocks_of(model, place):
 
 
 def tables_of(kind, place):
-    """The same for a table of a scenario; a live deployment fills three lines in."""
-    filled = wiring._ASSUMED if kind is scenario.Deployment else {}
+    """The same for a table of a scenario; a live deployment fills some lines in."""
+    filled = library.costs().amounts()
     return {
         (place, field.name): REQUIRED
         if field.default is MISSING
