@@ -6,6 +6,7 @@ exact value, so that two programs that follow the model give the same cents.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -79,7 +80,7 @@ def assess(scenario: Scenario) -> Assessment:
         cheaper_regions_cut=crossings.cut,
         savings=api - hybrid,
         payback_months=_payback_months(scenario, own, api - hybrid),
-        net_12_months=_net(scenario),
+        net_12_months=Fraction(net(scenario)),
         verdict=_verdict(scenario, api - hybrid),
     )
 
@@ -92,10 +93,10 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
         "workload": workload.name,
         "requests_per_month": a.requests,
         "tokens_per_month": round(a.requests * tokens),
-        "api_usd_per_month": _cents(a.api),
-        "self_host_usd_per_month": _cents(a.self_host),
-        "hybrid_usd_per_month": _cents(a.hybrid),
-        "lines": {line: _cents(usd) for line, usd in a.lines._asdict().items()},
+        "api_usd_per_month": cents(a.api),
+        "self_host_usd_per_month": cents(a.self_host),
+        "hybrid_usd_per_month": cents(a.hybrid),
+        "lines": {line: cents(usd) for line, usd in a.lines._asdict().items()},
         **a.fleet._asdict(),
         "utilisation": _ratio(a.utilisation),
         "usd_per_million_tokens": {
@@ -109,9 +110,9 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
         },
         "cheaper_regions": [[region.start, region.end] for region in a.cheaper_regions],
         "cheaper_regions_cut": a.cheaper_regions_cut,
-        "savings_usd_per_month": _cents(a.savings),
+        "savings_usd_per_month": cents(a.savings),
         "payback_months": _ratio(a.payback_months),
-        "net_12_months_usd": _cents(a.net_12_months),
+        "net_12_months_usd": cents(a.net_12_months),
         "verdict": a.verdict,
     }
 
@@ -148,20 +149,30 @@ def _verdict(scenario: Scenario, savings: Fraction) -> Verdict:
     return "self_host" if scenario.workload.share_moved == 1 else "hybrid"
 
 
-def _net(scenario: Scenario) -> Fraction:
-    """What 12 months save, at a constant volume, beginning with the decision to move."""
+def net(
+    scenario: Scenario,
+    months: int = HORIZON_MONTHS,
+    number: Callable[[costs.Number], costs.Number] = Fraction,
+) -> costs.Number:
+    """What so many months save, at a constant volume, beginning with the decision to move.
+
+    `number` makes the parts of a month the type that the scenario's other numbers have: the fields
+    of `scenario` may be numpy arrays with `float`, all but the lead time and the double running.
+    """
     migration, n = scenario.migration, scenario.workload.requests_per_month
     moved = scenario.workload.share_moved * n
     switched = migration.lead_days / DAYS_PER_MONTH
     settled = switched + migration.dual_running_months
-    net = -migration.setup_usd
-    for month in range(HORIZON_MONTHS):
-        dual = _part(month, settled) - _part(month, switched)
-        own = 1 - _part(month, settled)
-        api = costs.api_bill(scenario, n, month)
-        net += own * (api - costs.hybrid_bill(scenario, n, month))
-        net -= dual * costs.self_bill(scenario, moved, month)
-    return net
+    saved = -migration.setup_usd
+    for month in range(months):
+        dual = number(_part(month, settled) - _part(month, switched))
+        own = number(1 - _part(month, settled))
+        if own:
+            api = costs.api_bill(scenario, n, month)
+            saved = saved + own * (api - costs.hybrid_bill(scenario, n, month))
+        if dual:
+            saved = saved - dual * costs.self_bill(scenario, moved, month)
+    return saved
 
 
 def _part(month: int, until: Fraction) -> Fraction:
@@ -178,7 +189,8 @@ def _fixed(exact: Fraction | None, places: int) -> str | None:
     return f"{'-' if units < 0 else ''}{whole}.{rest:0{places}d}"
 
 
-def _cents(usd: Fraction | int) -> str:
+def cents(usd: Fraction | int) -> str:
+    """Dollars as text, rounded half even to cents."""
     return str(_fixed(Fraction(usd), 2))
 
 
