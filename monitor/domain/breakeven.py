@@ -6,9 +6,10 @@ exact value, so that two programs that follow the model give the same cents.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate, count, islice
 from typing import Any, Literal
 
 from monitor.domain import costs
@@ -159,20 +160,31 @@ def net(
     `number` makes the parts of a month the type that the scenario's other numbers have: the fields
     of `scenario` may be numpy arrays with `float`, all but the lead time and the double running.
     """
+    return sum(islice(_net_of_months(scenario, number), months), -scenario.migration.setup_usd)
+
+
+def net_by_month(scenario: Scenario, months: int) -> list[Fraction]:
+    """The net over 1, 2, ... `months` months, exactly."""
+    saved = islice(_net_of_months(scenario, Fraction), months)
+    return list(accumulate(saved, initial=-scenario.migration.setup_usd))[1:]
+
+
+def _net_of_months(
+    scenario: Scenario, number: Callable[[costs.Number], costs.Number]
+) -> Iterator[costs.Number]:
+    """What each month from the decision on saves, setup left out; without an end."""
     migration, n = scenario.migration, scenario.workload.requests_per_month
     moved = scenario.workload.share_moved * n
     switched = migration.lead_days / DAYS_PER_MONTH
     settled = switched + migration.dual_running_months
-    saved = -migration.setup_usd
-    for month in range(months):
-        dual = number(_part(month, settled) - _part(month, switched))
-        own = number(1 - _part(month, settled))
-        if own:
+    for month in count():
+        saved: costs.Number = 0
+        if own := number(1 - _part(month, settled)):
             api = costs.api_bill(scenario, n, month)
-            saved = saved + own * (api - costs.hybrid_bill(scenario, n, month))
-        if dual:
+            saved = own * (api - costs.hybrid_bill(scenario, n, month))
+        if dual := number(_part(month, settled) - _part(month, switched)):
             saved = saved - dual * costs.self_bill(scenario, moved, month)
-    return saved
+        yield saved
 
 
 def _part(month: int, until: Fraction) -> Fraction:

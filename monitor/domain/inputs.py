@@ -71,14 +71,14 @@ INPUTS = (
         "efficiency",
         "capacity of a GPU",
         ("deployment.software_efficiency",),
-        "{} of the figures behind it",
+        "{} times the figures behind it",
     ),
     Input("cache_hit", "own cache hit share", ("deployment.prefix_cache_hit_share",)),
     Input("headroom", "headroom", ("deployment.headroom",)),
     Input("min_replicas", "least replicas", ("deployment.min_replicas",)),
     Input("spares", "spare replicas", ("deployment.spare_replicas",)),
-    Input("people", "people", ("deployment.people_usd_per_month",), "${} a month"),
-    Input("services", "services", ("deployment.services_usd_per_month",), "${} a month"),
+    Input("people", "cost of people", ("deployment.people_usd_per_month",), "${} a month"),
+    Input("services", "cost of services", ("deployment.services_usd_per_month",), "${} a month"),
     Input("power", "price of power", ("deployment.owned.usd_per_kwh",), "${} a kWh"),
     Input("setup", "setup cost", ("migration.setup_usd",), "${}"),
     Input("lead_days", "lead time", ("migration.lead_days",), "{} days"),
@@ -158,7 +158,8 @@ def moved(scenario: Scenario, item: Input, value: Any) -> dict[str, Any]:
 def worded(scenario: Scenario, item: Input, value: Fraction) -> str:
     """A value of an input as people read it."""
     if item.name in _PERCENT:
-        return f"{float(value * 100):.4g}%" + (" a month" if item.name.endswith("trend") else "")
+        sign, each = ("+", " a month") if item.percent == "absolute" else ("", "")
+        return f"{float(value * 100):{sign}.6g}%{each}"
     form = item.form
     if item.name == "gpu_price":
         form = _FORMS[main_key(scenario, item)]
@@ -169,5 +170,5 @@ def worded(scenario: Scenario, item: Input, value: Fraction) -> str:
 
 
 def figure(value: Fraction) -> str:
-    """A number at the precision that people compare: four digits, whole from a thousand on."""
-    return f"{round(value):,}" if abs(value) >= 1000 else f"{float(value):.4g}"
+    """A number as people compare it: whole from a thousand on, of at most six digits below."""
+    return f"{round(value):,}" if abs(value) >= 1000 else f"{float(value):.6g}"

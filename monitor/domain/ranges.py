@@ -214,11 +214,7 @@ def _trend(stated: float, log_sd: float, normals: _Floats) -> Any:
 
 
 def in_floats(table: Any) -> Any:
-    """A scenario, or a table of one, whose exact fractions are floats.
-
-    The volume stands a trace lower, so that a count which is whole stays whole when it is rounded
-    up.
-    """
+    """A scenario, or a table of one, whose exact fractions are floats."""
     floats: dict[str, Any] = {}
     for key in fields(table):
         value = getattr(table, key.name)
@@ -230,7 +226,7 @@ def in_floats(table: Any) -> Any:
 
 
 def _figures(drawn: Scenario, horizon: int) -> Mapping[str, Any]:
-    """Savings, payback and net of every draw."""
+    """Savings, one-off cost and net of every draw."""
     n = drawn.workload.requests_per_month * _BELOW
     drawn = replace(drawn, workload=replace(drawn.workload, requests_per_month=n))
     api, hybrid = costs.api_bill(drawn, n), costs.hybrid_bill(drawn, n)
