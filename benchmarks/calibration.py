@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -78,11 +78,14 @@ def table(told: Sequence[Told]) -> list[Row]:
     rows = []
     for low, high in BANDS:
         inside = [t for t in told if low <= 100 * t.chance < high + (high == 100)]
-        mean = (lambda values, n=len(inside): 100 * sum(values) / n if n else None)  # noqa: E731
-        rows.append(
-            Row(low, high, len(inside), mean(t.chance for t in inside), mean(t.above for t in inside))
-        )
+        chances, observed = _percent(t.chance for t in inside), _percent(t.above for t in inside)
+        rows.append(Row(low, high, len(inside), chances, observed))
     return rows
+
+
+def _percent(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return 100 * sum(found) / len(found) if found else None
 
 
 def _whole_months(daily: Daily) -> list[str]:
@@ -113,7 +116,9 @@ def _tell_month(daily: Daily, month: str, horizon: str) -> Iterator[Told]:
 
 def _line(name: str, rows: Sequence[Row]) -> str:
     cells = [
-        f"{row.count:6d} {row.told:5.1f} {row.observed:5.1f}" if row.count else f"{0:6d}     -     -"
+        f"{row.count:6d} {row.told:5.1f} {row.observed:5.1f}"
+        if row.count
+        else f"{0:6d}     -     -"
         for row in rows
     ]
     return f"{name:8s} " + " |".join(cells)

@@ -18,12 +18,12 @@ import numpy as np
 
 from monitor.domain import costs, volumes
 from monitor.domain.breakeven import HORIZON_MONTHS, Assessment, net, net_by_month
-from monitor.domain.inputs import BY_NAME, Input, figure, main_key, moved, read, worded, write
+from monitor.domain.inputs import BY_NAME, Input, exact_text, main_key, moved, read, worded, write
 from monitor.domain.ranges import Uncertainty, in_floats
 from monitor.domain.scenario import MAX_REQUESTS, Scenario
 
 Answer = Literal["verdict", "net"]
-LONGEST = 60
+LONGEST = Fraction(60)
 """Months that a horizon may have."""
 
 _STEPS = 64
@@ -103,8 +103,8 @@ def to_json(flip: Flip) -> dict[str, Any]:
     return {
         "input": flip.input,
         "answer": flip.answer,
-        "now": _text(flip.now),
-        "value": None if flip.value is None else _text(flip.value),
+        "now": exact_text(flip.now),
+        "value": None if flip.value is None else exact_text(flip.value),
         "percent": None if flip.percent is None else round(flip.percent, 2),
         "deviations": None if flip.deviations is None else round(flip.deviations, 2),
         "sentence": flip.sentence,
@@ -128,17 +128,22 @@ def _verdict_flip(found: Assessment, lever: _Lever, unsure: Uncertainty) -> Flip
     now = Fraction(read(scenario, main_key(scenario, item)))
     turns: Iterable[_Turn]
     if lever.name == "volume":
-        low, high = Fraction(0), Fraction(MAX_REQUESTS)
+        bounds = _Bounds(Fraction(0), Fraction(MAX_REQUESTS))
         turns = _volume_turns(found)
     else:
-        low, high = _bounds(lever, now)
+        bounds = _bounds(lever, now)
         turns = _turns(found, item, lever, now)
-    return _nearest(scenario, lever, unsure, now, list(turns), (low, high))
+    return _nearest(scenario, lever, unsure, now, list(turns), bounds)
 
 
 class _Turn(NamedTuple):
     holds: Fraction
     value: Fraction
+
+
+class _Bounds(NamedTuple):
+    low: Fraction
+    high: Fraction
 
 
 def _nearest(
@@ -147,21 +152,40 @@ def _nearest(
     unsure: Uncertainty,
     now: Fraction,
     turns: list[_Turn],
-    bounds: tuple[Fraction, Fraction],
+    bounds: _Bounds,
 ) -> Flip:
-    item, answer, pays = BY_NAME[lever.name], "verdict", saves(scenario)
-    if not turns:
-        sentence = _none(scenario, item, bounds)
-        return Flip(lever.name, answer, now, None, None, *bounds, None, None, sentence)
+    item, pays = BY_NAME[lever.name], saves(scenario)
     measured = [(_deviations(lever, unsure, now, turn.value), turn) for turn in turns]
+    if not measured:
+        return _flip(item.name, "verdict", now, None, bounds, None, _none(scenario, item, bounds))
     deviations, turn = min(
         measured, key=lambda m: (m[0] is None, abs(m[0] or 0), abs(m[1].value - now))
     )
     change = "stops being cheaper" if pays else "becomes cheaper"
     sentence = f"Own service {change} when the {_moved_to(scenario, item, now, turn.value)}."
+    return _flip(item.name, "verdict", now, turn, bounds, deviations, sentence)
+
+
+def _flip(
+    name: str,
+    answer: Answer,
+    now: Fraction,
+    turn: _Turn | None,
+    bounds: _Bounds,
+    deviations: float | None,
+    sentence: str,
+) -> Flip:
     return Flip(
-        *(lever.name, answer, now, turn.value, turn.holds, *bounds),
-        *(_percent(now, turn.value), deviations, sentence),
+        input=name,
+        answer=answer,
+        now=now,
+        value=turn and turn.value,
+        holds=turn and turn.holds,
+        low=bounds.low,
+        high=bounds.high,
+        percent=_percent(now, turn.value) if turn else None,
+        deviations=deviations,
+        sentence=sentence,
     )
 
 
@@ -179,11 +203,11 @@ def _volume_turns(found: Assessment) -> Iterator[_Turn]:
         yield _Turn(Fraction(max(below)), Fraction(max(below) - 1))
 
 
-def _bounds(lever: _Lever, now: Fraction) -> tuple[Fraction, Fraction]:
+def _bounds(lever: _Lever, now: Fraction) -> _Bounds:
     if lever.bounded:
-        return Fraction(0), Fraction(1)
-    most = min(now * _FACTOR, MAX_REQUESTS) if lever.name == "volume" else now * _FACTOR
-    return min(lever.least, now), Fraction(most) or lever.most
+        return _Bounds(Fraction(0), Fraction(1))
+    most = min(now * _FACTOR, lever.most) if lever.name == "volume" else now * _FACTOR
+    return _Bounds(min(lever.least, now), most or lever.most)
 
 
 def _turns(found: Assessment, item: Input, lever: _Lever, now: Fraction) -> Iterator[_Turn]:
@@ -270,74 +294,57 @@ def _narrowed(
 
 
 def _trend_flip(found: Assessment, lever: _Lever, unsure: Uncertainty) -> Flip:
-    """A monthly fall of prices at which the year's net changes its sign."""
+    """A monthly change of prices at which the year's net changes its sign."""
     scenario, item = found.scenario, BY_NAME[lever.name]
-    now, low, high = Fraction(read(scenario, item.keys[0])), Fraction(-1, 2), Fraction(1, 2)
+    now, bounds = Fraction(read(scenario, item.keys[0])), _Bounds(Fraction(-1, 2), Fraction(1, 2))
     pays = found.net_12_months > 0
 
     def same(value: Fraction) -> bool:
         return bool(net(write(scenario, {item.keys[0]: value})) > 0) == pays
 
-    turns = [_first_turn([(now, end)], same, Fraction(1, 10**4)) for end in (low, high)]
-    near = min((t for t in turns if t), key=lambda t: abs(t.value - now), default=None)
-    bounds = (low, high)
-    if near is None:
-        sentence = _none(scenario, item, bounds, _pays(HORIZON_MONTHS))
-        return Flip(lever.name, "net", now, None, None, *bounds, None, None, sentence)
-    sentence = (
-        f"{_change(pays=pays)} when the {item.label} is"
-        f" {worded(scenario, item, near.value)} (now {worded(scenario, item, now)})."
-    )
-    deviations = _deviations(lever, unsure, now, near.value)
-    return Flip(
-        *(lever.name, "net", now, near.value, near.holds, *bounds),
-        *(_percent(now, near.value), deviations, sentence),
-    )
+    turns = [_first_turn([(now, end)], same, Fraction(1, 10**4)) for end in bounds]
+    turn = min((t for t in turns if t), key=lambda t: abs(t.value - now), default=None)
+    if turn is None:
+        return _flip(item.name, "net", now, None, bounds, None, _none_pays(scenario, item, bounds))
+    then, present = worded(scenario, item, turn.value), worded(scenario, item, now)
+    sentence = f"{_change(pays=pays)} when the {item.label} is {then} (now {present})."
+    deviations = _deviations(lever, unsure, now, turn.value)
+    return _flip(item.name, "net", now, turn, bounds, deviations, sentence)
 
 
 def _setup_flip(found: Assessment, unsure: Uncertainty) -> Flip:
     """The setup cost up to which the year's net is positive: what the year saves before it."""
     item, now = BY_NAME["setup"], found.scenario.migration.setup_usd
-    before = found.net_12_months + now
-    bounds = (Fraction(0), max(now * _FACTOR, Fraction(10**7)))
-    if before <= 0 or before > bounds[1]:
-        sentence = _none(found.scenario, item, bounds, _pays(HORIZON_MONTHS))
-        return Flip("setup", "net", now, None, None, *bounds, None, None, sentence)
-    cent, pays = Fraction(1, 100), found.net_12_months > 0
+    before, pays = found.net_12_months + now, found.net_12_months > 0
+    bounds = _Bounds(Fraction(0), max(now * _FACTOR, Fraction(10**7)))
     # A net of exactly 0 does not pay.
-    least = -(-before // cent) * cent
-    value, holds = (least, least - cent) if pays else (least - cent, least)
-    sentence = f"{_change(pays=pays)} when the {_moved_to(found.scenario, item, now, value)}."
-    deviations = _deviations(_Lever("setup", "one_off", bounds[1]), unsure, now, value)
-    return Flip(
-        *("setup", "net", now, value, holds, *bounds),
-        *(_percent(now, value), deviations, sentence),
-    )
+    least = Fraction(-(-before * 100 // 1), 100)
+    paying = least - Fraction(1, 100)
+    if paying < 0 or least > bounds.high:
+        told = _none_pays(found.scenario, item, bounds)
+        return _flip("setup", "net", now, None, bounds, None, told)
+    turn = _Turn(paying, least) if pays else _Turn(least, paying)
+    deviations = _deviations(_Lever("setup", "one_off", bounds.high), unsure, now, turn.value)
+    sentence = f"{_change(pays=pays)} when the {_moved_to(found.scenario, item, now, turn.value)}."
+    return _flip("setup", "net", now, turn, bounds, deviations, sentence)
 
 
 def _horizon_flip(found: Assessment) -> Flip:
-    """The number of months after which moving has paid for itself, or no longer has."""
-    pays, now = found.net_12_months > 0, HORIZON_MONTHS
-    bounds = (Fraction(1), Fraction(LONGEST))
-    nets = enumerate(net_by_month(found.scenario, LONGEST), start=1)
+    """The number of months over which moving pays for itself, or no longer does."""
+    pays, now, bounds = found.net_12_months > 0, HORIZON_MONTHS, _Bounds(Fraction(1), LONGEST)
+    nets = enumerate(net_by_month(found.scenario, int(LONGEST)), start=1)
     others = [months for months, saved in nets if (saved > 0) != pays]
-    value = min(others, key=lambda months: abs(months - now), default=None)
-    if value is None:
+    if not others:
         sentence = f"No horizon from 1 to {LONGEST} months changes whether moving pays."
-        return Flip("horizon", "net", Fraction(now), None, None, *bounds, None, None, sentence)
-    holds = value - 1 if value > now else value + 1
+        return _flip("horizon", "net", Fraction(now), None, bounds, None, sentence)
+    value = min(others, key=lambda months: abs(months - now))
+    turn = _Turn(Fraction(value - 1 if value > now else value + 1), Fraction(value))
     told = "does not pay for itself" if pays else "pays for itself"
-    sentence = f"Moving {told} over {value} months (12 are counted)."
-    percent = _percent(Fraction(now), Fraction(value))
-    return Flip(
-        *("horizon", "net", Fraction(now), Fraction(value), Fraction(holds), *bounds),
-        *(percent, None, sentence),
-    )
+    sentence = f"Moving {told} over {value} months ({now} are counted)."
+    return _flip("horizon", "net", Fraction(now), turn, bounds, None, sentence)
 
 
-def _deviations(
-    lever: _Lever, unsure: Uncertainty, now: Fraction, value: Fraction
-) -> float | None:
+def _deviations(lever: _Lever, unsure: Uncertainty, now: Fraction, value: Fraction) -> float | None:
     """The distance in the input's own standard deviations."""
     if lever.name == "volume" and unsure.projected:
         return volumes.surprise(unsure.projected[0], float(value))
@@ -357,28 +364,29 @@ def _change(*, pays: bool) -> str:
     return f"Moving {'stops paying' if pays else 'pays'} for itself within {HORIZON_MONTHS} months"
 
 
-def _pays(months: int) -> str:
-    return f"whether moving pays within {months} months"
-
-
 def _moved_to(scenario: Scenario, item: Input, now: Fraction, value: Fraction) -> str:
     """`GPU price falls to $1.43 an hour (now $2 an hour, 28.5% lower)`."""
     way, side = ("rises", "higher") if value > now else ("falls", "lower")
     percent = _percent(now, value)
-    far = "" if percent is None else f", {figure(Fraction(abs(percent)))}% {side}"
-    shown, present = worded(scenario, item, value), worded(scenario, item, now)
+    far = "" if percent is None else f", {_shown(abs(percent))}% {side}"
+    shown, present = (worded(scenario, item, v) for v in (value, now))
+    if shown == present:
+        # What four digits cannot tell apart.
+        shown, present = (worded(scenario, item, v, _DIGITS + 1) for v in (value, now))
     return f"{item.label} {way} to {shown} (now {present}{far})"
 
 
+def _shown(percent: float) -> str:
+    return f"{percent:,.1f}" if percent >= 1 else f"{percent:.1g}"
+
+
 def _none(
-    scenario: Scenario,
-    item: Input,
-    bounds: tuple[Fraction, Fraction],
-    what: str = "the verdict",
+    scenario: Scenario, item: Input, bounds: _Bounds, what: str = "changes the verdict"
 ) -> str:
     low, high = (worded(scenario, item, bound) for bound in bounds)
-    return f"No {item.label} between {low} and {high} changes {what}."
+    return f"No {item.label} between {low} and {high} {what}."
 
 
-def _text(exact: Fraction) -> str:
-    return str(exact.numerator) if exact.denominator == 1 else f"{float(exact):.12g}"
+def _none_pays(scenario: Scenario, item: Input, bounds: _Bounds) -> str:
+    what = f"changes whether moving pays within {HORIZON_MONTHS} months"
+    return _none(scenario, item, bounds, what)

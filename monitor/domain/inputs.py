@@ -82,9 +82,7 @@ INPUTS = (
     Input("power", "price of power", ("deployment.owned.usd_per_kwh",), "${} a kWh"),
     Input("setup", "setup cost", ("migration.setup_usd",), "${}"),
     Input("lead_days", "lead time", ("migration.lead_days",), "{} days"),
-    Input(
-        "dual_running", "double running", ("migration.dual_running_months",), "{} months"
-    ),
+    Input("dual_running", "double running", ("migration.dual_running_months",), "{} months"),
 )
 BY_NAME: Mapping[str, Input] = {i.name: i for i in INPUTS}
 
@@ -155,20 +153,26 @@ def moved(scenario: Scenario, item: Input, value: Any) -> dict[str, Any]:
     return {main: value, **scaled}
 
 
-def worded(scenario: Scenario, item: Input, value: Fraction) -> str:
-    """A value of an input as people read it."""
+def worded(scenario: Scenario, item: Input, value: Fraction, digits: int = 4) -> str:
+    """A value of an input as people read it, of so many digits at least."""
     if item.name in _PERCENT:
         sign, each = ("+", " a month") if item.percent == "absolute" else ("", "")
-        return f"{float(value * 100):{sign}.6g}%{each}"
+        return f"{float(value * 100):{sign}.{digits}g}%{each}"
     form = item.form
     if item.name == "gpu_price":
         form = _FORMS[main_key(scenario, item)]
     if item.name == "api_price":
         kind = main_key(scenario, item).removeprefix("api.").split("_")[0]
         form = f"${{}} per million {kind} tokens, the others alike"
-    return form.format(figure(value))
+    return form.format(figure(value, digits))
 
 
-def figure(value: Fraction) -> str:
-    """A number as people compare it: whole from a thousand on, of at most six digits below."""
-    return f"{round(value):,}" if abs(value) >= 1000 else f"{float(value):.6g}"
+def exact_text(value: Fraction | int) -> str:
+    """A number for machines: whole, or of twelve digits."""
+    exact = Fraction(value)
+    return str(exact.numerator) if exact.denominator == 1 else f"{float(exact):.12g}"
+
+
+def figure(value: Fraction, digits: int) -> str:
+    """A number as people compare it: whole from a thousand on, of so many digits below."""
+    return f"{round(value):,}" if abs(value) >= 1000 else f"{float(value):.{digits}g}"

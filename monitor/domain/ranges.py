@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from monitor.domain import costs, volumes
 from monitor.domain.breakeven import HORIZON_MONTHS, Assessment, assess, net
 from monitor.domain.errors import InputError
-from monitor.domain.scenario import Scenario
+from monitor.domain.scenario import Api, Deployment, Scenario, Workload
 from monitor.domain.volumes import Volume
 
 DRAWS = 2_000
@@ -72,7 +72,16 @@ class Uncertainty:
 
 
 CERTAIN = Uncertainty(
-    **dict.fromkeys([f.name for f in fields(Uncertainty) if f.name != "projected"], 0.0)
+    volume=0,
+    tokens=0,
+    peak=0,
+    capacity=0,
+    api_price=0,
+    gpu_price=0,
+    api_trend=0,
+    gpu_trend=0,
+    people=0,
+    one_off=0,
 )
 """Everything switched off: the draws are the exact model, two thousand times."""
 
@@ -124,9 +133,8 @@ def simulate(
 ) -> Ranges:
     """The ranges of a scenario; the same arguments give the same figures to the last bit.
 
-    Args:
-        found: the scenario's assessment, if there is one already: its crossing is used.
-        horizon: months over which the net is counted, from the decision on.
+    `found` is the scenario's assessment, if there is one already: its crossing is used. `horizon`
+    is how many months the net counts, from the decision on.
 
     Raises:
         InputError: a number of the scenario is too large for floats.
@@ -157,60 +165,75 @@ def _normals(seed: int, draws: int) -> Mapping[str, _Floats]:
     return dict(zip(_NAMES, found, strict=True))
 
 
+class _Factors:
+    """What each number of a draw is multiplied by: 1 where its spread is switched off."""
+
+    def __init__(self, normals: Mapping[str, _Floats]) -> None:
+        self._normals = normals
+
+    def of(self, name: str, log_sd: float) -> Any:
+        return np.exp(log_sd * self._normals[name]) if log_sd else 1.0
+
+    def trend(self, name: str, stated: Any, log_sd: float) -> Any:
+        """A month's price change: it only falls where none is stated, else to both sides of it."""
+        if not log_sd:
+            return stated
+        normals = self._normals[name]
+        return (1 + stated) * np.exp(log_sd * (normals if stated else -np.abs(normals))) - 1
+
+
 def _drawn(
     scenario: Scenario, unsure: Uncertainty, volume: Volume, normals: Mapping[str, _Floats]
 ) -> Scenario:
     """The scenario in floats, with an array of draws in place of each uncertain number."""
-
-    def factor(name: str, log_sd: float) -> Any:
-        return np.exp(log_sd * normals[name]) if log_sd else 1.0
-
-    plain = in_floats(scenario)
-    w, api, own, migration = plain.workload, plain.api, plain.deployment, plain.migration
-    price, gpu = factor("api_price", unsure.api_price), factor("gpu_price", unsure.gpu_price)
-    cached = api.cached_input_usd_per_million
-    owned = own.owned and replace(own.owned, server_purchase_usd=own.owned.server_purchase_usd * gpu)
-    return replace(
-        plain,
-        workload=replace(
-            w,
-            requests_per_month=volumes.draws(volume, normals["volume"]),
-            input_tokens=w.input_tokens * factor("input", unsure.tokens),
-            cached_input_tokens=w.cached_input_tokens * factor("cached", unsure.tokens),
-            output_tokens=w.output_tokens * factor("output", unsure.tokens),
-            peak_to_mean=1 + (w.peak_to_mean - 1) * factor("peak", unsure.peak),
-        ),
-        api=replace(
-            api,
-            input_usd_per_million=api.input_usd_per_million * price,
-            cached_input_usd_per_million=None if cached is None else cached * price,
-            output_usd_per_million=api.output_usd_per_million * price,
-            price_change_per_month=_trend(
-                api.price_change_per_month, unsure.api_trend, normals["api_trend"]
-            ),
-        ),
-        deployment=replace(
-            own,
-            software_efficiency=own.software_efficiency * factor("capacity", unsure.capacity),
-            usd_per_gpu_hour=own.usd_per_gpu_hour * gpu,
-            gpu_usd_per_month=own.gpu_usd_per_month * gpu,
-            gpu_price_change_per_month=_trend(
-                own.gpu_price_change_per_month, unsure.gpu_trend, normals["gpu_trend"]
-            ),
-            people_usd_per_month=own.people_usd_per_month * factor("people", unsure.people),
-            owned=owned,
-        ),
-        migration=replace(
-            migration, setup_usd=migration.setup_usd * factor("one_off", unsure.one_off)
-        ),
+    plain, factors = in_floats(scenario), _Factors(normals)
+    setup = plain.migration.setup_usd * factors.of("one_off", unsure.one_off)
+    requests: Any = volumes.draws(volume, normals["volume"])
+    return Scenario(
+        workload=_workload(replace(plain.workload, requests_per_month=requests), unsure, factors),
+        api=_api(plain.api, unsure, factors),
+        deployment=_deployment(plain.deployment, unsure, factors),
+        migration=replace(plain.migration, setup_usd=setup),
     )
 
 
-def _trend(stated: float, log_sd: float, normals: _Floats) -> Any:
-    """A month's price change: falls alone where none is stated, else to both sides of it."""
-    if not log_sd:
-        return stated
-    return (1 + stated) * np.exp(log_sd * (normals if stated else -np.abs(normals))) - 1
+def _workload(table: Workload, unsure: Uncertainty, factors: _Factors) -> Workload:
+    above_mean = (table.peak_to_mean - 1) * factors.of("peak", unsure.peak)
+    return replace(
+        table,
+        input_tokens=table.input_tokens * factors.of("input", unsure.tokens),
+        cached_input_tokens=table.cached_input_tokens * factors.of("cached", unsure.tokens),
+        output_tokens=table.output_tokens * factors.of("output", unsure.tokens),
+        peak_to_mean=1 + above_mean,
+    )
+
+
+def _api(table: Api, unsure: Uncertainty, factors: _Factors) -> Api:
+    price, cached = factors.of("api_price", unsure.api_price), table.cached_input_usd_per_million
+    change = factors.trend("api_trend", table.price_change_per_month, unsure.api_trend)
+    return replace(
+        table,
+        input_usd_per_million=table.input_usd_per_million * price,
+        cached_input_usd_per_million=None if cached is None else cached * price,
+        output_usd_per_million=table.output_usd_per_million * price,
+        price_change_per_month=change,
+    )
+
+
+def _deployment(table: Deployment, unsure: Uncertainty, factors: _Factors) -> Deployment:
+    price, owned = factors.of("gpu_price", unsure.gpu_price), table.owned
+    change = factors.trend("gpu_trend", table.gpu_price_change_per_month, unsure.gpu_trend)
+    if owned:
+        owned = replace(owned, server_purchase_usd=owned.server_purchase_usd * price)
+    return replace(
+        table,
+        software_efficiency=table.software_efficiency * factors.of("capacity", unsure.capacity),
+        usd_per_gpu_hour=table.usd_per_gpu_hour * price,
+        gpu_usd_per_month=table.gpu_usd_per_month * price,
+        gpu_price_change_per_month=change,
+        people_usd_per_month=table.people_usd_per_month * factors.of("people", unsure.people),
+        owned=owned,
+    )
 
 
 def in_floats(table: Any) -> Any:
@@ -227,7 +250,7 @@ def in_floats(table: Any) -> Any:
 
 def _figures(drawn: Scenario, horizon: int) -> Mapping[str, Any]:
     """Savings, one-off cost and net of every draw."""
-    n = drawn.workload.requests_per_month * _BELOW
+    n: Any = drawn.workload.requests_per_month * _BELOW
     drawn = replace(drawn, workload=replace(drawn.workload, requests_per_month=n))
     api, hybrid = costs.api_bill(drawn, n), costs.hybrid_bill(drawn, n)
     saved = api - hybrid
@@ -283,7 +306,8 @@ def to_json(ranges: Ranges) -> dict[str, Any]:
         "probability_cheaper": round(r.probability, 4),
         "savings_usd_per_month": _dollars(r.savings),
         "payback_months": {
-            name: None if q is None else round(q, 2) for name, q in r.payback_months._asdict().items()
+            name: None if q is None else round(q, 2)
+            for name, q in r.payback_months._asdict().items()
         },
         "never_pays_back": round(r.never_pays_back, 4),
         "horizon_months": r.horizon_months,

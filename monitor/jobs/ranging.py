@@ -16,8 +16,8 @@ SEED = 0
 def document(found: Assessment, projected: Sequence[Volume] = ()) -> dict[str, Any]:
     """The ranges and flips of an assessment, as JSON.
 
-    Args:
-        projected: the requests of the assessed month and those after it; none: the default spread.
+    `projected` holds the requests of the assessed month and those after it; without any, the
+    default spread stands in.
 
     Raises:
         InputError: a number of the scenario is too large for floats.
