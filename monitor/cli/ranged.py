@@ -165,8 +165,8 @@ def range_rows(ranges: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     above = ranges["above_crossing"]
     yield "above crossing", f"{above[0]:.0%} in this month, {above[-1]:.0%} in {len(above) - 1}"
     month = ranges["crossing_month"]
-    first = {None: "in none of the months of a year", 0: "already in this month"}
-    yield "crossed", first.get(month, f"in month {month} from now") + " (more likely than not)"
+    first = {None: "in none of the next 12 months", 0: "already in this month"}
+    yield "crossed", f"{first.get(month, f'first in month {month}')}, with more than an even chance"
 
 
 def _payback(ranges: Mapping[str, Any]) -> str:

@@ -377,6 +377,8 @@ def _moved_to(scenario: Scenario, item: Input, now: Fraction, value: Fraction) -
 
 
 def _shown(percent: float) -> str:
+    if percent < 0.01:
+        return "less than 0.01"
     return f"{percent:,.1f}" if percent >= 1 else f"{percent:.1g}"
 
 
