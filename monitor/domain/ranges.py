@@ -24,7 +24,7 @@ from monitor.domain.volumes import Volume
 
 DRAWS = 2_000
 # A tie is not cheaper: floats cannot tell a difference of less than this part of both bills.
-_TIE = 1e-9
+_TIE = 1e-11
 # Rounded-up counts must not gain a replica from the last bit of a float.
 _BELOW = 1 - 1e-12
 _NAMES = (
