@@ -1,17 +1,22 @@
-"""`crossover breakeven`: one scenario file, computed."""
+"""`crossover breakeven`: one scenario file or one live workload, computed."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from monitor.cli.common import Format, show
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from monitor.domain.scenario import Scenario
 
 SHOWN_REGIONS = 5
 
@@ -28,28 +33,82 @@ _REASONS = {
 
 
 def breakeven(
+    ctx: typer.Context,
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="More changes, after --what-if."),
+    ] = None,
     scenario: Annotated[
-        Path, typer.Option("--scenario", help="The scenario, a TOML file.", show_default=False)
-    ],
+        Path | None,
+        typer.Option("--scenario", help="The scenario, a TOML file.", show_default=False),
+    ] = None,
+    workload: Annotated[
+        str, typer.Option(help="Instead: the newest assessment of this workload.")
+    ] = "",
+    deployment: Annotated[
+        str, typer.Option(help="Which deployment of the workload, if it has several.")
+    ] = "",
+    ranges: Annotated[
+        bool, typer.Option("--ranges", help="Add ranges, and what would change the verdict.")
+    ] = False,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Also compute it with this changed."),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """Compare an API bill with own GPUs, and say at which volume the two cross.
 
-    The scenario file describes a workload, the API's prices, a deployment
-    and a migration. Nothing else is read: no configuration, no database.
+    A scenario file describes a workload, the API's prices, a deployment and a
+    migration; nothing else is read. With --workload the newest assessment
+    stored in the database is computed again, with its ranges.
+
+    A change is gpu_price=-20%, volume=2x, people=5000 or share=0.8; a key of
+    the scenario such as api.fixed_usd_per_month serves as well.
 
     Example: crossover breakeven --scenario docs/examples/f11-growing-fleet.toml
-    """
-    from monitor.domain.breakeven import assess, to_json
-    from monitor.domain.scenario import parse_scenario
 
-    figures = to_json(assess(parse_scenario(scenario_text(scenario), str(scenario))))
+    Example: crossover breakeven --workload support-bot --what-if gpu_price=-20% volume=2x
+    """
+    from monitor.cli import ranged
+    from monitor.domain.periods import day_of
+
+    changes = [*(what_if or []), *(more or [])]
+    _refuse(scenario, workload, deployment, stray=bool(more and not what_if))
+    if workload:
+        chosen, volumes, found = ranged.stored(ctx, workload, deployment)
+        named = {"deployment": found.deployment, "as_of": day_of(found.as_of), "month": found.month}
+        figures = ranged.document(chosen, volumes, changes, ranges=True) | named
+    else:
+        assert scenario is not None
+        parsed = _parsed(scenario)
+        figures = ranged.document(parsed, (), changes, ranges=ranges)
     if form is Format.JSON:
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")
     elif form is Format.CSV:
         show([{"figure": name, "value": value} for name, value in _flat(figures)], Format.CSV)
     else:
         _summary(figures)
+
+
+def _refuse(scenario: Path | None, workload: str, deployment: str, *, stray: bool) -> None:
+    from monitor.domain.errors import InputError
+
+    if stray:
+        raise InputError("a change stands alone", "Write --what-if before the first NAME=VALUE")
+    if (scenario is None) == (not workload):
+        raise InputError(
+            "breakeven needs either a scenario or a workload",
+            "Give --scenario FILE or --workload NAME",
+        )
+    if deployment and not workload:
+        raise InputError("--deployment belongs to --workload", "Name the workload too")
+
+
+def _parsed(path: Path) -> Scenario:
+    from monitor.domain.scenario import parse_scenario
+
+    return parse_scenario(scenario_text(path), str(path))
 
 
 def scenario_text(path: Path) -> str:
@@ -73,11 +132,19 @@ def _flat(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         elif isinstance(value, list):
-            for i, (start, end) in enumerate(value):
-                yield f"{prefix}{name}.{i}", f"{start}-{'' if end is None else end}"
+            yield from _flat_list(value, f"{prefix}{name}.")
         else:
             plain = value if isinstance(value, str) else json.dumps(value)
             yield f"{prefix}{name}", "" if value is None else plain
+
+
+def _flat_list(values: list[Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for i, value in enumerate(values):
+        if isinstance(value, list):
+            start, end = value
+            yield f"{prefix}{i}", f"{start}-{'' if end is None else end}"
+        else:
+            yield from _flat({str(i): value}, prefix)
 
 
 def _summary(figures: Mapping[str, Any]) -> None:
@@ -102,6 +169,33 @@ def _summary(figures: Mapping[str, Any]) -> None:
     # Text, because a name from outside must not be read as markup.
     console.print(Text(f"{name}: {requests:,} requests a month, {tokens:,} tokens", style="bold"))
     for part in ("", costs, "", results):
+        console.print(part)
+    _print_ranged(figures, console)
+
+
+def _print_ranged(figures: Mapping[str, Any], console: Console) -> None:
+    """Ranges, flips and the changed scenario, where they were asked for."""
+    from monitor.cli import ranged
+
+    if "ranges" in figures:
+        _print_pairs(console, "Ranges: 80 of 100 lie within", ranged.range_rows(figures["ranges"]))
+        _print_pairs(
+            console,
+            "What changes the answer, by distance in standard deviations",
+            ranged.flip_rows(figures["flips"]),
+        )
+    if "what_if" in figures:
+        console.print()
+        show(ranged.before_and_after(figures), Format.TABLE, "What if")
+
+
+def _print_pairs(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for label, value in rows:
+        table.add_row(label, value)
+    for part in ("", title, table):
         console.print(part)
 
 

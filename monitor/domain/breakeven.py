@@ -6,8 +6,10 @@ exact value, so that two programs that follow the model give the same cents.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate, count, islice
 from typing import Any, Literal
 
 from monitor.domain import costs
@@ -79,7 +81,7 @@ def assess(scenario: Scenario) -> Assessment:
         cheaper_regions_cut=crossings.cut,
         savings=api - hybrid,
         payback_months=_payback_months(scenario, own, api - hybrid),
-        net_12_months=_net(scenario),
+        net_12_months=Fraction(net(scenario)),
         verdict=_verdict(scenario, api - hybrid),
     )
 
@@ -92,10 +94,10 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
         "workload": workload.name,
         "requests_per_month": a.requests,
         "tokens_per_month": round(a.requests * tokens),
-        "api_usd_per_month": _cents(a.api),
-        "self_host_usd_per_month": _cents(a.self_host),
-        "hybrid_usd_per_month": _cents(a.hybrid),
-        "lines": {line: _cents(usd) for line, usd in a.lines._asdict().items()},
+        "api_usd_per_month": cents(a.api),
+        "self_host_usd_per_month": cents(a.self_host),
+        "hybrid_usd_per_month": cents(a.hybrid),
+        "lines": {line: cents(usd) for line, usd in a.lines._asdict().items()},
         **a.fleet._asdict(),
         "utilisation": _ratio(a.utilisation),
         "usd_per_million_tokens": {
@@ -109,9 +111,9 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
         },
         "cheaper_regions": [[region.start, region.end] for region in a.cheaper_regions],
         "cheaper_regions_cut": a.cheaper_regions_cut,
-        "savings_usd_per_month": _cents(a.savings),
+        "savings_usd_per_month": cents(a.savings),
         "payback_months": _ratio(a.payback_months),
-        "net_12_months_usd": _cents(a.net_12_months),
+        "net_12_months_usd": cents(a.net_12_months),
         "verdict": a.verdict,
     }
 
@@ -148,20 +150,41 @@ def _verdict(scenario: Scenario, savings: Fraction) -> Verdict:
     return "self_host" if scenario.workload.share_moved == 1 else "hybrid"
 
 
-def _net(scenario: Scenario) -> Fraction:
-    """What 12 months save, at a constant volume, beginning with the decision to move."""
+def net(
+    scenario: Scenario,
+    months: int = HORIZON_MONTHS,
+    number: Callable[[costs.Number], costs.Number] = Fraction,
+) -> costs.Number:
+    """What so many months save, at a constant volume, beginning with the decision to move.
+
+    `number` makes the parts of a month the type that the scenario's other numbers have: the fields
+    of `scenario` may be numpy arrays with `float`, all but the lead time and the double running.
+    """
+    return sum(islice(_net_of_months(scenario, number), months), -scenario.migration.setup_usd)
+
+
+def net_by_month(scenario: Scenario, months: int) -> list[Fraction]:
+    """The net over 1, 2, ... `months` months, exactly."""
+    saved = islice(_net_of_months(scenario, Fraction), months)
+    return list(accumulate(saved, initial=-scenario.migration.setup_usd))[1:]
+
+
+def _net_of_months(
+    scenario: Scenario, number: Callable[[costs.Number], costs.Number]
+) -> Iterator[costs.Number]:
+    """What each month from the decision on saves, setup left out; without an end."""
     migration, n = scenario.migration, scenario.workload.requests_per_month
     moved = scenario.workload.share_moved * n
     switched = migration.lead_days / DAYS_PER_MONTH
     settled = switched + migration.dual_running_months
-    net = -migration.setup_usd
-    for month in range(HORIZON_MONTHS):
-        dual = _part(month, settled) - _part(month, switched)
-        own = 1 - _part(month, settled)
-        api = costs.api_bill(scenario, n, month)
-        net += own * (api - costs.hybrid_bill(scenario, n, month))
-        net -= dual * costs.self_bill(scenario, moved, month)
-    return net
+    for month in count():
+        saved: costs.Number = 0
+        if own := number(1 - _part(month, settled)):
+            api = costs.api_bill(scenario, n, month)
+            saved = own * (api - costs.hybrid_bill(scenario, n, month))
+        if dual := number(_part(month, settled) - _part(month, switched)):
+            saved = saved - dual * costs.self_bill(scenario, moved, month)
+        yield saved
 
 
 def _part(month: int, until: Fraction) -> Fraction:
@@ -178,7 +201,8 @@ def _fixed(exact: Fraction | None, places: int) -> str | None:
     return f"{'-' if units < 0 else ''}{whole}.{rest:0{places}d}"
 
 
-def _cents(usd: Fraction | int) -> str:
+def cents(usd: Fraction | int) -> str:
+    """Dollars as text, rounded half even to cents."""
     return str(_fixed(Fraction(usd), 2))
 
 

@@ -16,11 +16,13 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.domain import advice as advising
 from monitor.domain import breakeven
-from monitor.domain.errors import CrossoverError
+from monitor.domain.errors import CrossoverError, InputError
 from monitor.domain.forecast import MONTHS_AHEAD, Projection
 from monitor.domain.periods import add_months, month_of
 from monitor.domain.scenario import Scenario, to_document
 from monitor.domain.usage import DAY
+from monitor.domain.volumes import of_projection
+from monitor.jobs import ranging
 from monitor.jobs.alerting import Policy, Seen, raise_alerts
 from monitor.jobs.basis import Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
@@ -119,12 +121,26 @@ def _assess(
             scenario = at_volume(basis.scenario, requests)
             found[volume] = breakeven.assess(scenario)
             key = (workload.id, deployment.id, as_of, volume, of)
-            _store(conn, key, scenario, found[volume], policy.rules_hash)
+            ranged = _ranged(found[volume], projected, month) if volume == "q50" else ""
+            _store(conn, key, scenario, found[volume], policy.rules_hash, ranged)
     share = basis.scenario.workload.share_moved if isinstance(basis, Basis) else Fraction(1)
     advised = _advise(conn, workload, deployment, as_of, found.get("q10"), share, why)
     seen = Seen(workload, deployment, as_of, claim.row["due_at"], advised, month, ahead)
     if isinstance(basis, Basis):
         raise_alerts(conn, seen, found, basis, now, policy)
+
+
+def _ranged(found: breakeven.Assessment, projected: Projected, month: str) -> str:
+    """Ranges and flips as JSON, or '' where the figures are too large for them."""
+    known = []
+    while isinstance(projection := projected.get(("requests", month)), Projection):
+        known.append(of_projection(projection))
+        month = add_months(month, 1)
+    try:
+        return json.dumps(ranging.document(found, known), sort_keys=True)
+    except InputError as error:
+        log.warning("%s has no ranges: %s", found.scenario.workload.name, error)
+        return ""
 
 
 def _store(
@@ -133,6 +149,7 @@ def _store(
     scenario: Scenario,
     found: breakeven.Assessment,
     rules_hash: str,
+    ranged: str,
 ) -> None:
     names = ("workload_id", "deployment_id", "as_of", "volume", "month")
     results.put_assessment(
@@ -148,6 +165,7 @@ def _store(
             "crossing_requests": found.crossing,
             "verdict": found.verdict,
             "rules_hash": rules_hash,
+            "ranges": ranged,
         },
     )
 

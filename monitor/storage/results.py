@@ -11,7 +11,9 @@ from sqlalchemy import Connection, RowMapping, text
 from monitor.domain.errors import InputError
 from monitor.domain.forecast import NotEnough, Projection
 from monitor.domain.money import MAX_PICO
+from monitor.domain.periods import add_months
 from monitor.domain.usage import DAY, INPUT_CLASSES, TOKEN_CLASSES
+from monitor.domain.volumes import Volume
 from monitor.storage import bulk
 from monitor.storage.setup import ALL
 
@@ -271,6 +273,61 @@ def put_projection(
 def put_assessment(conn: Connection, values: Mapping[str, Any]) -> None:
     """Store one assessment under its workload, deployment, day and volume."""
     _replace(conn, "assessment", ("workload_id", "deployment_id", "as_of", "volume"), values)
+
+
+class Assessed(NamedTuple):
+    """A stored assessment at the median volume."""
+
+    workload_id: int
+    deployment: str
+    as_of: int
+    month: str
+    scenario: str
+
+
+def newest_assessed(conn: Connection, workload: str) -> list[Assessed]:
+    """The newest assessment of each configured deployment of a workload, by deployment."""
+    rows = conn.execute(
+        text(
+            "SELECT s.workload_id, d.name, s.as_of, s.month, s.scenario FROM assessment s"
+            " JOIN workload w ON w.id = s.workload_id JOIN deployment d ON d.id = s.deployment_id"
+            " WHERE w.name = :w AND w.configured AND d.configured AND s.volume = 'q50'"
+            " AND s.as_of = (SELECT MAX(o.as_of) FROM assessment o WHERE o.volume = 'q50'"
+            " AND o.workload_id = s.workload_id AND o.deployment_id = s.deployment_id)"
+            " ORDER BY d.name"
+        ),
+        {"w": workload},
+    )
+    return [Assessed(*row) for row in rows]
+
+
+def assessed_names(conn: Connection) -> list[str]:
+    """The workloads that have an assessment."""
+    rows = conn.execute(
+        text(
+            "SELECT DISTINCT w.name FROM assessment s JOIN workload w ON w.id = s.workload_id"
+            " WHERE w.configured ORDER BY w.name"
+        )
+    )
+    return [row[0] for row in rows]
+
+
+def projected_requests(conn: Connection, found: Assessed) -> list[Volume]:
+    """The requests of the assessed month and those after it, as projected on the same day."""
+    rows = conn.execute(
+        text(
+            "SELECT month, q10, q50, q90, month_to_date FROM projection WHERE workload_id = :w"
+            " AND as_of = :t AND unit = 'requests' AND month >= :m AND q50 IS NOT NULL"
+            " ORDER BY month"
+        ),
+        {"w": found.workload_id, "t": found.as_of, "m": found.month},
+    )
+    volumes: list[Volume] = []
+    for month, *figures in rows:
+        if month != add_months(found.month, len(volumes)):
+            break
+        volumes.append(Volume(*map(float, figures)))
+    return volumes
 
 
 def put_advice(conn: Connection, values: Mapping[str, Any]) -> None:

@@ -594,6 +594,7 @@ assessment = Table(
     Column("crossing_requests", BigInteger),
     Column("verdict", String(10), nullable=False),
     Column("rules_hash", String(64), nullable=False),
+    Column("ranges", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("workload_id", "deployment_id", "as_of", "volume"),
     CheckConstraint("volume IN ('q10', 'q50', 'q90', 'ahead')", name="volume"),
     info=REFERENCE,

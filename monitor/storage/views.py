@@ -19,6 +19,7 @@ _SQLITE = {
     "instant": "strftime('%Y-%m-%dT%H:%M:%SZ', {0}, 'unixepoch')",
     "stamp": "strftime('%Y-%m-%dT%H:%M:%SZ', {0})",
     "real": "CAST({0} AS REAL)",
+    "number": "CAST(json_extract(NULLIF({0}, ''), '$.{1}') AS REAL)",
     "micro": "(({0} + CASE WHEN {0} < 0 THEN -500000 ELSE 500000 END) / 1000000)",
 }
 _POSTGRES = {
@@ -27,6 +28,7 @@ _POSTGRES = {
     "instant": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
     "stamp": "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
     "real": "CAST({0} AS NUMERIC)",
+    "number": "CAST(CAST(NULLIF({0}, '') AS json) #>> string_to_array('{1}', '.') AS NUMERIC)",
     "micro": "ROUND({0} / 1000000.0)",
 }
 
@@ -41,7 +43,7 @@ class _Sql:
     def __init__(self, dialect: str) -> None:
         self._spelled = _SQLITE if dialect == "sqlite" else _POSTGRES
 
-    def __getattr__(self, name: str) -> Callable[[str], str]:
+    def __getattr__(self, name: str) -> Callable[..., str]:
         return self._spelled[name].format
 
     @staticmethod
@@ -251,7 +253,11 @@ def _assessment(q: _Sql) -> str:
     return f"""
 SELECT w.name AS workload, d.name AS deployment, {q.day("s.as_of")} AS as_of, s.month, s.volume,
   s.requests, {q.one("s.api_pico")} AS api_usd, {q.one("s.hybrid_pico")} AS self_host_usd,
-  {q.one("s.savings_pico")} AS savings_usd, s.crossing_requests, s.verdict, s.scenario, s.result
+  {q.one("s.savings_pico")} AS savings_usd, s.crossing_requests, s.verdict,
+  {q.number("s.ranges", "ranges.probability_cheaper")} AS probability,
+  {q.number("s.ranges", "ranges.savings_usd_per_month.q10")} AS savings_q10_usd,
+  {q.number("s.ranges", "ranges.savings_usd_per_month.q90")} AS savings_q90_usd,
+  s.scenario, s.result, s.ranges
 FROM assessment s JOIN workload w ON w.id = s.workload_id
   JOIN deployment d ON d.id = s.deployment_id"""
 
