@@ -10,6 +10,7 @@ import typer
 
 from monitor import __version__
 from monitor.cli import (
+    advise,
     agent,
     breakeven,
     check,
@@ -71,6 +72,7 @@ app.command()(agent.agent)
 app.command()(collect.collect)
 app.command("import")(imports.import_file)
 app.command()(breakeven.breakeven)
+app.command()(advise.advise)
 app.command()(query.query)
 app.command()(explain.explain)
 app.add_typer(config.app, name="config")

@@ -43,7 +43,7 @@ def breakeven(
     from monitor.domain.breakeven import assess, to_json
     from monitor.domain.scenario import parse_scenario
 
-    figures = to_json(assess(parse_scenario(_read(scenario), str(scenario))))
+    figures = to_json(assess(parse_scenario(read(scenario), str(scenario))))
     if form is Format.JSON:
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")
     elif form is Format.CSV:
@@ -52,7 +52,7 @@ def breakeven(
         _summary(figures)
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
     """The file's text; line ends are left to the TOML reader."""
     from monitor.domain.errors import InputError, ScenarioError
 

@@ -79,7 +79,7 @@ def assess(scenario: Scenario) -> Assessment:
         cheaper_regions_cut=crossings.cut,
         savings=api - hybrid,
         payback_months=_payback_months(scenario, own, api - hybrid),
-        net_12_months=_net(scenario),
+        net_12_months=net(scenario),
         verdict=_verdict(scenario, api - hybrid),
     )
 
@@ -99,8 +99,8 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
         **a.fleet._asdict(),
         "utilisation": _ratio(a.utilisation),
         "usd_per_million_tokens": {
-            "api": _fixed(a.api_usd_per_million, 4),
-            "self_host": _fixed(a.self_host_usd_per_million, 4),
+            "api": fixed(a.api_usd_per_million, 4),
+            "self_host": fixed(a.self_host_usd_per_million, 4),
         },
         "crossing": {
             "requests_per_month": a.crossing,
@@ -148,20 +148,20 @@ def _verdict(scenario: Scenario, savings: Fraction) -> Verdict:
     return "self_host" if scenario.workload.share_moved == 1 else "hybrid"
 
 
-def _net(scenario: Scenario) -> Fraction:
+def net(scenario: Scenario) -> Fraction:
     """What 12 months save, at a constant volume, beginning with the decision to move."""
     migration, n = scenario.migration, scenario.workload.requests_per_month
     moved = scenario.workload.share_moved * n
     switched = migration.lead_days / DAYS_PER_MONTH
     settled = switched + migration.dual_running_months
-    net = -migration.setup_usd
+    saved = -migration.setup_usd
     for month in range(HORIZON_MONTHS):
         dual = _part(month, settled) - _part(month, switched)
         own = 1 - _part(month, settled)
         api = costs.api_bill(scenario, n, month)
-        net += own * (api - costs.hybrid_bill(scenario, n, month))
-        net -= dual * costs.self_bill(scenario, moved, month)
-    return net
+        saved += own * (api - costs.hybrid_bill(scenario, n, month))
+        saved -= dual * costs.self_bill(scenario, moved, month)
+    return saved
 
 
 def _part(month: int, until: Fraction) -> Fraction:
@@ -169,7 +169,7 @@ def _part(month: int, until: Fraction) -> Fraction:
     return min(max(until - month, Fraction(0)), Fraction(1))
 
 
-def _fixed(exact: Fraction | None, places: int) -> str | None:
+def fixed(exact: Fraction | int | None, places: int) -> str | None:
     """An exact amount with so many decimals, half even; minus zero is zero."""
     if exact is None:
         return None
@@ -179,7 +179,7 @@ def _fixed(exact: Fraction | None, places: int) -> str | None:
 
 
 def _cents(usd: Fraction | int) -> str:
-    return str(_fixed(Fraction(usd), 2))
+    return str(fixed(Fraction(usd), 2))
 
 
 def _ratio(exact: Fraction | None) -> float | None:

@@ -17,11 +17,12 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
+    ClassVar,
     Literal,
     NamedTuple,
+    Protocol,
     TypeVar,
     get_args,
     get_origin,
@@ -30,9 +31,6 @@ from typing import (
 
 from monitor.domain.errors import ScenarioError
 from monitor.domain.money import EXACT, plain
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 MAX_REQUESTS = 10**13
 """The largest monthly volume that the model speaks about."""
@@ -144,7 +142,11 @@ class Scenario:
     migration: Migration
 
 
-Table = TypeVar("Table", bound="DataclassInstance")
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Table = TypeVar("Table", bound=_Dataclass)
 
 
 def parse_scenario(text: str, where: str = "scenario") -> Scenario:
@@ -170,7 +172,7 @@ def parse_tables(tables: Mapping[str, Any], where: str = "scenario") -> Scenario
     return scenario
 
 
-def to_document(table: DataclassInstance) -> dict[str, Any]:
+def to_document(table: _Dataclass) -> dict[str, Any]:
     """A scenario in JSON types, exactly: counts are numbers, all else is text ("0.7", "1/3")."""
     document: dict[str, Any] = {}
     for key in fields(table):

@@ -18,7 +18,14 @@ SOURCES = {
 
 RULES = ("monitor.domain", "monitor.ports")
 JOBS = (*RULES, "monitor.storage", "reports")
-FACES = (*JOBS, "monitor.jobs", "monitor.wiring", "monitor.config", "monitor.logs")
+FACES = (
+    *JOBS,
+    "monitor.jobs",
+    "monitor.wiring",
+    "monitor.config",
+    "monitor.logs",
+    "monitor.library",
+)
 # What each part may import of ours besides itself; the longest name that fits a module counts.
 ARROWS: Mapping[str, tuple[str, ...]] = {
     "monitor.domain": (),
@@ -30,6 +37,7 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "monitor.scheduler": (*JOBS, "monitor.jobs"),
     "monitor.web": (*JOBS, "monitor.jobs"),
     "monitor.config": ("monitor.domain",),
+    "monitor.library": ("monitor.domain",),
     "monitor.logs": (),
     "monitor.wiring": OURS,
     "monitor.cli": (*FACES, "monitor.scheduler", "monitor.web", "monitor.demo"),

@@ -32,6 +32,7 @@ ARROWS = {
     "monitor.scheduler": SEEN_BY_JOBS | {"monitor.jobs"},
     "monitor.web": SEEN_BY_JOBS | {"monitor.jobs"},
     "monitor.config": CORE,
+    "monitor.library": CORE,
     "monitor.logs": set(),
     "monitor.wiring": set(OURS),
     "monitor.cli": {"monitor", "reports.model"},
