@@ -31,7 +31,7 @@ def advise(
     [gates] and [facts]; it needs no configuration and no database. A workload
     is looked up in the database: what the last daily decision advised.
 
-    Example: crossover advise --case docs/examples/case-hospital.toml
+    Example: crossover advise --case docs/examples/cases/hospital.toml
     """
     from monitor.domain.errors import InputError
 
