@@ -10,14 +10,11 @@ depends_on = None
 
 
 def upgrade():
-    with op.batch_alter_table("workload") as batch:
-        batch.add_column(sa.Column("gates", sa.Text(), nullable=False, server_default="{}"))
-    with op.batch_alter_table("advice") as batch:
-        batch.add_column(sa.Column("document", sa.Text(), nullable=False, server_default="{}"))
+    # Plain ALTER: building the table anew would drop what others refer to.
+    op.add_column("workload", sa.Column("gates", sa.Text(), nullable=False, server_default="{}"))
+    op.add_column("advice", sa.Column("document", sa.Text(), nullable=False, server_default="{}"))
 
 
 def downgrade():
-    with op.batch_alter_table("advice") as batch:
-        batch.drop_column("document")
-    with op.batch_alter_table("workload") as batch:
-        batch.drop_column("gates")
+    op.drop_column("advice", "document")
+    op.drop_column("workload", "gates")
