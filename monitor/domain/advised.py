@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from monitor.domain import plan
-from monitor.domain.breakeven import fixed
+from monitor.domain.breakeven import fixed, ratio
 from monitor.domain.costs import request_tokens
 from monitor.domain.gates import to_plain
 from monitor.domain.recommend import Answer, Reason, Recommendation
@@ -65,7 +65,7 @@ def to_json(said: Recommendation) -> dict[str, Any]:
             said.latency,
         ),
         "latency": [
-            {**row._asdict(), "low": float(row.low), "high": float(row.high)}
+            {**row._asdict(), "low": ratio(row.low), "high": ratio(row.high)}
             for row in said.latency
         ],
     }
@@ -95,18 +95,16 @@ def _figures(said: Recommendation) -> dict[str, Any]:
         "optimised_api_usd_per_month": _cents(money.optimised),
         "savings_against_optimised_usd_per_month": _cents(money.optimised - money.own),
         "net_12_months_usd": _cents(money.net),
-        "payback_months": None
-        if found.payback_months is None
-        else float(round(found.payback_months, 6)),
+        "payback_months": ratio(found.payback_months),
         "crossing_requests_per_month": crossing,
         "crossing_reason": found.crossing_reason,
         "constraint_usd_per_month": _cents(said.constraint_usd),
         "waiting_usd": _cents(said.waiting_usd),
         "replicas": found.fleet.replicas,
         "gpus": found.fleet.gpus,
-        "utilisation": None if found.utilisation is None else float(round(found.utilisation, 6)),
-        "peak_to_mean": float(money.scenario.workload.peak_to_mean),
-        "coefficient_of_variation": _number(said.case.facts.coefficient_of_variation),
+        "utilisation": ratio(found.utilisation),
+        "peak_to_mean": ratio(money.scenario.workload.peak_to_mean),
+        "coefficient_of_variation": ratio(said.case.facts.coefficient_of_variation),
         "verdict": found.verdict,
     }
 
@@ -177,7 +175,3 @@ def _share(share: Fraction) -> str:
     """Six places at most, without trailing zeros."""
     text = str(fixed(share, 6)).rstrip("0").rstrip(".")
     return text or "0"
-
-
-def _number(exact: Fraction | None) -> float | None:
-    return None if exact is None else float(exact)

@@ -59,19 +59,19 @@ def between(placed: Iterable[Placed], *, moves: bool) -> list[Placed]:
 
 
 def _place(ends: tuple[Fraction, ...], amount: Fraction) -> Place:
-    if amount < ends[0]:
+    if amount <= ends[0]:
         return "below"
-    return "between" if amount <= ends[1] else "above"
+    return "between" if amount < ends[1] else "above"
 
 
 def _why(band: Band, crossing_usd: Fraction | None) -> str:
-    low, high = (float(end) for end in band.usd)
+    low, high = (round(end) for end in band.usd)
     ours = f"{band.source} assumes {band.assumes}"
     if crossing_usd is None:
         return f"No volume makes this deployment cheaper; {ours}."
-    here = f"${float(crossing_usd):,.0f} of API a month"
+    here = f"${round(crossing_usd):,} of API a month"
     side = _place(band.usd, crossing_usd)
     if side == "between":
         return f"The computed crossing, {here}, lies in the band."
-    than = f"{'below' if side == 'below' else 'above'} ${low:,.0f}-{high:,.0f}"
+    than = f"{'below' if side == 'below' else 'above'} ${low:,}-{high:,}"
     return f"The computed crossing, {here}, is {than}: {ours}; here the cost lines are yours."

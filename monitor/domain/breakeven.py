@@ -97,7 +97,7 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
         "hybrid_usd_per_month": _cents(a.hybrid),
         "lines": {line: _cents(usd) for line, usd in a.lines._asdict().items()},
         **a.fleet._asdict(),
-        "utilisation": _ratio(a.utilisation),
+        "utilisation": ratio(a.utilisation),
         "usd_per_million_tokens": {
             "api": fixed(a.api_usd_per_million, 4),
             "self_host": fixed(a.self_host_usd_per_million, 4),
@@ -110,7 +110,7 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
         "cheaper_regions": [[region.start, region.end] for region in a.cheaper_regions],
         "cheaper_regions_cut": a.cheaper_regions_cut,
         "savings_usd_per_month": _cents(a.savings),
-        "payback_months": _ratio(a.payback_months),
+        "payback_months": ratio(a.payback_months),
         "net_12_months_usd": _cents(a.net_12_months),
         "verdict": a.verdict,
     }
@@ -182,7 +182,8 @@ def _cents(usd: Fraction | int) -> str:
     return str(fixed(Fraction(usd), 2))
 
 
-def _ratio(exact: Fraction | None) -> float | None:
+def ratio(exact: Fraction | None) -> float | None:
+    """A ratio as a JSON number of six places; None stays unknown."""
     if exact is None:
         return None
     # Where a double has no decimals left, an integer is a JSON number of any size.

@@ -16,8 +16,6 @@ from monitor.domain.scenario import Count, NotNegative, read_table
 
 Side = Literal["api", "own", "open", "condition", "note"]
 
-PAPERS = ("GDPR", "HIPAA", "BAA", "DPA", "SOC 2", "ISO 27001", "EU AI Act")
-"""Certificates and contracts that an organisation may ask of an API; others may be named."""
 STEADY_DAYS = 60
 """Self-hosting takes days to weeks to set up, and two to three months until it is steady."""
 

@@ -21,7 +21,9 @@ SHOWN_SHARES = (Fraction(6, 10), Fraction(7, 10), Fraction(8, 10))
 """The shares of the traffic that published comparisons move."""
 FRONTIER_ABOVE, MIDDLE_ABOVE = Fraction(8, 10), Fraction(5, 10)
 """Routing by complexity (C): above the first a frontier API, above the second a 70B, else an 8B."""
-_EVERY = 5_000
+_EVERY = 2_000
+_LONGEST = 100
+"""Replicas looked at beside each end; longer periods belong to no server that exists."""
 _MOST_TASKS = 12
 
 
@@ -123,7 +125,7 @@ def _full_shares(scenario: Scenario) -> Iterator[Fraction]:
     if not per_request:
         return
     period = deployment.gpus_per_server or 1
-    period //= gcd(period, deployment.gpus_per_replica)
+    period = min(_LONGEST, period // gcd(period, deployment.gpus_per_replica))
     least, most = max(1, deployment.min_replicas), int(per_request)
     edges = [least, most, *(int(share * per_request) for share in _bend(scenario))]
     for edge in edges:
@@ -251,7 +253,7 @@ class _Demand:
         self._served = seconds / (per_request * costs.SECONDS) if per_request else self._hours[-1]
 
     def replicas(self) -> Iterator[int]:
-        """Numbers of replicas worth trying: all, or, above 5,000, a grid over them."""
+        """Numbers of replicas worth trying: all, or, above 2,000, a grid over them."""
         least = max(1, self._scenario.deployment.min_replicas)
         most = max(least, ceil(self._hours[-1] / self._served))
         return iter(range(least, most + 1, max(1, (most - least) // _EVERY)))

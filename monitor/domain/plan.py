@@ -17,6 +17,8 @@ PILOT_DAYS = 28
 """Two to four engineer-weeks of first deployment (B)."""
 STEADY_DAYS = 90
 """Steady after 60 to 90 days (B): the later end."""
+LONGEST_DAYS = 3_650
+"""A plan is dated ten years ahead at most for each of its steps."""
 
 
 class Phase(NamedTuple):
@@ -30,11 +32,11 @@ class Phase(NamedTuple):
 
 def phases(as_of: date, migration: Migration) -> list[Phase]:
     """The four phases, dated from the lead time and the double running of the scenario."""
-    lead = migration.lead_days or PILOT_DAYS
+    lead = min(migration.lead_days or PILOT_DAYS, LONGEST_DAYS)
     pilot_from = as_of + timedelta(days=lead // 2)
     moves = as_of + timedelta(days=lead)
     dual = ceil(migration.dual_running_months * DAYS_PER_MONTH) or STEADY_DAYS
-    steady = moves + timedelta(days=min(dual, 3_650))
+    steady = moves + timedelta(days=min(dual, LONGEST_DAYS))
     return [
         Phase(1, "start on the API", as_of, pilot_from),
         Phase(
@@ -100,12 +102,12 @@ def comparison(
     guide: Guide, found: Assessment, lead_days: int, latencies: Sequence[Seconds]
 ) -> list[dict[str, Any]]:
     """The rows of general knowledge, with the workload's own facts where there are any."""
-    api, own = float(found.api), float(found.hybrid)
+    api, own = round(found.api), round(found.hybrid)
     both = {s.side: f"{float(s.low):g}-{float(s.high):g} s" for s in latencies}
     crossing = found.crossing
     facts = {
         "setup time": f"{lead_days} days to the switch" if lead_days else "",
-        "cost at low volume": f"this month: API ${api:,.0f}, after the move ${own:,.0f}",
+        "cost at low volume": f"this month: API ${api:,}, after the move ${own:,}",
         "cost at high volume": "no crossing"
         if crossing is None
         else f"own is cheaper from {crossing:,} requests a month",

@@ -140,10 +140,16 @@ def _memory(case: Case) -> Iterator[Finding]:
         enough = ceil(needed / model.gpu_memory_gb) if model.gpu_memory_gb else 0
         remedy = f": it takes {enough}" if enough else ""
         text = (
-            f"{gpus} GPUs with {float(model.gpu_memory_gb):g} GB cannot hold"
-            f" {float(needed):g} GB of weights and cache{remedy}."
+            f"{gpus} GPUs with {_gb(model.gpu_memory_gb)} GB cannot hold"
+            f" {_gb(needed)} GB of weights and cache{remedy}."
         )
         yield Finding("capacity", "refused.memory", "api", text)
+
+
+def _gb(amount: Fraction) -> str:
+    """Gigabytes with a decimal where there is one."""
+    tenths = round(amount * 10)
+    return f"{tenths // 10:,}" + (f".{tenths % 10}" if tenths % 10 else "")
 
 
 def api_at(scenario: Scenario, requests: int) -> Fraction:
@@ -188,7 +194,7 @@ def _sized(case: Case) -> tuple[Scenario, str]:
     text = ""
     if fleets > 1 or (crossing := breakeven.assess(scenario).crossing) is None or crossing > each:
         text = (
-            f"One fleet carries {float(each):,.0f} requests a month at its peak:"
+            f"One fleet carries {int(each):,} requests a month at its peak:"
             f" it was sized anew, to {max(fleets, 1):,}."
         )
     return replace(scenario, deployment=grown), text

@@ -183,6 +183,18 @@ def test_the_plan_has_four_phases_that_follow_each_other():
     assert [row["until"] for row in plan[:3]] == [row["start"] for row in plan[1:]]
 
 
+@pytest.mark.parametrize("lead", [10**9, 10**150])
+def test_a_lead_time_beyond_the_calendar_is_dated_ten_years_ahead(lead):
+    plan = advised(migration={"lead_days": lead, "dual_running_months": lead})["plan"]
+    assert plan[2]["start"] == "2036-11-21"
+
+
+def test_the_ends_of_a_band_are_not_between_them():
+    for requests, place in ((10**7, "below"), (10**7 + 1, "between"), (2 * 10**7, "above")):
+        found = advised(workload={"requests_per_month": requests})
+        assert found["bands"][0]["place"] == place
+
+
 def test_waiting_costs_the_saving_of_the_lead_time():
     found = advised(migration={"lead_days": 61})
     assert found["figures"]["waiting_usd"] == "22045.17"
