@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 from monitor.domain import address, contracts
 from monitor.domain.errors import ConfigError, InputError, ScenarioError
+from monitor.domain.gates import read_gates
 from monitor.domain.names import clean_name
 from monitor.domain.pricing import usd_per_million as rates_of
 from monitor.domain.scenario import parse_tables
@@ -160,6 +161,15 @@ class WorkloadSettings(_Section):
     must_stay_on_api: str = ""
     must_stay_in_house: str = ""
     runs_on: Literal["api", "self_host", "hybrid"] = "api"
+    gates: dict[str, Any] = {}
+
+    @field_validator("gates")
+    @classmethod
+    def _answers(cls, value: dict[str, Any]) -> dict[str, Any]:
+        _, problems = read_gates(value)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return value
 
     @model_validator(mode="after")
     def _one_must(self) -> Self:

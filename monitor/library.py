@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from monitor.domain import cost_lines, hardware
+from monitor.domain.guide import Guide, parse_guide
 from monitor.domain.rate_table import RateTable, parse_rates
 
 
@@ -36,6 +37,15 @@ def costs() -> cost_lines.Defaults:
     return cost_lines.parse_defaults(_tables("costs.toml"), "costs.toml")
 
 
+@cache
+def guide() -> Guide:
+    """What published comparisons say: bands, comparison, risks, latency."""
+    return parse_guide(_text("guide.toml"))
+
+
 def _tables(name: str) -> dict[str, Any]:
-    text = files("monitor.data").joinpath(name).read_text("utf-8")
-    return tomllib.loads(text, parse_float=Decimal)
+    return tomllib.loads(_text(name), parse_float=Decimal)
+
+
+def _text(name: str) -> str:
+    return files("monitor.data").joinpath(name).read_text("utf-8")

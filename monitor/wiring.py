@@ -115,7 +115,13 @@ def setup(settings: Settings) -> Setup:
         [_source_setup(item) for item in settings.source],
         _accounts(settings),
         [
-            WorkloadSetup(w.name, w.must_stay_on_api, w.must_stay_in_house, w.runs_on)
+            WorkloadSetup(
+                w.name,
+                w.must_stay_on_api,
+                w.must_stay_in_house,
+                w.runs_on,
+                json.dumps(w.gates, default=_written, sort_keys=True),
+            )
             for w in settings.workload
         ],
         [DeploymentSetup(d.name, d.workload, _document(d)) for d in settings.deployment],
@@ -130,6 +136,11 @@ def setup(settings: Settings) -> Setup:
             for item in settings.contract
         ],
     )
+
+
+def _written(value: object) -> object:
+    """A date or a decimal of the file as JSON has them."""
+    return value.isoformat() if isinstance(value, date) else float(str(value))
 
 
 def _accounts(settings: Settings) -> list[AccountSetup]:
@@ -343,6 +354,7 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         rules_hash=rules_hash(rules(settings)),
         envelope=envelope(settings, settings.alerts.to),
         demo=demo,
+        guide=library.guide(),
     )
 
 

@@ -46,6 +46,15 @@ _COST = {
     "services_usd_per_month": 2000,
     "spare_replicas": 1,
 }
+# Without these answers every move would be a pilot.
+ANSWERED = json.dumps(
+    {
+        "data": "open",
+        "team": "able",
+        "licence": "commercial",
+        "quality": {"answer": "good_enough", "score": 0.93, "set": "200", "date": "2026-10-01"},
+    }
+)
 DEPLOYMENTS = [("own-h100", "support-bot"), ("own-h100-search", "search")]
 
 
@@ -98,7 +107,9 @@ def apply_setup(conn: Connection) -> None:
                 setup.AccountSetup("acme", "USD", "openai", "openai"),
                 setup.AccountSetup("own", "USD", "vllm", ""),
             ],
-            workloads=[setup.WorkloadSetup(rule.workload, "", "", "api") for rule in RULES],
+            workloads=[
+                setup.WorkloadSetup(rule.workload, "", "", "api", ANSWERED) for rule in RULES
+            ],
             deployments=[
                 setup.DeploymentSetup(name, workload, document()) for name, workload in DEPLOYMENTS
             ],

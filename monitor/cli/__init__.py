@@ -10,6 +10,7 @@ import typer
 
 from monitor import __version__
 from monitor.cli import (
+    advise,
     agent,
     backtest,
     breakeven,
@@ -77,6 +78,7 @@ app.command()(project.project)
 app.command()(breakeven.breakeven)
 app.command()(backtest.backtest)
 app.command()(capacity.capacity)
+app.command()(advise.advise)
 app.command()(query.query)
 app.command()(explain.explain)
 app.add_typer(config.app, name="config")

@@ -7,6 +7,7 @@ alert follows its edges and has no thresholds of its own.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
@@ -29,6 +30,8 @@ LEAVE_DAYS = 7
 _SAVES, _BETWEEN, _FAR_BELOW = "+", "0", "-"
 
 Place = Literal["api", "self_host", "hybrid"]
+Signal = Literal["hold", "move", "return"]
+"""What money says: stay where it runs, move in, or go back."""
 
 
 class Kind(StrEnum):
@@ -41,6 +44,18 @@ class Kind(StrEnum):
     SELF_HOST_WITH_FALLBACK = "self_host_with_fallback"
     SELF_HOST = "self_host"
     RETURN_TO_API = "return_to_api"
+
+
+class Judged(NamedTuple):
+    """What gates and figures make of the money signal."""
+
+    kind: Kind
+    text: str
+    """Why, in sentences; money's own sentence is added where `by_money`."""
+    by_money: bool
+
+
+Judge = Callable[[Signal], Judged]
 
 
 class Evidence(NamedTuple):
@@ -91,8 +106,10 @@ class AdviceState(NamedTuple):
     current: Standing | None = None
 
 
-def advise(state: AdviceState, evidence: Evidence, as_of: int) -> tuple[AdviceState, Advice]:
-    """One daily assessment.
+def advise(
+    state: AdviceState, evidence: Evidence, as_of: int, judge: Judge | None = None
+) -> tuple[AdviceState, Advice]:
+    """One daily assessment; `judge` decides with the band's signal where there is history.
 
     The same `as_of` again replaces that day's assessment; an older one changes nothing. A day
     without an assessment counts neither for nor against. Where the workload moved or returned since
@@ -101,7 +118,7 @@ def advise(state: AdviceState, evidence: Evidence, as_of: int) -> tuple[AdviceSt
     if state.current and state.day is not None and as_of < state.day:
         return state, state.current.advice
     before = state.before if as_of == state.day else state.current
-    standing = _assess(before, evidence, as_of)
+    standing = _assess(before, evidence, as_of, judge)
     if not evidence.enough_history and not _gated(evidence):
         return state, standing.advice
     return AdviceState(as_of, before, standing), standing.advice
@@ -126,7 +143,9 @@ def from_json(text: str) -> AdviceState:
     )
 
 
-def _assess(before: Standing | None, evidence: Evidence, as_of: int) -> Standing:
+def _assess(
+    before: Standing | None, evidence: Evidence, as_of: int, judge: Judge | None
+) -> Standing:
     moved = evidence.currently != "api"
     inside, marks = moved, ""
     if before and before.moved == moved:
@@ -134,10 +153,24 @@ def _assess(before: Standing | None, evidence: Evidence, as_of: int) -> Standing
     if evidence.enough_history:
         marks = (marks + _mark(evidence))[-LEAVE_DAYS:]
         inside = _is_inside(inside, marks)
-    kind, reason = _decide(evidence, inside, marks)
+    if judge and evidence.enough_history:
+        kind, text, by_money = judge(signal(inside=inside, moved=moved))
+        reason = f"{_money_reason(evidence, marks)} {text}".strip() if by_money else text
+    else:
+        kind, reason = _decide(evidence, inside, marks)
     unchanged = before is not None and before.advice.kind is kind
     since = before.advice.since if before and unchanged else as_of
     return Standing(moved, inside, marks, Advice(kind, reason, since))
+
+
+def signal(*, inside: bool, moved: bool) -> Signal:
+    """The band as a signal: inside it a workload on the API moves, outside it a moved one returns.
+
+    This is the seam: another rule of entering and leaving gives the same three words.
+    """
+    if inside:
+        return "hold" if moved else "move"
+    return "return" if moved else "hold"
 
 
 def _mark(evidence: Evidence) -> str:

@@ -99,10 +99,10 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
         "hybrid_usd_per_month": cents(a.hybrid),
         "lines": {line: cents(usd) for line, usd in a.lines._asdict().items()},
         **a.fleet._asdict(),
-        "utilisation": _ratio(a.utilisation),
+        "utilisation": ratio(a.utilisation),
         "usd_per_million_tokens": {
-            "api": _fixed(a.api_usd_per_million, 4),
-            "self_host": _fixed(a.self_host_usd_per_million, 4),
+            "api": fixed(a.api_usd_per_million, 4),
+            "self_host": fixed(a.self_host_usd_per_million, 4),
         },
         "crossing": {
             "requests_per_month": a.crossing,
@@ -112,7 +112,7 @@ def to_json(assessment: Assessment) -> dict[str, Any]:
         "cheaper_regions": [[region.start, region.end] for region in a.cheaper_regions],
         "cheaper_regions_cut": a.cheaper_regions_cut,
         "savings_usd_per_month": cents(a.savings),
-        "payback_months": _ratio(a.payback_months),
+        "payback_months": ratio(a.payback_months),
         "net_12_months_usd": cents(a.net_12_months),
         "verdict": a.verdict,
     }
@@ -192,7 +192,7 @@ def _part(month: int, until: Fraction) -> Fraction:
     return min(max(until - month, Fraction(0)), Fraction(1))
 
 
-def _fixed(exact: Fraction | None, places: int) -> str | None:
+def fixed(exact: Fraction | int | None, places: int) -> str | None:
     """An exact amount with so many decimals, half even; minus zero is zero."""
     if exact is None:
         return None
@@ -203,10 +203,11 @@ def _fixed(exact: Fraction | None, places: int) -> str | None:
 
 def cents(usd: Fraction | int) -> str:
     """Dollars as text, rounded half even to cents."""
-    return str(_fixed(Fraction(usd), 2))
+    return str(fixed(Fraction(usd), 2))
 
 
-def _ratio(exact: Fraction | None) -> float | None:
+def ratio(exact: Fraction | None) -> float | None:
+    """A ratio as a JSON number of six places; None stays unknown."""
     if exact is None:
         return None
     # Where a double has no decimals left, an integer is a JSON number of any size.

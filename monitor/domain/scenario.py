@@ -13,12 +13,14 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import (
     Annotated,
     Any,
     ClassVar,
+    Literal,
     NamedTuple,
     Protocol,
     TypeVar,
@@ -151,13 +153,17 @@ Table = TypeVar("Table", bound=Keys)
 
 def parse_scenario(text: str, where: str = "scenario") -> Scenario:
     """The scenario written in a TOML text; ScenarioError names every problem after `where`."""
+    return parse_tables(read_toml(text, where), where)
+
+
+def read_toml(text: str, where: str) -> dict[str, Any]:
+    """The tables of a TOML text, its numbers exact; ScenarioError if it is no TOML."""
     try:
-        tables = tomllib.loads(text, parse_float=_decimal)
+        return tomllib.loads(text, parse_float=_decimal)
     # Besides TOMLDecodeError: an integer beyond Python's limit, brackets without end.
     except (ValueError, RecursionError) as error:
         cause = " ".join(str(error).split())
         raise ScenarioError(f"{where} is not TOML: {cause}", _REMEDY) from None
-    return parse_tables(tables, where)
 
 
 def parse_tables(tables: Mapping[str, Any], where: str = "scenario") -> Scenario:
@@ -168,7 +174,7 @@ def parse_tables(tables: Mapping[str, Any], where: str = "scenario") -> Scenario
     return scenario
 
 
-def to_document(table: Table) -> dict[str, Any]:
+def to_document(table: Keys) -> dict[str, Any]:
     """A scenario in JSON types, exactly: counts are numbers, all else is text ("0.7", "1/3")."""
     document: dict[str, Any] = {}
     for key in fields(table):
@@ -209,14 +215,48 @@ def _read_value(hint: Any, value: object, path: str) -> tuple[Any, list[str]]:
     """The value of one key as its type asks, and what is wrong with it."""
     if type(None) in get_args(hint):
         hint = get_args(hint)[0]
-    if get_origin(hint) is Annotated:
+    origin = get_origin(hint)
+    if origin is Annotated:
         kind, rule = get_args(hint)
         return _read_number(kind, rule, value, path)
-    if hint is not str:
-        return read_table(hint, {} if value is MISSING else value, path)
-    if isinstance(value, str) and value.strip():
-        return value, []
-    return None, [f"{path} = {_shown(value)} must be text that is not blank"]
+    if origin in (tuple, dict):
+        return _read_many(hint, value, path)
+    if origin is Literal or hint in (str, bool, date):
+        return _read_word(hint, value, path)
+    return read_table(hint, {} if value is MISSING else value, path)
+
+
+def _read_word(hint: Any, value: object, path: str) -> tuple[Any, list[str]]:
+    """A text, one of some words, a date (as TOML or ISO text), true or false."""
+    must = {str: "text that is not blank", date: "a date", bool: "true or false"}.get(hint)
+    must = must or f"one of {', '.join(get_args(hint))}"
+    if value is MISSING:
+        return None, [f"{path} is missing: it is required and must be {must}"]
+    if hint is date and isinstance(value, str):
+        try:
+            return date.fromisoformat(value), []
+        except ValueError:
+            return None, [f"{path} = {_shown(value)} must be {must}"]
+    if hint is str:
+        fits = isinstance(value, str) and bool(value.strip())
+    else:
+        fits = type(value) is hint if hint in (bool, date) else value in get_args(hint)
+    return (value, []) if fits else (None, [f"{path} = {_shown(value)} must be {must}"])
+
+
+def _read_many(hint: Any, value: object, path: str) -> tuple[Any, list[str]]:
+    """A list of one kind of value, or a table of named ones."""
+    inner = get_args(hint)[1 if get_origin(hint) is dict else 0]
+    if get_origin(hint) is dict:
+        if not isinstance(value, Mapping):
+            return None, [f"{path} = {_shown(value)} must be a table"]
+        read = {name: _read_value(inner, v, _dotted(path, name)) for name, v in value.items()}
+        found: Any = {name: item for name, (item, _) in read.items()}
+        return found, [problem for _, wrong in read.values() for problem in wrong]
+    if not isinstance(value, list | tuple):
+        return None, [f"{path} = {_shown(value)} must be a list"]
+    items = [_read_value(inner, v, f"{path}.{i}") for i, v in enumerate(value)]
+    return tuple(item for item, _ in items), [problem for _, wrong in items for problem in wrong]
 
 
 def _read_number(kind: Any, rule: Rule, value: object, path: str) -> tuple[Any, list[str]]:

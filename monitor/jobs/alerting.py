@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from monitor.domain.advice import Advice, Kind
 from monitor.domain.alerts import Notify, Observation, Rule, Transition, step
 from monitor.domain.breakeven import Assessment
+from monitor.domain.guide import Guide
 from monitor.jobs.basis import Basis
 from monitor.jobs.mail import Envelope, addressed
 from monitor.storage import alerts, results, work
@@ -37,6 +38,8 @@ class Policy(NamedTuple):
     rules_hash: str
     envelope: Envelope
     demo: bool
+    guide: Guide = Guide()
+    """What published comparisons say."""
 
 
 class Seen(NamedTuple):

@@ -18,15 +18,17 @@ from monitor.domain import advice as advising
 from monitor.domain import breakeven
 from monitor.domain.errors import CrossoverError, InputError
 from monitor.domain.forecast import MONTHS_AHEAD, Projection
+from monitor.domain.gates import open_questions
 from monitor.domain.periods import add_months, month_of
 from monitor.domain.scenario import Scenario, to_document
 from monitor.domain.usage import DAY
 from monitor.domain.volumes import of_projection
 from monitor.jobs import ranging
 from monitor.jobs.alerting import Policy, Seen, raise_alerts
-from monitor.jobs.basis import Basis, at_volume, measured
+from monitor.jobs.basis import MIX_DAYS, Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
 from monitor.jobs.projecting import Projected, project_all
+from monitor.jobs.recommending import Judging, case_of, day_of, gated, questionnaire
 from monitor.storage import results, rollup
 from monitor.storage.work import Claim
 
@@ -107,6 +109,7 @@ def _assess(
     policy: Policy,
 ) -> None:
     as_of = claim.row["period_end"]
+    configured, workload = workload, gated(workload, as_of)
     month, ahead = month_of(as_of), month_of(as_of + policy.lead_days * DAY)
     basis = measured(conn, workload, deployment, as_of)
     why = basis if isinstance(basis, str) else ""
@@ -124,7 +127,14 @@ def _assess(
             ranged = _ranged(found[volume], projected, month) if volume == "q50" else ""
             _store(conn, key, scenario, found[volume], policy.rules_hash, ranged)
     share = basis.scenario.workload.share_moved if isinstance(basis, Basis) else Fraction(1)
-    advised = _advise(conn, workload, deployment, as_of, found.get("q10"), share, why)
+    judging = None
+    if isinstance(basis, Basis) and "q50" in found:
+        hours = results.hourly_requests(conn, workload, as_of - MIX_DAYS * DAY, as_of)
+        scenario = found["q50"].scenario
+        judging = Judging(
+            case_of(configured, scenario, as_of, hours, basis.assumptions, policy.guide)
+        )
+    advised = _advise(conn, workload, deployment, as_of, found.get("q10"), share, why, judging)
     seen = Seen(workload, deployment, as_of, claim.row["due_at"], advised, month, ahead)
     if isinstance(basis, Basis):
         raise_alerts(conn, seen, found, basis, now, policy)
@@ -178,6 +188,7 @@ def _advise(
     low: breakeven.Assessment | None,
     share_moved: Fraction,
     why_not: str,
+    judging: Judging | None,
 ) -> advising.Advice:
     before = results.advice_before(conn, workload.id, deployment.id, as_of)
     state = advising.from_json(before["state"]) if before else advising.AdviceState()
@@ -189,9 +200,9 @@ def _advise(
         must_stay_in_house=workload.must_stay_in_house,
         enough_history=low is not None,
         currently=workload.runs_on,
-        open_gates=(),
+        open_gates=open_questions(questionnaire(workload), day_of(as_of)),
     )
-    state, advised = advising.advise(state, evidence, as_of)
+    state, advised = advising.advise(state, evidence, as_of, judging)
     if why_not:
         advised = advised._replace(reason=f"{why_not} {advised.reason}")
     results.put_advice(
@@ -204,6 +215,7 @@ def _advise(
             "reason": advised.reason,
             "since": advised.since,
             "state": advising.to_json(state),
+            "document": judging.document() if judging else "{}",
         },
     )
     return advised

@@ -33,6 +33,8 @@ class Workload(NamedTuple):
     must_stay_on_api: str
     must_stay_in_house: str
     runs_on: Literal["api", "self_host", "hybrid"]
+    gates: str = "{}"
+    """The questionnaire, as the JSON that was configured."""
 
 
 class Deployment(NamedTuple):
@@ -363,6 +365,25 @@ def advice_before(
         )
         .mappings()
         .first()
+    )
+
+
+def newest_advice(conn: Connection, workload: str) -> Sequence[RowMapping]:
+    """The last day's advice on each of a workload's deployments, by their names."""
+    return (
+        conn.execute(
+            text(
+                "SELECT d.name AS deployment, v.* FROM advice v"
+                " JOIN workload w ON w.id = v.workload_id"
+                " JOIN deployment d ON d.id = v.deployment_id"
+                " WHERE w.name = :w AND v.as_of = (SELECT MAX(as_of) FROM advice x"
+                " WHERE x.workload_id = v.workload_id AND x.deployment_id = v.deployment_id)"
+                " ORDER BY d.name"
+            ),
+            {"w": workload},
+        )
+        .mappings()
+        .all()
     )
 
 

@@ -42,6 +42,8 @@ class WorkloadSetup(NamedTuple):
     must_stay_on_api: str
     must_stay_in_house: str
     runs_on: str
+    gates: str = "{}"
+    """The questionnaire as JSON."""
 
 
 class DeploymentSetup(NamedTuple):

@@ -440,6 +440,7 @@ workload = Table(
     Column("must_stay_in_house", Text, nullable=False, server_default=""),
     Column("runs_on", String(10), nullable=False, server_default="api"),
     Column("configured", Boolean, nullable=False),
+    Column("gates", Text, nullable=False, server_default="{}"),
     CheckConstraint("runs_on IN ('api', 'self_host', 'hybrid')", name="runs_on"),
     info=REFERENCE,
 )
@@ -610,6 +611,7 @@ advice = Table(
     Column("reason", Text, nullable=False),
     Column("since", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
+    Column("document", Text, nullable=False, server_default="{}"),
     PrimaryKeyConstraint("workload_id", "deployment_id", "as_of"),
     info=REFERENCE,
 )

@@ -265,7 +265,7 @@ FROM assessment s JOIN workload w ON w.id = s.workload_id
 def _advice(q: _Sql) -> str:
     return f"""
 SELECT w.name AS workload, d.name AS deployment, {q.day("v.as_of")} AS as_of, v.kind AS advice,
-  v.reason, {q.day("v.since")} AS since
+  v.reason, {q.day("v.since")} AS since, v.document
 FROM advice v JOIN workload w ON w.id = v.workload_id JOIN deployment d ON d.id = v.deployment_id"""
 
 

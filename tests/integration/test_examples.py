@@ -72,6 +72,16 @@ PUBLISHED = {
     "f14-flat": {"net_12_months_usd": "132000.00", "verdict": "self_host"},
     "f14-api-falling": {"net_12_months_usd": "-121161.90", "verdict": "self_host"},
     "f14-both-falling": {"net_12_months_usd": "-53659.71", "verdict": "self_host"},
+    "p1-small-model-at-full-use": {
+        "utilisation": 1.0,
+        "payback_months": 1.560549,
+        "verdict": "self_host",
+    },
+    "p2-large-model-at-full-use": {
+        "utilisation": 1.0,
+        "payback_months": 42.808219,
+        "verdict": "self_host",
+    },
 }
 
 
@@ -113,9 +123,35 @@ def test_every_example_is_in_the_table_of_the_readme_with_its_figures():
     told = dict(rows)
     assert set(told) == set(PUBLISHED) == {path.stem for path in EXAMPLES.glob("*.toml")}
     for name, figures in PUBLISHED.items():
-        for key in ("crossing.tokens_per_month", "net_12_months_usd", "self_host_usd_per_month"):
+        for key in (
+            "crossing.tokens_per_month",
+            "net_12_months_usd",
+            "self_host_usd_per_month",
+            "payback_months",
+        ):
             if key in figures:
                 assert re.search(rf"(?<!\d){figures[key]}\b", told[name]), (name, key)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(("name", "least", "most"), [("p1-small", 0, 3), ("p2-large", 24, 70)])
+def test_small_models_pay_back_within_months_and_large_ones_beyond_two_years(
+    crossover, tmp_path, name, least, most
+):
+    text = (EXAMPLES / f"{name}-model-at-full-use.toml").read_text()
+    capital = re.search(r"^setup_usd = (\d+)", text, re.MULTILINE)[1]
+    path = tmp_path / "amortised.toml"
+
+    def verdict(months):
+        """The verdict where the capital is spread over so many months."""
+        owned = f"[deployment.owned]\nserver_purchase_usd = {capital}\nlife_months = {months}"
+        spread = re.sub(r"^setup_usd.*", "", text, flags=re.MULTILINE)
+        path.write_text(spread.replace("[deployment.owned]", owned))
+        _, out, _ = crossover("breakeven", "--scenario", path, "--format", "json")
+        return json.loads(out)["verdict"]
+
+    assert verdict(most) == "self_host"
+    assert least == 0 or verdict(least) == "api"
 
 
 def test_the_three_forms_tell_the_same(crossover):

@@ -1,9 +1,12 @@
+import json
 from decimal import Decimal
 
 import pytest
 
 from monitor.config import from_tables, load, secret
 from monitor.domain.errors import ConfigError
+from monitor.domain.gates import read_gates
+from monitor.wiring import setup
 
 GOOD = """
 [database]
@@ -44,6 +47,27 @@ def test_a_file_is_read_with_exact_numbers(tmp_path):
     settings = load(write(tmp_path, GOOD))
     assert settings.deployment[0].cost["usd_per_gpu_hour"] == Decimal("2.55")
     assert settings.source[0].account == "acme"
+
+
+def test_answers_of_the_questionnaire_are_stored_as_they_are_written(tmp_path):
+    answers = """
+[workload.gates]
+team = "able"
+quality = { answer = "good_enough", score = 0.93, set = "200", date = 2026-11-01 }
+"""
+    settings = load(write(tmp_path, GOOD.replace("[[deployment]]", answers + "[[deployment]]")))
+    (workload,) = setup(settings).workloads
+    stored = json.loads(workload.gates, parse_float=Decimal)
+    assert stored["quality"]["date"] == "2026-11-01"
+    assert stored["quality"]["score"] == Decimal("0.93")
+    assert read_gates(stored) == read_gates(settings.workload[0].gates)
+
+
+def test_wrong_answers_are_all_named(tmp_path):
+    answers = '[workload.gates]\nteam = "few"\ndta = "open"\n\n'
+    found = problems(tmp_path, GOOD.replace("[[deployment]]", answers + "[[deployment]]"))
+    assert any("gates.team.answer" in problem for problem in found)
+    assert any("did you mean data?" in problem for problem in found)
 
 
 def test_without_a_file_the_defaults_hold(tmp_path, monkeypatch):

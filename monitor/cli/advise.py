@@ -1,0 +1,167 @@
+"""`crossover advise`: what to do about one workload, from a case file or as stored."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from monitor.cli import common
+from monitor.cli.common import Format, show
+
+
+def advise(
+    ctx: typer.Context,
+    case: Annotated[
+        Path | None,
+        typer.Option("--case", help="A case, a TOML file: a scenario, its gates and facts."),
+    ] = None,
+    workload: Annotated[
+        str, typer.Option("--workload", help="A workload: its newest stored advice.")
+    ] = "",
+    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+) -> None:
+    """Say what to do about a workload, why, and on which conditions.
+
+    A case file is a scenario file with two tables more, the questionnaire
+    [gates] and [facts]; it needs no configuration and no database. A workload
+    is looked up in the database: what the last daily decision advised.
+
+    Example: crossover advise --case docs/examples/cases/hospital.toml
+    """
+    from monitor.domain.errors import InputError
+
+    if (case is None) == (not workload):
+        raise InputError(
+            "advise needs either --case or --workload", "Name a file, or a workload, not both."
+        )
+    documents = [_computed(case)] if case else _stored(ctx, workload)
+    if form is Format.JSON:
+        found = documents[0] if case else documents
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    elif form is Format.CSV:
+        show([row for document in documents for row in _rows(document)], Format.CSV)
+    else:
+        for document in documents:
+            _summary(document)
+
+
+def _computed(path: Path) -> dict[str, Any]:
+    from monitor import library
+    from monitor.cli.breakeven import scenario_text
+    from monitor.domain.advised import to_json
+    from monitor.domain.case import parse_case
+    from monitor.domain.recommend import on_day, recommend
+
+    found = parse_case(scenario_text(path), library.guide(), str(path))
+    return to_json(recommend(on_day(found, common.now().date())))
+
+
+def _stored(ctx: typer.Context, workload: str) -> list[dict[str, Any]]:
+    """The newest advice of each of the workload's deployments."""
+    from monitor.domain.errors import InputError
+    from monitor.storage import results
+
+    opened = common.open_database(ctx)
+    try:
+        with opened.read() as conn:
+            rows = results.newest_advice(conn, workload)
+    finally:
+        opened.close()
+    if not rows:
+        raise InputError(
+            f"there is no advice on a workload {workload!r}",
+            "`crossover query 'SELECT DISTINCT workload FROM v_advice'` lists those with advice.",
+        )
+    return [
+        {
+            "deployment": row["deployment"],
+            "workload": workload,
+            "kind": row["kind"],
+            "since": row["since"],
+            "text": row["reason"],
+            **json.loads(row["document"]),
+        }
+        for row in rows
+    ]
+
+
+def _rows(document: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Dotted names and values; an absent value is empty."""
+    yield from ({"key": key, "value": value} for key, value in _flat(document))
+
+
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _flat(inner, f"{name}.{i}")
+    else:
+        yield name, "" if value is None else str(value)
+
+
+def _summary(document: Mapping[str, Any]) -> None:
+    """The advice for people: what, why, on which conditions, at what price."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from monitor.domain.names import clean_name
+
+    console = Console(highlight=False)
+    head = f"{clean_name(str(document['workload']))}: {_said(document)}"
+    # Text, because a name from outside must not be read as markup.
+    console.print(Text(head, style="bold"))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for label, text in _lines(document):
+        table.add_row(label, Text(text))
+    console.print(table)
+
+
+def _said(document: Mapping[str, Any]) -> str:
+    kind = str(document["kind"]).replace("_", " ")
+    if document["kind"] != "hybrid":
+        return kind
+    replicas = document.get("replicas")
+    return f"{kind}, share {document['share']}" + (f", {replicas} replicas" if replicas else "")
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "figures" not in document:
+        yield "why", str(document.get("text", ""))
+        return
+    for key, label in (
+        ("reasons", "why"),
+        ("conditions", "on condition"),
+        ("open_questions", "still open"),
+        ("notes", "note"),
+    ):
+        for reason in document[key]:
+            yield label, f"{reason['text']} [{reason['id']}]"
+    for name, value in document["figures"].items():
+        if value is not None:
+            yield name.replace("_", " "), str(value)
+    for row in document["hybrid"]["shares"]:
+        falls = f"{float(row['api_falls']):.0%}"
+        text = f"API bill falls {falls}, total saving {row['saves_usd_per_month']}"
+        yield f"share {row['share']} moved", text
+    yield "taken as zero", ", ".join(document["assumed_zero"]) or "nothing"
+    yield from _beside(document)
+
+
+def _beside(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Cross-checks, alternatives, plan and risks."""
+    for row in document["bands"]:
+        yield f"band {row['source']}", f"{row['place']} ({row['written']}). {row['why']}"
+    for row in document["options"]:
+        yield "option", f"{row['name']}: {row['saves'] or 'unknown'} ({row['assumption']})"
+    for row in document["plan"]:
+        yield f"phase {row['phase']}", f"from {row['start']}: {row['name']}"
+    for row in document["risks"]:
+        yield f"risk ({row['side']})", f"{row['risk']}: {row['against']}"

@@ -1,0 +1,456 @@
+"""The recommendation for one case: gates first, then money, then what the field's bands doubt.
+
+`recommend` is pure: the same case gives the same recommendation. Each reason has a stable id, of
+which the first decided. The crossing is a fact among the figures; only the kind says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from fractions import Fraction
+from typing import NamedTuple
+
+from monitor.domain import bands, costs, hybrid, plan, weighing
+from monitor.domain.advice import Kind, Signal
+from monitor.domain.breakeven import DAYS_PER_MONTH
+from monitor.domain.case import Case
+from monitor.domain.gates import Finding, findings
+from monitor.domain.lines import assumed_zero, low_gpu_price
+from monitor.domain.options import Option, options
+from monitor.domain.weighing import Money
+
+B_ORDER = ("standing", "data", "volume", "team", "capability", "licence", "control", "time")
+"""B puts volume second and the team before the frontier question."""
+OUR_ORDER = ("standing", "data", "capability", "team", "licence", "capacity", "control", "time")
+"""Ours, up to money; what the gates leave open is decided by volume."""
+
+
+class Reason(NamedTuple):
+    """A stable id and a sentence."""
+
+    id: str
+    text: str
+
+
+class Answer(NamedTuple):
+    """What to do, by which reasons, the first one deciding."""
+
+    kind: Kind
+    reasons: tuple[Reason, ...]
+    share: Fraction = Fraction(0)
+    """Of the requests on own servers when the advice is followed."""
+    replicas: int | None = None
+    """K, where own replicas serve the base load."""
+    tasks: tuple[str, ...] = ()
+
+
+class Order(NamedTuple):
+    """The first gate that decides, in one order of asking."""
+
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Everything that is advised on one workload, with what it rests on."""
+
+    case: Case
+    answer: Answer
+    would_be: Answer | None
+    """What a pilot is about: the advice once its questions are answered."""
+    conditions: tuple[Reason, ...]
+    open_questions: tuple[Reason, ...]
+    notes: tuple[Reason, ...]
+    money: Money
+    constraint_usd: Fraction | None
+    """What a constraint costs a month; None: there is none."""
+    waiting_usd: Fraction
+    """What waiting for the lead time costs."""
+    bands: tuple[bands.Placed, ...]
+    options: tuple[Option, ...]
+    shares: tuple[hybrid.Split, ...]
+    ours: Order
+    b_order: Order
+    assumed_zero: tuple[str, ...]
+    phases: tuple[plan.Phase, ...]
+    latency: tuple[plan.Seconds, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """What to do."""
+        return self.answer.kind
+
+
+class _View(NamedTuple):
+    """A case weighed: what its gates and its money say."""
+
+    case: Case
+    money: Money
+    found: tuple[Finding, ...]
+    signal: Signal
+    placed: tuple[bands.Placed, ...]
+
+    def side(self, side: str) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.found if finding.side == side)
+
+
+def recommend(case: Case) -> Recommendation:
+    """The advice for a case, with its conditions, figures, alternatives, plan and risks."""
+    view = _view(case)
+    firm = _decide(view)
+    answer = _doubted(view, firm)
+    would_be = firm if answer.kind is Kind.PILOT else None
+    money = view.money
+    return Recommendation(
+        case=case,
+        answer=answer,
+        would_be=would_be,
+        conditions=_conditions(view, answer),
+        open_questions=_reasons(view.side("open")),
+        notes=_notes(view),
+        money=money,
+        constraint_usd=_constraint(view),
+        waiting_usd=_waiting(money),
+        bands=view.placed,
+        options=tuple(options(money.scenario, case.facts.options)),
+        shares=tuple(hybrid.split(money.scenario, s) for s in hybrid.SHOWN_SHARES),
+        ours=_first(view, firm, OUR_ORDER),
+        b_order=_first(view, firm, B_ORDER),
+        assumed_zero=tuple(assumed_zero(money.scenario, case)),
+        phases=tuple(plan.phases(case.as_of, money.scenario.migration)),
+        latency=tuple(_latency(case)),
+    )
+
+
+def _view(case: Case) -> _View:
+    lead = case.scenario.migration.lead_days
+    asked = findings(case.gates, case.as_of, lead)
+    closed = any(finding.side == "own" for finding in asked)
+    money = weighing.weigh(case, all_moves=closed)
+    found = (*asked, *weighing.refusals(case, money), *_unfit_tasks(case))
+    return _View(case, money, found, weighing.signal(case, money), tuple(_placed(case, money)))
+
+
+def _unfit_tasks(case: Case) -> Iterable[Finding]:
+    tasks = case.facts.tasks
+    if tasks and all(hybrid.stays(task) for task in tasks):
+        text = "Every task needs the frontier API."
+        yield Finding("capability", "capability.frontier", "api", text)
+
+
+def _placed(case: Case, money: Money) -> list[bands.Placed]:
+    """The workload in each band, its crossing in dollars of API."""
+    crossing = money.found.crossing
+    tokens = money.requests * costs.request_tokens(money.scenario.workload)
+    usd = None if crossing is None else weighing.api_at(money.scenario, crossing)
+    return bands.place(case.guide.bands, money.api, tokens, usd)
+
+
+def _decide(view: _View) -> Answer:
+    """Gates in their order, then money; open questions and bands come after."""
+    api = [f for f in view.side("api") if f.gate != "time"]
+    own, late = view.side("own"), [f for f in view.side("api") if f.gate == "time"]
+    if api and own:
+        both = _reasons((own[0], api[0]))
+        text = "The gates contradict each other: " + " ".join(reason.text for reason in both)
+        return _stays(view, (Reason("gates.contradict", text), *both), changes=False)
+    if own:
+        return _in_house(view, _reasons(own))
+    if api or (late and view.case.facts.runs_on == "api"):
+        return _stays(view, _reasons((*api, *late)))
+    return _by_money(view)
+
+
+def _in_house(view: _View, reasons: tuple[Reason, ...]) -> Answer:
+    closed = any(reason.id in ("gate.data.closed", "gate.standing.own") for reason in reasons)
+    fallback = view.case.facts.api_fallback and not closed
+    kind = Kind.SELF_HOST_WITH_FALLBACK if fallback else Kind.SELF_HOST
+    return Answer(kind, (*reasons, *_price_of_it(view)), Fraction(1))
+
+
+def _price_of_it(view: _View) -> tuple[Reason, ...]:
+    cost = -view.money.savings
+    if cost <= 0:
+        return ()
+    return (Reason("constraint.cost", f"The constraint costs {_usd(cost)} a month."),)
+
+
+def _by_money(view: _View) -> Answer:
+    """The money signal, and the form in which a move saves most."""
+    facts, money = view.case.facts, view.money
+    if facts.runs_on != "api":
+        if view.signal == "return":
+            return Answer(Kind.RETURN_TO_API, (Reason("money.return", _money_text(money)),))
+        return _moved(view, (Reason("money.keep", _money_text(money)),))
+    if view.signal == "move":
+        return _unless_cheaper(view, _best_form(view, _moved(view, _why_move(view))))
+    why = _why_hold(view)
+    if facts.signal is None and money.requests and why[0].id != "volume.not_surely":
+        form = _other_form(view, why)
+        if form:
+            return _unless_cheaper(view, form)
+    return _stays(view, why)
+
+
+def _moved(view: _View, reasons: tuple[Reason, ...]) -> Answer:
+    """The move of the scenario's share, or of its chosen tasks."""
+    money = view.money
+    if money.tasks:
+        names = ", ".join(money.tasks.names)
+        reasons = (*reasons, Reason("hybrid.tasks", f"Own servers take: {names}."))
+    if money.share < 1:
+        names_of = money.tasks.names if money.tasks else ()
+        return Answer(Kind.HYBRID, reasons, money.share, tasks=names_of)
+    fallback = view.case.facts.api_fallback
+    kind = Kind.SELF_HOST_WITH_FALLBACK if fallback else Kind.SELF_HOST
+    return Answer(kind, reasons, money.share)
+
+
+def _best_form(view: _View, moved: Answer) -> Answer:
+    """A full move that base load on own replicas would beat becomes that."""
+    money, base = view.money, view.money.base
+    if moved.share < 1 or base is None or money.tasks or not 0 < base.share < 1:
+        return moved
+    if base.usd >= money.own:
+        return moved
+    if view.case.facts.signal is not None:
+        # The rule of entering watches the configured move; its form is told, not changed.
+        return moved._replace(reasons=(*moved.reasons, _base_reason(base)))
+    return _base(base, moved.reasons)
+
+
+def _other_form(view: _View, why: tuple[Reason, ...]) -> Answer | None:
+    """A form that saves where the move itself does not."""
+    money, base, split = view.money, view.money.base, view.money.best_share
+    if money.tasks:
+        return None
+    if base and 0 < base.share < 1 and weighing.pays(money, base.usd):
+        return _base(base, why)
+    if 0 < split.share < 1 and money.share == 1 and weighing.pays(money, split.usd):
+        text = (
+            f"Moving {float(split.share):.1%} of the requests saves {_usd(split.saves)} a month:"
+            " the fleet is then full."
+        )
+        return Answer(Kind.HYBRID, (Reason("hybrid.share", text), *why), split.share)
+    return None
+
+
+def _base(base: hybrid.Base, why: tuple[Reason, ...]) -> Answer:
+    return Answer(Kind.HYBRID, (_base_reason(base), *why), base.share, base.replicas)
+
+
+def _base_reason(base: hybrid.Base) -> Reason:
+    text = (
+        f"{base.replicas:,} own replicas for the base load and the API for the hours above serve"
+        f" {float(base.share):.1%} of the requests themselves and save {_usd(base.saves)} a month."
+    )
+    return Reason("hybrid.base_load", text)
+
+
+def _unless_cheaper(view: _View, moved: Answer) -> Answer:
+    """A move that saves only against an API bill that could be lower is no reason to move."""
+    money = view.money
+    usd = money.base.usd if moved.replicas and money.base else money.own
+    if moved.reasons[0].id == "hybrid.share":
+        usd = money.best_share.usd
+    if money.optimised >= money.api or money.optimised > usd:
+        return moved
+    text = (
+        f"Changed, the API costs {_usd(money.optimised)} a month, own servers {_usd(usd)}:"
+        " the change saves more than the move."
+    )
+    reasons = (Reason("options.cheaper_api", text), *moved.reasons)
+    return Answer(Kind.STAY_BUT_CHANGE, reasons)
+
+
+def _stays(view: _View, reasons: tuple[Reason, ...], *, changes: bool = True) -> Answer:
+    """On the API, or back to it; changed where that saves. A contradiction leaves all as it is."""
+    facts, money = view.case.facts, view.money
+    if not changes:
+        return Answer(Kind.STAY, reasons, _now(view))
+    if facts.runs_on != "api":
+        return Answer(Kind.RETURN_TO_API, reasons)
+    saved = money.api - money.optimised
+    if saved <= 0:
+        return Answer(Kind.STAY, reasons)
+    text = f"Changing the API's use saves {_usd(saved)} a month without a move."
+    return Answer(Kind.STAY_BUT_CHANGE, (*reasons, Reason("options.save", text)))
+
+
+def _now(view: _View) -> Fraction:
+    shares = {"api": Fraction(0), "self_host": Fraction(1)}
+    return shares.get(view.case.facts.runs_on, view.money.share)
+
+
+def _doubted(view: _View, firm: Answer) -> Answer:
+    """A pilot first: where a question is open, or a band of the field doubts the volume."""
+    facts = view.case.facts
+    moves = firm.kind in (Kind.HYBRID, Kind.SELF_HOST, Kind.SELF_HOST_WITH_FALLBACK)
+    settled = facts.runs_on == "self_host" or (facts.runs_on == "hybrid" and firm.share < 1)
+    if moves and settled:
+        return firm
+    if moves and (questions := view.side("open")):
+        text = "Still open: " + "; ".join(finding.text for finding in questions)
+        return Answer(Kind.PILOT, (Reason("gates.open", text), *firm.reasons))
+    return _band_doubt(view, firm, moves=moves)
+
+
+def _band_doubt(view: _View, firm: Answer, *, moves: bool) -> Answer:
+    """Between a band's ends: no constraint, no gate and no live rule may be overruled by it."""
+    by_money = {"money.below_crossing", "shape.too_variable"}
+    near = firm.kind is Kind.STAY and firm.reasons[0].id in by_money
+    near = near and view.case.facts.signal is None
+    if view.side("own") or not (moves or near):
+        return firm
+    doubts = bands.between(view.placed, moves=moves)
+    if not doubts:
+        return firm
+    names = ", ".join(placed.band.source for placed in doubts)
+    text = f"The API bill lies between the ends of the band of {names}: try both side by side."
+    return Answer(Kind.PILOT, (Reason("bands.between", text), *firm.reasons))
+
+
+def _why_move(view: _View) -> tuple[Reason, ...]:
+    money, resized = view.money, _resized(view.money, "capacity.resized")
+    if money.savings <= 0 and view.case.facts.signal is None:
+        return (_contradiction(money), *resized)
+    told = _told(money)
+    return (Reason("money.above_crossing", _money_text(money)), *resized, *told)
+
+
+def _why_hold(view: _View) -> tuple[Reason, ...]:
+    """Why money says to stay: the deciding reason first."""
+    money = view.money
+    if not money.requests:
+        text = "There is no load: the API costs nothing where nothing is asked."
+        return (Reason("money.zero_load", text),)
+    if money.savings > 0:
+        return _why_not_yet(money)
+    below = Reason("money.below_crossing", _money_text(money))
+    beyond = _resized(money, "capacity.beyond_fleet")
+    if weighing.busy_would_save(money):
+        text = (
+            f"Too variable to keep a fleet busy: the peak is"
+            f" {float(money.scenario.workload.peak_to_mean):g} times the mean."
+        )
+        return (*beyond, Reason("shape.too_variable", text), below)
+    if money.found.crossing is None:
+        text = f"No volume makes it cheaper ({money.found.crossing_reason}). {_money_text(money)}"
+        return (*beyond, Reason("money.no_crossing", text))
+    return (*beyond, below)
+
+
+def _why_not_yet(money: Money) -> tuple[Reason, ...]:
+    """The month would save, and yet it does not move."""
+    if money.net <= 0:
+        return (_contradiction(money), *_resized(money, "capacity.resized"))
+    told = Reason("money.hold", _money_text(money))
+    if money.low_savings > 0:
+        return (told,)
+    text = "At the low end of the volume's range the move does not pay."
+    return (Reason("volume.not_surely", text), told)
+
+
+def _resized(money: Money, name: str) -> tuple[Reason, ...]:
+    return (Reason(name, money.resized),) if money.resized else ()
+
+
+def _told(money: Money) -> tuple[Reason, ...]:
+    """A horizon that contradicts the month is always said."""
+    return (_contradiction(money),) if (money.savings > 0) != (money.net > 0) else ()
+
+
+def _contradiction(money: Money) -> Reason:
+    month = "saves" if money.savings > 0 else "costs"
+    year = "saves" if money.net > 0 else "loses"
+    text = (
+        f"This month's figures say that the move {month} {_usd(abs(money.savings))} a month; over"
+        f" 12 months it {year} {_usd(abs(money.net))}. The horizon decides."
+    )
+    return Reason("horizon.contradicts", text)
+
+
+def _money_text(money: Money) -> str:
+    verb = "saves" if money.savings > 0 else "costs"
+    text = (
+        f"The move {verb} {_usd(abs(money.savings))} a month against an API bill of"
+        f" {_usd(money.api)}"
+    )
+    if money.optimised < money.api:
+        text += f", {_usd(money.optimised)} if the API were used better"
+    return text + "."
+
+
+def _conditions(view: _View, answer: Answer) -> tuple[Reason, ...]:
+    """Papers wherever an API is used; licence and tuning only where own weights are."""
+    own = {Kind.HYBRID, Kind.SELF_HOST, Kind.SELF_HOST_WITH_FALLBACK, Kind.PILOT}
+    in_house = answer.kind is Kind.SELF_HOST and view.case.facts.runs_on == "self_host"
+    found = [
+        finding
+        for finding in view.side("condition")
+        if not (finding.gate in ("licence", "control") and answer.kind not in own)
+        if not (finding.gate == "data" and in_house)
+    ]
+    if answer.kind in own:
+        found += [f for f in view.side("api") if f.gate == "time"]
+    return _reasons(found)
+
+
+def _notes(view: _View) -> tuple[Reason, ...]:
+    low = low_gpu_price(view.money.scenario)
+    flagged = (Reason("price.gpu_low", low),) if low else ()
+    return (*_reasons(view.side("note")), *_told(view.money), *flagged)
+
+
+def _constraint(view: _View) -> Fraction | None:
+    """What in-house gates cost over the API, or gates of the API over a move."""
+    api, own = view.side("api"), view.side("own")
+    if own and not api:
+        return max(-view.money.savings, Fraction(0))
+    return max(view.money.savings, Fraction(0)) if api and not own else None
+
+
+def _waiting(money: Money) -> Fraction:
+    """The saving of the lead time, which a decision taken now does not bring back."""
+    lead = money.scenario.migration.lead_days / DAYS_PER_MONTH
+    return max(money.savings, Fraction(0)) * lead
+
+
+def _first(view: _View, firm: Answer, order: Sequence[str]) -> Order:
+    """The kind and reason that asking in this order comes to first."""
+    if view.side("api") and view.side("own"):
+        return Order(firm.kind, firm.reasons[0].id)
+    held = [f for f in view.found if f.side in ("api", "own")]
+    for gate in order:
+        if gate == "volume" and view.signal == "hold" and view.case.facts.runs_on == "api":
+            return Order(_stays(view, _why_hold(view)).kind, _why_hold(view)[0].id)
+        for finding in held:
+            if finding.gate == gate:
+                own = finding.side == "own"
+                kind = Kind.SELF_HOST if own else _stays(view, _reasons((finding,))).kind
+                return Order(kind, finding.id)
+    return Order(firm.kind, firm.reasons[0].id)
+
+
+def _latency(case: Case) -> list[plan.Seconds]:
+    calls = case.gates.latency.calls_per_request if case.gates.latency else 1
+    measured = {"api": case.facts.latency.api, "own": case.facts.latency.own}
+    return plan.latency(case.guide, calls, measured)
+
+
+def _reasons(found: Iterable[Finding]) -> tuple[Reason, ...]:
+    return tuple(Reason(finding.id, finding.text) for finding in found)
+
+
+def _usd(amount: Fraction) -> str:
+    return f"${round(amount):,}"
+
+
+def on_day(case: Case, as_of: date) -> Case:
+    """The case with its day, where its facts name none."""
+    if case.facts.as_of:
+        return case
+    return replace(case, facts=replace(case.facts, as_of=as_of))

@@ -1,0 +1,96 @@
+"""From stored rows to a case of the recommendation, and from its signal to the day's judgement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from monitor.domain.advice import Judged, Signal
+from monitor.domain.advised import to_json
+from monitor.domain.case import Case, Facts, Line
+from monitor.domain.gates import Questionnaire, Standing, findings, read_gates
+from monitor.domain.guide import Guide
+from monitor.domain.recommend import Recommendation, recommend
+from monitor.domain.scenario import Scenario
+from monitor.storage.results import Workload
+
+_LEAST_HOURS = 7 * 24
+"""A whole week: below it a profile lacks a weekday."""
+_ASSUMED = {
+    "people_usd_per_month": "people",
+    "services_usd_per_month": "services",
+    "spare_replicas": "spare_replicas",
+}
+
+
+def questionnaire(workload: Workload) -> Questionnaire:
+    """The configured answers and standing orders of a workload."""
+    asked, _ = read_gates(json.loads(workload.gates, parse_float=Decimal))
+    asked = asked or Questionnaire()
+    orders = asked.standing or Standing()
+    return replace(
+        asked,
+        standing=Standing(
+            api=workload.must_stay_on_api or orders.api,
+            own=workload.must_stay_in_house or orders.own,
+        ),
+    )
+
+
+def gated(workload: Workload, as_of: int) -> Workload:
+    """The workload with the reasons why its gates hold it on either side."""
+    held = {"api": workload.must_stay_on_api, "own": workload.must_stay_in_house}
+    for finding in findings(questionnaire(workload), day_of(as_of)):
+        if finding.gate not in ("standing", "time") and finding.side in held:
+            held[finding.side] = held[finding.side] or finding.text.rstrip(".")
+    return workload._replace(must_stay_on_api=held["api"], must_stay_in_house=held["own"])
+
+
+def day_of(as_of: int) -> date:
+    """The UTC day of an instant."""
+    return datetime.fromtimestamp(as_of, UTC).date()
+
+
+def case_of(
+    workload: Workload,
+    scenario: Scenario,
+    as_of: int,
+    hours: Mapping[int, int],
+    assumed: Iterable[str],
+    guide: Guide,
+) -> Case:
+    """What the advice of a day rests on: the scenario at the projection's q50 volume."""
+    lines = tuple(
+        Line(name=_ASSUMED[key], state="assumed", source="published comparisons")
+        for key in (text.partition(" = ")[0] for text in assumed)
+        if key in _ASSUMED
+    )
+    profile = tuple(map(Fraction, hours.values())) if len(hours) >= _LEAST_HOURS else ()
+    facts = Facts(
+        as_of=day_of(as_of), runs_on=workload.runs_on, hourly_requests=profile, lines=lines
+    )
+    return Case(scenario, questionnaire(workload), facts, guide)
+
+
+class Judging:
+    """Judges the money signal of one day by a case; keeps what it recommended."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self.said: Recommendation | None = None
+
+    def __call__(self, signal: Signal) -> Judged:
+        """The kind, and every reason that is not money's own sentence."""
+        facts = replace(self._case.facts, signal=signal)
+        self.said = said = recommend(replace(self._case, facts=facts))
+        reasons = said.answer.reasons
+        texts = [r.text for r in reasons if not r.id.startswith("money.")]
+        return Judged(said.kind, " ".join(texts), len(texts) < len(reasons))
+
+    def document(self) -> str:
+        """The recommendation as JSON text."""
+        return json.dumps(to_json(self.said) if self.said else {}, sort_keys=True)

@@ -1,0 +1,303 @@
+"""Gates, options, refusals, plan and latency of a recommendation, beyond the vignettes."""
+
+import datetime as dt
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor import library
+from monitor.domain.advice import Kind
+from monitor.domain.advised import to_json
+from monitor.domain.case import case_of, parse_case
+from monitor.domain.errors import ScenarioError
+from monitor.domain.gates import Questionnaire, open_questions, read_gates, to_plain
+from monitor.domain.recommend import on_day, recommend
+
+DAY = dt.date(2026, 11, 24)
+ANSWERED = {
+    "data": "open",
+    "team": "able",
+    "licence": "commercial",
+    "quality": {"score": Decimal("0.9"), "needed": Decimal("0.8"), "set": "200", "date": DAY},
+}
+
+
+def case(gates=None, facts=None, **tables):
+    """A fleet of $34,000 a month against $45,000 of API, all questions answered."""
+    base = {
+        "workload": {"requests_per_month": 3_000_000, "input_tokens": 350, "output_tokens": 150},
+        "api": {"input_usd_per_million": 30, "output_usd_per_million": 30},
+        "deployment": {
+            "gpus_per_replica": 4,
+            "gpu_usd_per_month": 12_000,
+            "people_usd_per_month": 20_000,
+            "services_usd_per_month": 2_000,
+        },
+        "migration": {},
+    }
+    merged = {name: {**base[name], **tables.get(name, {})} for name in base}
+    asked = ANSWERED if gates is None else gates
+    return case_of({**merged, "gates": asked, "facts": facts or {}}, library.guide())
+
+
+def advised(**changes):
+    return to_json(recommend(on_day(case(**changes), DAY)))
+
+
+def ids(reasons):
+    return [reason["id"] for reason in reasons]
+
+
+@pytest.mark.parametrize("missing", ["data", "team", "licence", "quality"])
+@pytest.mark.parametrize(
+    "facts", [{}, {"signal": "move"}, {"hourly_requests": [1, 2, 9]}, {"api_fallback": True}]
+)
+def test_an_unanswered_gate_never_yields_a_move(missing, facts):
+    gates = {name: answer for name, answer in ANSWERED.items() if name != missing}
+    found = advised(gates=gates, facts=facts)
+    assert found["kind"] == "pilot"
+    assert ids(found["open_questions"]) == [f"gate.{missing}.unanswered"]
+    assert found["would_be"]["kind"] in {"self_host", "self_host_with_fallback", "hybrid"}
+
+
+@pytest.mark.parametrize(
+    ("gates", "problem"),
+    [
+        ({"data": "secret"}, 'gates.data.answer = "secret" must be one of open, contract, closed'),
+        ({"dat": "open"}, "did you mean data?"),
+        ({"team": True}, "gates.team.answer = true must be one of able, none"),
+        ({"quality": {"score": "0.9"}}, "gates.quality.score"),
+        ({"quality": {"date": "soon"}}, 'gates.quality.date = "soon" must be a date'),
+        ({"data": {"answer": "contract", "needs": "BAA"}}, "gates.data.needs"),
+        ({"data": {"answer": "contract", "papers": {"BAA": {}}}}, "papers.BAA.evidence is missing"),
+        ({"control": ["weights"]}, "gates.control.needs.0"),
+        ({"time": -1}, "gates.time.needed_in_days = -1"),
+        ("closed", 'gates = "closed" must be a table'),
+    ],
+)
+def test_a_wrong_answer_is_refused_by_name(gates, problem):
+    with pytest.raises(ScenarioError) as refused:
+        case(gates=gates)
+    assert problem in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("facts", "problem"),
+    [
+        ({"runs_on": "cloud"}, "facts.runs_on"),
+        ({"hourly_requests": [1, -1]}, "facts.hourly_requests.1 = -1 must be at least 0"),
+        ({"tasks": [{"name": "a", "share": Decimal("0.5")}]}, "add up to 0.5"),
+        ({"tasks": [{"name": "a", "share": 2}]}, "facts.tasks.0.share = 2 must be from 0 to 1"),
+        ({"requests_low": 9, "requests_high": 1}, "facts.requests_low"),
+        ({"model": {}}, "facts.model.parameters_billion is missing"),
+        ({"options": {"batch_share": 2}}, "facts.options.batch_share = 2"),
+        ({"max_gpus": 0}, "facts.max_gpus = 0"),
+        ({"fast": 1}, "facts.fast = 1 is an unknown key"),
+    ],
+)
+def test_a_wrong_fact_is_refused_by_name(facts, problem):
+    with pytest.raises(ScenarioError) as refused:
+        case(facts=facts)
+    assert problem in refused.value.message
+
+
+def test_a_capacity_of_zero_is_refused():
+    found = advised(facts={"fleet_output_tokens_per_second": 0})
+    assert (found["kind"], found["reason"]) == ("stay", "refused.capacity")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "bytes_", "memory", "kind"),
+    [
+        (4, 2, 40, "self_host"),
+        (3, 2, 40, "stay"),
+        (2, Decimal("0.5"), 80, "self_host"),
+        (4, 2, 0, "stay"),
+    ],
+)
+def test_weights_must_fit_the_gpus_of_a_replica(gpus, bytes_, memory, kind):
+    model = {"parameters_billion": 70, "bytes_per_parameter": bytes_, "gpu_memory_gb": memory}
+    found = advised(facts={"model": model}, deployment={"gpus_per_replica": gpus})
+    assert found["kind"] == kind
+
+
+def test_a_fleet_held_fixed_is_sized_to_what_it_carries():
+    found = advised(facts={"fleet_output_tokens_per_second": 100})
+    assert found["figures"]["gpus"] == 8
+    assert found["figures"]["own_usd_per_month"] == "46000.00"
+    assert found["reason"] == "capacity.beyond_fleet"
+    enough = advised(facts={"fleet_output_tokens_per_second": 200})
+    assert (enough["kind"], enough["figures"]["own_usd_per_month"]) == ("self_host", "34000.00")
+
+
+def test_the_word_of_a_rule_replaces_the_figures():
+    assert advised(facts={"signal": "hold"})["reason"] == "money.hold"
+    moved = advised(facts={"signal": "move"}, workload={"requests_per_month": 2_000_000})
+    assert moved["kind"] == "self_host"
+    home = {"runs_on": "self_host", "signal": "return"}
+    assert advised(facts=home)["kind"] == "return_to_api"
+
+
+def test_options_are_estimated_from_facts_and_the_others_ask_for_theirs():
+    facts = {
+        "repeated_prefix_share": Decimal("0.5"),
+        "batch_share": Decimal("0.4"),
+        "managed_host": {"name": "h", "input_usd_per_million": 15, "output_usd_per_million": 15},
+    }
+    found = {row["id"]: row for row in advised(facts={"options": facts})["options"]}
+    # Half of 31,500 of input at half the price; 40% of 45,000 at half; half of all.
+    assert found["prompt_caching"]["saves"] == "7875.00"
+    assert found["batch"]["saves"] == "9000.00"
+    assert found["managed_host"]["saves"] == "22500.00"
+    assert found["contract"]["saves"] is None
+    assert "contract_discount" in found["contract"]["assumption"]
+
+
+def test_the_saving_of_a_move_is_told_against_the_better_bill_too():
+    found = advised(facts={"options": {"contract_discount": Decimal("0.1")}})
+    assert found["kind"] == "self_host"
+    assert found["figures"]["savings_usd_per_month"] == "11000.00"
+    assert found["figures"]["savings_against_optimised_usd_per_month"] == "6500.00"
+
+
+def test_a_committed_minimum_is_the_floor_of_every_option():
+    found = advised(
+        api={"minimum_usd_per_month": 45_000},
+        facts={"options": {"contract_discount": Decimal("0.5")}},
+    )
+    assert found["figures"]["optimised_api_usd_per_month"] == "45000.00"
+
+
+def test_the_plan_has_four_phases_that_follow_each_other():
+    plan = advised(migration={"lead_days": 60, "dual_running_months": 1})["plan"]
+    assert [row["start"] for row in plan] == [
+        "2026-11-24",
+        "2026-12-24",
+        "2027-01-23",
+        "2027-02-23",
+    ]
+    assert [row["until"] for row in plan[:3]] == [row["start"] for row in plan[1:]]
+
+
+@pytest.mark.parametrize("lead", [10**9, 10**150])
+def test_a_lead_time_beyond_the_calendar_is_dated_ten_years_ahead(lead):
+    plan = advised(migration={"lead_days": lead, "dual_running_months": lead})["plan"]
+    assert plan[2]["start"] == "2036-11-21"
+
+
+def test_the_ends_of_a_band_are_not_between_them():
+    for requests, place in ((10**7, "below"), (10**7 + 1, "between"), (2 * 10**7, "above")):
+        found = advised(workload={"requests_per_month": requests})
+        assert found["bands"][0]["place"] == place
+
+
+def test_waiting_costs_the_saving_of_the_lead_time():
+    found = advised(migration={"lead_days": 61})
+    assert found["figures"]["waiting_usd"] == "22045.17"
+
+
+def test_latency_is_calls_times_network_and_queue_plus_inference_measured_or_published():
+    asked = {**ANSWERED, "latency": {"answer": "agents", "calls_per_request": 8}}
+    facts = {"latency": {"own": {"network_seconds": 0, "queue_seconds": 1, "inference_seconds": 2}}}
+    rows = {row["side"]: row for row in advised(gates=asked, facts=facts)["latency"]}
+    assert (rows["own"]["low"], rows["own"]["high"], rows["own"]["source"]) == (10, 10, "measured")
+    assert rows["api"]["low"] == pytest.approx(8 * 0.05 + 1)
+    assert rows["api"]["high"] == pytest.approx(8 * 2.8 + 8)
+
+
+def test_lines_taken_as_zero_are_named_and_lines_of_the_case_count_first():
+    zero = advised()["assumed_zero"]
+    assert {"second_region", "on_call", "security_patches", "spare_replicas"} <= set(zero)
+    assert not {"people", "services", "gpu"} & set(zero)
+    said = [
+        {"name": "on_call", "state": "configured", "usd_per_month": 3000},
+        {"name": "people", "state": "zero"},
+    ]
+    zero = advised(facts={"lines": said})["assumed_zero"]
+    assert "people" in zero
+    assert "on_call" not in zero
+
+
+def test_a_price_below_the_published_range_is_flagged():
+    low = {"gpu_usd_per_month": 0, "usd_per_gpu_hour": Decimal("1.2")}
+    assert "price.gpu_low" in ids(advised(deployment=low)["notes"])
+    assert "price.gpu_low" not in ids(advised()["notes"])
+
+
+def test_the_whole_comparison_and_every_risk_are_there():
+    found = advised()
+    assert (len(found["comparison"]), len(found["risks"]), len(found["bands"])) == (16, 6, 3)
+    assert "2,266,667" in next(
+        row["here"] for row in found["comparison"] if row["dimension"] == "cost at high volume"
+    )
+
+
+def test_the_questions_are_listed_with_their_answers():
+    asked, problems = read_gates({**ANSWERED, "data": {"answer": "contract", "needs": ["BAA"]}})
+    assert problems == []
+    assert to_plain(asked)["data"] == {"answer": "contract", "needs": ["BAA"]}
+    assert to_plain(asked)["quality"]["score"] == "0.9"
+    assert open_questions(asked, DAY) == ()
+    assert len(open_questions(Questionnaire(), DAY)) == 4
+
+
+def test_a_text_that_is_no_toml_is_refused():
+    with pytest.raises(ScenarioError, match="is not TOML"):
+        parse_case("[workload", library.guide())
+
+
+answers = st.fixed_dictionaries(
+    {},
+    optional={
+        "data": st.sampled_from(["open", "contract", "closed"]),
+        "capability": st.sampled_from(["movable", "frontier"]),
+        "team": st.sampled_from(["able", "none"]),
+        "licence": st.sampled_from(["commercial", "restricted", "research", "unknown"]),
+        "quality": st.sampled_from([ANSWERED["quality"], {"answer": "not_good_enough"}]),
+        "control": st.sampled_from([["offline"], ["fine_tuning"], []]),
+        "time": st.sampled_from([1, 400]),
+    },
+)
+facts = st.fixed_dictionaries(
+    {"runs_on": st.sampled_from(["api", "self_host", "hybrid"])},
+    optional={
+        "signal": st.sampled_from(["hold", "move", "return"]),
+        "hourly_requests": st.sampled_from([[1, 2, 3], [0, 0, 9], [0]]),
+        "requests_low": st.sampled_from([0, 4_000_000]),
+        "fleet_output_tokens_per_second": st.sampled_from([0, 1, 10**6]),
+        "options": st.sampled_from([{}, {"batch_share": 1}]),
+    },
+)
+
+
+@pytest.mark.proof
+@given(answers, facts, st.integers(0, 10**7), st.sampled_from([0, Fraction(1, 2), 1]))
+def test_no_combination_of_answers_moves_with_an_open_question_or_against_a_gate(
+    gates, known, requests, share
+):
+    workload = {"requests_per_month": requests, "share_moved": share}
+    said = recommend(on_day(case(gates=gates, facts=known, workload=workload), DAY))
+    document = to_json(said)
+    moves = said.kind in {Kind.HYBRID, Kind.SELF_HOST, Kind.SELF_HOST_WITH_FALLBACK}
+    if known["runs_on"] == "api":
+        assert said.kind is not Kind.RETURN_TO_API
+        if moves:
+            assert not said.open_questions
+            assert gates.get("capability") != "frontier"
+            assert gates["licence"] not in ("research", "unknown")
+            assert gates["team"] == "able"
+    if gates.get("data") == "closed":
+        assert not (moves and said.answer.share < 1)
+    assert 0 <= said.answer.share <= 1
+    assert document["reasons"][0]["id"] == document["reason"]
+    if not requests and moves and known["runs_on"] == "api" and "signal" not in known:
+        assert gates.get("data") == "closed" or gates.get("control") == ["offline"]
+
+
+def test_the_same_case_gives_the_same_recommendation():
+    one = case(facts={"as_of": DAY})
+    assert to_json(recommend(one)) == to_json(recommend(replace(one)))
