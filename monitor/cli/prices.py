@@ -117,8 +117,8 @@ def list_cards(
     cards.print_cards([row for row in rows if not stale or "rate_stale" in row["flags"]], form)
     if old:
         note(
-            f"{len(old)} rates that price your usage have not been checked for "
-            f"{chosen.prices.stale_after_days} days: see --stale"
+            f"Rates that price your usage and that nobody has checked for "
+            f"{chosen.prices.stale_after_days} days: {len(old)} (see --stale)"
         )
 
 

@@ -40,6 +40,7 @@ PROVIDER_ALIASES = {
 _GLOBAL = {"azure": ("global", "global-standard")}
 
 _STANDARD = {
+    ("service_tier", "auto"),
     ("service_tier", "default"),
     ("service_tier", "standard"),
     ("processing", "standard"),
@@ -75,13 +76,15 @@ def names_of(provider: str, model: str) -> Iterator[tuple[str, str]]:
 
 
 def canonical_context(text: str) -> str:
-    """A request's context as `key=value` sorted and joined by `;`, standard choices left out.
+    """A request's context as lower-case `key=value` sorted and joined by `;`.
+
+    Standard choices are left out.
 
     Raises:
         ValueError: a part is no `key=value`, or a key stands twice.
     """
     pairs: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(";"))):
+    for part in filter(None, (part.strip() for part in text.lower().split(";"))):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not (key and equals and value):
             raise ValueError(f"{part!r} is not key=value")

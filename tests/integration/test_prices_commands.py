@@ -140,7 +140,7 @@ def test_cards_that_priced_usage_come_first_and_an_unchecked_one_warns(
 
     assert (found["state"], found["output"], found["source"]) == ("used", "2", "page")
     assert found["flags"] == "rate_stale"
-    assert result.stderr.startswith("1 rates that price your usage have not been checked for 365")
+    assert result.stderr.endswith("nobody has checked for 365 days: 1 (see --stale)\n")
     assert [r["state"] for r in rows("list", "--provider", "openai", "--model", "gpt-5-mini")] == [
         "used",
         "known",

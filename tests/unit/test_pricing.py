@@ -546,6 +546,8 @@ def test_a_prefix_is_dropped_only_where_it_names_the_biller(provider, model, nam
     [
         ("", ""),
         ("service_tier=default", ""),
+        ("service_tier=auto", ""),
+        ("Service_Tier=Flex", "service_tier=flex"),
         (" speed=fast ; processing=batch;", "processing=batch;speed=fast"),
         ("service_tier=batch", "processing=batch"),
         ("batch=true;processing=batch", "processing=batch"),
