@@ -106,6 +106,7 @@ def test_when_all_is_well_every_line_says_so_and_the_exit_status_is_0(folder, fa
         "source openai": "well",
         "bill against estimate": "well",
         "work": "well",
+        "prices": "well",
         "mail": "well",
         "GPUs (NVML)": "off",
     }
