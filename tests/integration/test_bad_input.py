@@ -106,6 +106,7 @@ def test_when_all_is_well_every_line_says_so_and_the_exit_status_is_0(folder, fa
         "source openai": "well",
         "bill against estimate": "well",
         "work": "well",
+        "prices": "well",
         "mail": "well",
         "GPUs (NVML)": "off",
     }
@@ -170,7 +171,7 @@ def test_a_file_that_is_no_database_is_named_and_left_as_it_is(folder):
     other = folder / "letter.txt"
     other.write_text("Dear CFO, " * 100)
     tables = '[database]\nurl = "sqlite:///letter.txt"\n'
-    line = failing_line(check(folder, tables), "database", "work")
+    line = failing_line(check(folder, tables), "database", "work", "prices")
     assert "file is not a database" in line["seen"]
     assert other.read_text() == "Dear CFO, " * 100
 
@@ -180,7 +181,7 @@ def test_a_schema_newer_than_the_program_fails_the_check(folder):
     with database.write() as conn:
         conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     database.close()
-    line = failing_line(check(folder), "database", "work")
+    line = failing_line(check(folder), "database", "work", "prices")
     assert "schema 9999, newer than Crossover" in line["seen"]
 
 
