@@ -231,6 +231,14 @@ def test_one_giant_spike_counts_as_what_was_and_hardly_as_what_will_be():
     assert within.q10 >= within.month_to_date > spiked[at("2026-10-20")]
 
 
+def test_a_credit_counts_in_what_was_and_does_not_turn_the_rest():
+    daily = noisy() | {at("2026-10-05"): -3_000_000}
+    result = project(daily, "2026-10", at("2026-10-12"))
+    known = sum(daily[day] for day in range(at("2026-10-01"), at("2026-10-12"), DAY))
+    assert result.month_to_date == known
+    assert known < result.q10 < result.q50 < result.q90 < 2 * actual(noisy(), "2026-10")
+
+
 def test_one_silent_week_does_not_make_a_workload_vanish():
     paused = history(level=lambda day: 0 if day >= at("2026-10-25") else 1)
     result = project(paused, "2026-11", at("2026-11-01"))
