@@ -144,7 +144,11 @@ def _own(totals: Floats, lo: int, hi: int, table: Table) -> tuple[float, float]:
     trust = spans / (spans + table.replay_weight)
     # Of few spans the 90% quantile falls short: the usual correction for their number.
     level = min(0.9 * (1 + 1 / spans), 0.99)
-    up, down = (float(np.quantile(side, level).clip(*_TRUSTED)) for side in (above, below))
+    place = level * (_REPLAYED - 1)
+    up, down = (
+        float(np.interp(place, np.arange(_REPLAYED), np.sort(side)).clip(*_TRUSTED))
+        for side in (above, below)
+    )
     return up**trust, down**trust
 
 
