@@ -43,9 +43,9 @@ HORIZONS = ("d03", "d07", "d10", "d14", "d21", "next", "plus3")
 ORIGINS = 600
 RIDGE = 0.02
 SPREAD_RIDGE = 0.003
-WIDEN = 1.06
+WIDEN = 1.03
 WIDEN_SHORT = 1.1
-REPLAY_WEIGHT = 150.0
+REPLAY_WEIGHT = 100.0
 
 Floats = Any
 Series = dict[str, dict[int, int]]

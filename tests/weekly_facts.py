@@ -38,7 +38,7 @@ _NUMBERS = {
     "projection.usd.q90": Decimal("44012.5"),
     "projection.as_of": "2026-11-23",
     "projection.history_days": 64,
-    "projection.method": "weekday-level-1",
+    "projection.method": "pooled-levels-2",
     "projection.flags": "",
     "tokens.month_to_date": 10_645_911_000,
     "requests.month_to_date": 6_892_756,

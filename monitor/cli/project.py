@@ -93,7 +93,13 @@ def _from_files(source: Path, tasks: Path, form: Format) -> None:
         out.writeheader()
         out.writerows(rows)
     else:
-        show(rows, form)
+        _show(rows, form)
+
+
+def _show(rows: Sequence[Mapping[str, Any]], form: Format) -> None:
+    """A table leaves out what does not fit on a terminal."""
+    left_out = ("month_to_date", "history_days", "method") if form is Format.TABLE else ()
+    show([{k: v for k, v in row.items() if k not in left_out} for row in rows], form)
 
 
 def _projected(
@@ -192,7 +198,7 @@ def _from_database(
         if len(names) > 1:
             total = projecting.project_together(conn, chosen, months, as_of, sources)
             rows += _stored(" + ".join(w.name for w in chosen), day_of(as_of - DAY), total)
-    show(rows, form)
+    _show(rows, form)
 
 
 def _chosen(conn: Any, names: Sequence[str]) -> list[results.Workload]:

@@ -98,7 +98,8 @@ class Prepared(NamedTuple):
 
 def prepare(totals: Floats, known: int | None = None) -> Prepared:
     """Make daily totals ready, without holes and at least 14; `known` of them are no guess."""
-    recent = totals[-LOOKBACK:]
+    # A credit makes a day of dollars negative: it says nothing of the level.
+    recent = np.maximum(totals[-LOOKBACK:], 0.0)
     shift = level_shift(recent)
     if shift:
         recent = at_new_level(recent, shift)
@@ -141,8 +142,12 @@ def _own(totals: Floats, lo: int, hi: int, table: Table) -> tuple[float, float]:
     above, below = residuals(totals, origins, lo, hi, table)
     spans = (last - first + hi - lo) / max(hi - lo, 7)
     trust = spans / (spans + table.replay_weight)
+    # Of few spans the 90% quantile falls short: the usual correction for their number.
+    level = min(0.9 * (1 + 1 / spans), 0.99)
+    place = level * (_REPLAYED - 1)
     up, down = (
-        float(np.quantile(side, 0.9, method="linear").clip(*_TRUSTED)) for side in (above, below)
+        float(np.interp(place, np.arange(_REPLAYED), np.sort(side)).clip(*_TRUSTED))
+        for side in (above, below)
     )
     return up**trust, down**trust
 

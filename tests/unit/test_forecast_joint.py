@@ -144,3 +144,21 @@ def test_a_closed_month_is_exact_in_every_unit():
     found = in_units({"tokens": tokens, "usd": usd}, "2026-10", AS_OF)
     assert {f.method for f in found.values()} == {ACTUAL}
     assert found["usd"].q50 == found["usd"].month_to_date
+
+
+totals = st.one_of(st.none(), st.just(0), st.integers(-5, 5), st.integers(0, 10**22))
+hostile = st.lists(totals, min_size=1, max_size=80)
+
+
+@given(a=hostile, b=hostile, gap=st.integers(0, 9), month=st.sampled_from(("2026-10", *MONTHS)))
+@settings(max_examples=60, deadline=None)
+def test_any_histories_give_ordered_totals_above_what_is_known(a, b, gap, month):
+    first, second = (
+        {AS_OF - (len(s) + g - i) * DAY: t for i, t in enumerate(s)} for s, g in ((a, 0), (b, gap))
+    )
+    units = in_units({"tokens": first, "usd": second}, month, AS_OF)
+    for found in (*units.values(), together([first, second], month, AS_OF)):
+        if isinstance(found, Projection):
+            assert found.month_to_date <= found.q10 <= found.q50 <= found.q90
+            drawn = draws(found, np.array([-6.0, 0.0, 6.0]))
+            assert np.isfinite(drawn).all()
