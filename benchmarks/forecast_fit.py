@@ -20,7 +20,7 @@ import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ import numpy as np
 from monitor.domain import forecast
 from monitor.domain.forecast_bands import Table, prepare, quantiles
 from monitor.domain.forecast_features import LEVEL_NAMES, expected, seen, without_spikes
-from monitor.domain.periods import add_months, day_bounds, day_of, days_in, month_bounds, month_of
+from monitor.domain.periods import add_months, day_bounds, day_of, month_bounds, month_of
 from monitor.domain.usage import DAY
 
 ROOT = Path(__file__).parents[1]
@@ -43,9 +43,9 @@ HORIZONS = ("d03", "d07", "d10", "d14", "d21", "next", "plus3")
 ORIGINS = 600
 RIDGE = 0.02
 SPREAD_RIDGE = 0.003
-WIDEN = 1.03
-WIDEN_SHORT = 1.25
-REPLAY_WEIGHT = 60.0
+WIDEN = 1.06
+WIDEN_SHORT = 1.1
+REPLAY_WEIGHT = 150.0
 
 Floats = Any
 Series = dict[str, dict[int, int]]
@@ -62,6 +62,9 @@ class Recipe(NamedTuple):
     unrest: bool = True
     widen: float = WIDEN
     replay: float = REPLAY_WEIGHT
+
+
+AS_SHIPPED = Recipe()
 
 
 class Sample(NamedTuple):
@@ -92,8 +95,8 @@ def family(name: str) -> str:
 def cleaned(daily: dict[int, int]) -> Floats:
     """Totals as the projection sees them: outages filled, spikes cut."""
     totals = np.array([daily[day] for day in sorted(daily)], dtype=np.float64)
-    totals[forecast._doubtful_zeros(totals)] = np.nan
-    return without_spikes(forecast._filled(totals))
+    totals[forecast.doubtful_zeros(totals)] = np.nan
+    return without_spikes(forecast.filled(totals))
 
 
 def samples(series: Series, *, profile: bool) -> dict[str, Sample]:
@@ -165,7 +168,7 @@ def distance(x: Floats, y: Floats, weights: Floats) -> Floats:
     return found
 
 
-def fit(data: Iterable[Sample], recipe: Recipe = Recipe()) -> Table:
+def fit(data: Iterable[Sample], recipe: Recipe = AS_SHIPPED) -> Table:
     """The table that these samples give."""
     data = list(data)
     wanted = [0] + [1 + LEVEL_NAMES.index(name) for name in recipe.levels]
@@ -283,20 +286,24 @@ def show(name: str, scores: dict[str, Score]) -> None:
     print(f"{name:<28} {cells}   {cover}  {100 * pooled:5.1f}", flush=True)
 
 
+_BARE = Recipe(profile=False, levels=(), unrest=False, widen=1.0, replay=0.0)
 ABLATION = {
-    "mean of 28 days": Recipe(False, (), False, 1.0, 0.0),
-    "+ weekday profile": Recipe(True, (), False, 1.0, 0.0),
-    "+ means of 7 to 364 days": Recipe(True, LEVEL_NAMES[:5], False, 1.0, 0.0),
-    "+ limited means, median": Recipe(True, LEVEL_NAMES, False, 1.0, 0.0),
-    "+ spread by unrest": Recipe(True, LEVEL_NAMES, True, 1.0, 0.0),
-    "+ own past": Recipe(True, LEVEL_NAMES, True, 1.0, REPLAY_WEIGHT),
-    "+ widened, as shipped": Recipe(),
+    "mean of 28 days": _BARE,
+    "+ weekday profile": _BARE._replace(profile=True),
+    "+ means of 7 to 364 days": AS_SHIPPED._replace(
+        levels=LEVEL_NAMES[:5], unrest=False, widen=1.0, replay=0.0
+    ),
+    "+ limited means, median": AS_SHIPPED._replace(unrest=False, widen=1.0, replay=0.0),
+    "+ spread by unrest": AS_SHIPPED._replace(widen=1.0, replay=0.0),
+    "+ own past": AS_SHIPPED._replace(widen=1.0),
+    "+ widened, as shipped": AS_SHIPPED,
 }
 
 
 def source(table: Table, series: Series, path: Path) -> str:
     """The module that holds the table."""
-    rows = sum(map(len, series.values()))
+    days = f"{sum(map(len, series.values())):,}"
+    today = datetime.now(UTC).date()
 
     def matrix(name: str, values: Floats) -> str:
         lines = ",\n".join(f"    ({', '.join(f'{v:.4f}' for v in row)})" for row in values)
@@ -304,7 +311,7 @@ def source(table: Table, series: Series, path: Path) -> str:
 
     return (
         '"""The coefficients of the projection. Generated: do not edit.\n\n'
-        f"Fitted on {path.name} ({len(series)} series, {rows:,} days) on {date.today()} by\n"
+        f"Fitted on {path.name} ({len(series)} series, {days} days) on {today} by\n"
         "`python benchmarks/forecast_fit.py --write`.\n"
         '"""\n\n'
         f"ANCHORS = ({', '.join(map(str, table.anchors))})\n"
@@ -320,6 +327,7 @@ def source(table: Table, series: Series, path: Path) -> str:
         f"WIDEN_SHORT = {table.widen_short}\n"
         '"""Chosen for coverage of histories of these series cut to 14 to 27 days."""\n'
         f"REPLAY_WEIGHT = {table.replay_weight}\n"
+        '"""Spans of the own past count as n / (n + this)."""\n'
     )
 
 

@@ -24,6 +24,7 @@ from monitor.cli import (
     init,
     outbox,
     prices,
+    project,
     query,
     report,
     run,
@@ -71,6 +72,7 @@ app.command()(run.run)
 app.command()(agent.agent)
 app.command()(collect.collect)
 app.command("import")(imports.import_file)
+app.command()(project.project)
 app.command()(breakeven.breakeven)
 app.command()(backtest.backtest)
 app.command()(query.query)

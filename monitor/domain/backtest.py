@@ -23,12 +23,10 @@ from monitor.domain.breakeven import DAYS_PER_MONTH
 from monitor.domain.errors import InputError
 from monitor.domain.periods import days_in
 from monitor.domain.scenario import Scenario
-from monitor.domain.switching import Bills, Move, Place, State, View, step
+from monitor.domain.switching import HISTORY_DAYS, Bills, Move, Place, State, View, step
 
 FLEET_DAYS = 7
 """The fleet follows the mean load of so many days."""
-HISTORY_DAYS = 800
-"""The rule sees so many days at most: it asks for no more, and a day costs the same in any year."""
 
 ON_THE_FIRST_DAY = Move(0, "self_host")
 

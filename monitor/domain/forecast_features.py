@@ -83,7 +83,7 @@ def weekday_profile(totals: Floats, origins: Ints) -> Floats:
     starts = origins[:, None] - 7 * np.arange(1, weeks + 1)
     days = totals[starts[:, :, None] + np.arange(7)]
     whole = days.sum(axis=2, keepdims=True)
-    shares = np.median(days / np.where(whole > 0, whole, 1.0), axis=1)
+    shares = _median(days / np.where(whole > 0, whole, 1.0), axis=1)
     sums = shares.sum(axis=1, keepdims=True)
     factors = np.where(sums > 0, 7 * shares / np.where(sums > 0, sums, 1.0), 1.0)
     profile: Floats = factors + _PROFILE_SHRUNK * (1 - factors)
@@ -97,7 +97,7 @@ def without_spikes(totals: Floats) -> Floats:
         middle = float(np.median(totals))
         return np.minimum(totals, _SPIKE * middle) if middle > 0 else totals
     odd = len(totals) - blocks * MONTH
-    own = np.median(totals[odd:].reshape(blocks, MONTH), axis=1)
+    own = _median(totals[odd:].reshape(blocks, MONTH), axis=1)
     before = np.concatenate([own[:1], own[:-1]])
     caps = _SPIKE * np.maximum(own, before)
     caps = np.where(caps > 0, caps, np.inf)
@@ -150,6 +150,15 @@ def at_new_level(totals: Floats, shift: Shift) -> Floats:
     return raised
 
 
+def _median(values: Floats, axis: int) -> Floats:
+    """As numpy's, without its search for NaN: half the time on arrays as small as these."""
+    count = values.shape[axis]
+    ordered = np.sort(values, axis=axis)
+    lower, upper = (ordered.take(i, axis=axis) for i in ((count - 1) // 2, count // 2))
+    middle: Floats = (lower + upper) / 2
+    return middle
+
+
 def _mean(sums: Floats, origins: Ints, days: int) -> Floats:
     mean: Floats = (sums[origins] - sums[np.maximum(origins - days, 0)]) / np.minimum(origins, days)
     return np.maximum(mean, 0.0)
@@ -160,7 +169,7 @@ def _levels(totals: Floats, sums: Floats, origins: Ints, mean: Floats, profile: 
     back = np.arange(-width, 0)
     # As if every weekday were alike, so that a median does not jump between days and weekends.
     even = totals[origins[:, None] + back] / np.maximum(profile[:, back % 7], 0.2)
-    median = np.median(even, axis=1)
+    median = _median(even, axis=1)
     limited = np.minimum(even, _LIMIT * median[:, None])
     found = [_mean(sums, origins, days) for days in LEVELS]
     found += [limited[:, -7:].mean(axis=1), limited.mean(axis=1), median]

@@ -72,8 +72,9 @@ LOWER = (
     (-0.4100, -0.0255, 0.4743, 0.1313, 0.3014),
 )
 """The same to q10."""
-WIDEN = 1.03
+WIDEN = 1.06
 """Chosen for coverage of the cross-fitted ranges on these series."""
-WIDEN_SHORT = 1.25
+WIDEN_SHORT = 1.1
 """Chosen for coverage of histories of these series cut to 14 to 27 days."""
-REPLAY_WEIGHT = 60.0
+REPLAY_WEIGHT = 150.0
+"""Spans of the own past count as n / (n + this)."""

@@ -17,13 +17,14 @@ from sqlalchemy.exc import DBAPIError
 from monitor.domain import advice as advising
 from monitor.domain import breakeven
 from monitor.domain.errors import CrossoverError
-from monitor.domain.forecast import MONTHS_AHEAD, NotEnough, Projection, project
+from monitor.domain.forecast import MONTHS_AHEAD, Projection
 from monitor.domain.periods import add_months, month_of
 from monitor.domain.scenario import Scenario, to_document
 from monitor.domain.usage import DAY
 from monitor.jobs.alerting import Policy, Seen, raise_alerts
 from monitor.jobs.basis import Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
+from monitor.jobs.projecting import Projected, project_all
 from monitor.storage import results, rollup
 from monitor.storage.work import Claim
 
@@ -74,21 +75,15 @@ def _decide_one(
     return "; ".join(notes)
 
 
-Projected = dict[tuple[str, str], Projection | NotEnough]
-"""(unit, month) -> projection."""
-
-
 def _project_all(
     conn: Connection, workload: results.Workload, as_of: int, policy: Policy
 ) -> Projected:
-    """The month of the last closed day and those up to the lead time, in every unit."""
-    found: Projected = {}
+    """The month of the last closed day and those up to the lead time, in every unit, stored."""
+    months = _months(as_of, policy.lead_days)
+    found = project_all(conn, workload, months, as_of, policy.live_sources)
     for unit in results.UNITS:
-        daily = results.daily(conn, workload, unit, as_of, policy.live_sources)
-        for month in _months(as_of, policy.lead_days):
-            projection = project(daily, month, as_of)
-            results.put_projection(conn, workload, unit, projection)
-            found[unit, month] = projection
+        for month in months:
+            results.put_projection(conn, workload, unit, found[unit, month])
     return found
 
 

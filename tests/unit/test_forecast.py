@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain.errors import InputError
-from monitor.domain.forecast import ACTUAL, METHOD, NotEnough, Projection, project
+from monitor.domain.forecast import (
+    ACTUAL,
+    METHOD,
+    NotEnough,
+    Projection,
+    project,
+    span_total,
+)
 from monitor.domain.periods import add_months, day_bounds, days_in, month_bounds, month_of
 from monitor.domain.usage import DAY
 from tests import needs
@@ -42,11 +49,12 @@ def quantiles(projection):
 
 @pytest.mark.parametrize("as_of", ["2026-10-01", "2026-10-02", "2026-10-18", "2026-10-31"])
 @pytest.mark.parametrize("month", ["2026-10", "2026-11"])
-def test_a_series_that_only_knows_weekdays_is_projected_exactly(as_of, month):
+def test_a_series_that_only_knows_weekdays_is_projected_closely(as_of, month):
     daily = history()
     result = project(daily, month, at(as_of))
-    assert result.q50 == pytest.approx(actual(daily, month), rel=1e-6)
-    assert result.q10 <= result.q50 <= result.q90
+    # The table expects what public series did: to grow by two or three percent a month.
+    assert result.q50 == pytest.approx(actual(daily, month), rel=0.04)
+    assert result.q10 <= actual(daily, month) <= result.q90
     assert (result.method, result.flags) == (METHOD, ())
 
 
@@ -129,7 +137,7 @@ def test_a_hole_in_the_month_is_estimated_and_flagged(missing):
             daily[at(day)] = None
     result = project(daily, "2026-10", at("2026-10-18"))
     assert result.flags == ("holes",)
-    assert result.q50 == pytest.approx(whole.q50, rel=1e-6)
+    assert result.q50 == pytest.approx(whole.q50, rel=0.005)
     assert result.month_to_date < whole.month_to_date
     assert result.q10 >= result.month_to_date
 
@@ -159,7 +167,7 @@ def test_a_single_zero_day_far_from_zero_is_a_missing_day():
     daily = history() | {at("2026-10-14"): 0}
     result = project(daily, "2026-10", at("2026-10-18"))
     assert result.flags == ("zero_days_as_missing",)
-    assert result.q50 == pytest.approx(actual(history(), "2026-10"), rel=1e-6)
+    assert result.q50 == pytest.approx(actual(history(), "2026-10"), rel=0.005)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +207,28 @@ def test_a_level_shift_is_followed_within_weeks():
     assert errors[0] > 0.6
     assert errors[2] < 0.15
     assert errors[3] < 0.01
+
+
+@pytest.mark.parametrize("ratio", [100, 0.01])
+def test_a_shift_of_a_hundred_times_is_followed_within_days_and_said(ratio):
+    shifted = history(level=lambda day: ratio if day >= at("2026-10-01") else 1)
+    found = {d: project(shifted, "2026-11", at(f"2026-10-{d:02d}")) for d in (1, 5, 8, 15, 30)}
+    ratios = {d: p.q50 / actual(shifted, "2026-11") for d, p in found.items()}
+    assert "level_shift" not in found[1].flags
+    assert all("level_shift" in found[d].flags for d in (5, 8, 15, 30))
+    assert 1 / 6 < ratios[5] < 6
+    assert all(0.85 < ratios[d] < 1.15 for d in (8, 15, 30))
+    widths = [found[d].q90 / found[d].q10 for d in (5, 8, 15, 30)]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_one_giant_spike_counts_as_what_was_and_hardly_as_what_will_be():
+    daily = noisy()
+    spiked = daily | {at("2026-10-20"): daily[at("2026-10-20")] * 1000}
+    before, after = (project(d, "2026-11", at("2026-11-01")) for d in (daily, spiked))
+    assert 0.9 < after.q50 / before.q50 < 1.5
+    within = project(spiked, "2026-10", at("2026-10-25"))
+    assert within.q10 >= within.month_to_date > spiked[at("2026-10-20")]
 
 
 def test_one_silent_week_does_not_make_a_workload_vanish():
@@ -248,7 +278,7 @@ totals = st.one_of(
     offset=st.integers(0, 40),
     ahead=st.integers(-4, 3),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_history_gives_ordered_bounded_integers(series, offset, ahead):
     start = at("2026-01-01")
     daily = {start + i * DAY: total for i, total in enumerate(series)}
@@ -283,6 +313,33 @@ def test_the_unit_of_the_totals_does_not_matter(scale, day):
     assert [q / scale for q in quantiles(large)] == pytest.approx(quantiles(small), rel=1e-5)
 
 
+@given(
+    series=st.lists(st.floats(0, 1e15), min_size=14, max_size=150),
+    lo=st.integers(0, 100),
+    days=st.integers(1, 30),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_span_ahead_gives_ordered_finite_totals(series, lo, days):
+    totals = np.array(series)
+    found = span_total(totals, lo, lo + days)
+    assert 0 <= found[0] <= found[1] <= found[2] < np.inf
+    assert found[2] <= 20 * totals[-28:].mean() * days * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("days", "lo", "hi"), [(13, 0, 5), (50, 5, 5), (50, -1, 5), (50, 0, 131)])
+def test_a_span_that_cannot_be_told_is_refused(days, lo, hi):
+    with pytest.raises(InputError):
+        span_total(np.ones(days), lo, hi)
+
+
+def test_spans_of_a_month_agree_with_the_month():
+    daily = {day: total for day, total in noisy(6, "2026-06-01").items() if day < at("2026-10-01")}
+    month = project(daily, "2026-10", at("2026-10-01"))
+    assert span_total(np.array(list(daily.values()), float), 0, 31) == pytest.approx(
+        quantiles(month), rel=1e-4
+    )
+
+
 def public_series():
     """Development series: name -> {day: total}."""
     series = defaultdict(dict)
@@ -293,9 +350,9 @@ def public_series():
 
 
 def some_tasks(daily):
-    """About eight as-of days over the whole series, each with the present month and the next."""
+    """About five as-of days over the whole series, each with the present month and the next."""
     days = sorted(daily)
-    for as_of in days[60 :: max(len(days) // 8, 1)]:
+    for as_of in days[60 :: max(len(days) // 5, 1)]:
         for month in (month_of(as_of), add_months(month_of(as_of), 1)):
             if month_bounds(month)[1] <= days[-1]:
                 yield as_of, month
@@ -325,14 +382,14 @@ def test_on_public_series_the_range_is_calibrated_and_beats_the_run_rate():
             theirs += level / max(total, 1)
             inside += result.q10 <= total <= result.q90
             count += 1
-    assert count > 300
+    assert count > 250
     assert 0.74 <= inside / count <= 0.86
     assert ours < 0.7 * theirs
 
 
 def test_a_long_history_is_read_only_as_far_back_as_the_method_looks():
     long = noisy(5, first="2016-01-01")
-    recent = {day: total for day, total in long.items() if day >= at("2024-01-01")}
+    recent = {day: total for day, total in long.items() if day >= at("2023-06-01")}
     as_of = at("2026-11-10")
     assert quantiles(project(long, "2026-11", as_of)) == quantiles(
         project(recent, "2026-11", as_of)

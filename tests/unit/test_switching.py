@@ -224,3 +224,16 @@ def test_the_scenarios_own_volume_is_not_used():
     other = replace(other, workload=replace(other.workload, requests_per_month=10**12))
     assert step(State(), view(days(1), other)) == step(State(), view(days(1)))
     assert switching.Bills(other).pays_from == Bills(scenario()).pays_from
+
+
+def test_a_history_is_made_of_known_days_and_missing_ones_are_filled():
+    day = switching.DAY
+    daily = {k * day: 70 + k % 7 for k in range(60, 140)} | {k * day: 0 for k in range(50, 60)}
+    whole = switching.history(daily, 140 * day)
+    assert list(whole) == [70 + k % 7 for k in range(60, 140)]
+    holes = daily | {100 * day: None, 139 * day: None}
+    del holes[120 * day]
+    assert list(switching.history(holes, 140 * day)) == list(whole)
+    assert list(switching.history(daily, 100 * day)) == list(whole[:40])
+    assert switching.history({}, day).size == switching.history({0: None}, day).size == 0
+    assert len(switching.history(dict.fromkeys(range(0, 900 * day, day), 5), 900 * day)) == 800
