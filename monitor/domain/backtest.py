@@ -214,8 +214,13 @@ def to_json(daily: Daily, moves: Sequence[Move], result: Result) -> dict[str, An
             {"date": daily.date_of(move.day).isoformat(), "advice": move.to} for move in moves
         ],
         "costs": {f"{name}_usd": _cents(usd) for name, usd in result._asdict().items()},
-        "regret": None if regret is None else float(round(regret, 6)),
+        "regret": None if regret is None else _ratio(regret),
     }
+
+
+def _ratio(exact: Fraction) -> float:
+    # Where a double has no decimals left, an integer is a JSON number of any size.
+    return float(round(exact, 6)) if exact < 2**53 else round(exact)
 
 
 def _cents(usd: Fraction) -> str:
