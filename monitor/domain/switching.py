@@ -180,12 +180,14 @@ class Bills:
         return self.scenario.migration.exit_usd + self.entry_cost(volume)
 
     def pays(self, volume: int) -> bool:
-        """Whether moving repays itself at this volume in time."""
-        return self.saved(volume, ENTER_MONTHS) >= self.entry_cost(volume)
+        """Whether moving saves at this volume, and repays itself in time."""
+        saved = self.saved(volume, ENTER_MONTHS)
+        return saved > 0 and saved >= self.entry_cost(volume)
 
     def loses(self, volume: int) -> bool:
-        """Whether own service at this volume loses more than a round trip costs."""
-        return -self.saved(volume, LEAVE_MONTHS) >= self.round_trip(volume)
+        """Whether own service loses at this volume, and as much as a round trip costs."""
+        lost = -self.saved(volume, LEAVE_MONTHS)
+        return lost > 0 and lost >= self.round_trip(volume)
 
     @cached_property
     def pays_from(self) -> int | None:

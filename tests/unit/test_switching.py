@@ -168,10 +168,18 @@ def test_what_never_pays_has_no_entry_and_what_never_loses_no_return():
     assert Bills(scenario(cheap_api)).pays_from is None
     free = TABLES | {"deployment": {"gpus_per_replica": 1}}
     bills = Bills(scenario(free, setup_usd=0))
-    assert bills.pays_from == 0
+    assert bills.pays_from == 1
     assert bills.loses_to is None
     at_free = reading(INSIDE, view(days(1), scenario(free)))
     assert (at_free.return_volume, at_free.to_return) == (None, None)
+
+
+def test_where_nothing_differs_nothing_is_decided():
+    same = TABLES | {"workload": TABLES["workload"] | {"share_moved": 0}}
+    same |= {"deployment": {"gpus_per_replica": 1}}
+    free = scenario(same, setup_usd=0, exit_usd=0)
+    assert moves_at(1, chosen=free) is None
+    assert moves_at(1, INSIDE, free) is None
 
 
 def test_an_explanation_carries_the_figures_that_decide():
