@@ -23,12 +23,10 @@ from monitor.domain.breakeven import DAYS_PER_MONTH
 from monitor.domain.errors import InputError
 from monitor.domain.periods import days_in
 from monitor.domain.scenario import Scenario
-from monitor.domain.switching import Bills, Move, Place, State, View, step
+from monitor.domain.switching import HISTORY_DAYS, Bills, Move, Place, State, View, step
 
 FLEET_DAYS = 7
 """The fleet follows the mean load of so many days."""
-HISTORY_DAYS = 800
-"""The rule sees so many days at most: it asks for no more, and a day costs the same in any year."""
 
 ON_THE_FIRST_DAY = Move(0, "self_host")
 
@@ -216,8 +214,13 @@ def to_json(daily: Daily, moves: Sequence[Move], result: Result) -> dict[str, An
             {"date": daily.date_of(move.day).isoformat(), "advice": move.to} for move in moves
         ],
         "costs": {f"{name}_usd": _cents(usd) for name, usd in result._asdict().items()},
-        "regret": None if regret is None else float(round(regret, 6)),
+        "regret": None if regret is None else _ratio(regret),
     }
+
+
+def _ratio(exact: Fraction) -> float:
+    # Where a double has no decimals left, an integer is a JSON number of any size.
+    return float(round(exact, 6)) if exact < 2**53 else round(exact)
 
 
 def _cents(usd: Fraction) -> str:

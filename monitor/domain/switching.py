@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from monitor.domain import costs
 from monitor.domain.breakeven import DAYS_PER_MONTH
 from monitor.domain.errors import InputError
-from monitor.domain.forecast import NEEDED_DAYS, span_total
+from monitor.domain.forecast import NEEDED_DAYS, filled, known_days, span_total
 from monitor.domain.scenario import MAX_REQUESTS, Scenario
+from monitor.domain.usage import DAY
 
 ENTER_MONTHS = 24
 """Savings of so many months must cover what moving costs: setup and double running."""
@@ -39,6 +40,8 @@ USUAL_WEEKS = 12
 DOUBT = 0.75
 """A short history must promise more: its volume counts as exp(-DOUBT / sqrt(days)) of it."""
 
+HISTORY_DAYS = 800
+"""The rule asks for no more days than these, so that a day costs the same in any year."""
 LEAST_DAYS = 7
 """One whole week, so that no weekday decides alone."""
 SPAN_DAYS = 75
@@ -73,8 +76,8 @@ class View:
 
     day: int
     daily: NDArray[np.float64]
-    """Requests of all days up to and with this one, oldest first, without holes: a caller with
-    missing days fills them as the projection does. The last 800 days are enough."""
+    """Requests of the days up to and with this one, oldest first, without holes; the last
+    `HISTORY_DAYS` are enough. `history` makes it of what a database knows."""
     bills: Bills
 
 
@@ -177,12 +180,14 @@ class Bills:
         return self.scenario.migration.exit_usd + self.entry_cost(volume)
 
     def pays(self, volume: int) -> bool:
-        """Whether moving repays itself at this volume in time."""
-        return self.saved(volume, ENTER_MONTHS) >= self.entry_cost(volume)
+        """Whether moving saves at this volume, and repays itself in time."""
+        saved = self.saved(volume, ENTER_MONTHS)
+        return saved > 0 and saved >= self.entry_cost(volume)
 
     def loses(self, volume: int) -> bool:
-        """Whether own service at this volume loses more than a round trip costs."""
-        return -self.saved(volume, LEAVE_MONTHS) >= self.round_trip(volume)
+        """Whether own service loses at this volume, and as much as a round trip costs."""
+        lost = -self.saved(volume, LEAVE_MONTHS)
+        return lost > 0 and lost >= self.round_trip(volume)
 
     @cached_property
     def pays_from(self) -> int | None:
@@ -213,6 +218,22 @@ def _last(holds: Callable[[int], bool]) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
+
+
+def history(daily: Mapping[int, int | None], as_of: int) -> NDArray[np.float64]:
+    """The `daily` of a view at `as_of`, the UTC midnight that ends its day.
+
+    Args:
+        daily: UTC midnight (epoch seconds) -> requests of that day; None or absent is missing, and
+            filled as the projection fills it. Days before the first use are no history.
+        as_of: exclusive; only days before it are read.
+    """
+    known = known_days(daily, as_of)
+    if not known:
+        return np.zeros(0)
+    days = range(max(min(known), as_of - HISTORY_DAYS * DAY), as_of, DAY)
+    totals = np.array([known.get(day, math.nan) for day in days], dtype=np.float64)
+    return filled(totals) if np.isfinite(totals).any() else np.zeros(0)
 
 
 def step(

@@ -192,18 +192,20 @@ def test_the_fast_cost_of_the_benchmark_is_the_exact_one(bench):
 def test_advice_on_real_series_regrets_less_than_the_rules_people_use(bench):
     script = bench.load(needs.shared("tools/decision_cases.py"))
     data = needs.shared("data/forecast_dev.csv")
-    cases = bench.make_cases(script, data, 1 if FULL else 100)
+    cases = bench.make_cases(script, data, 1 if FULL else 50)
     rules, ms = bench.run(cases, script.SCENARIOS, 2 if FULL else 1)
     scores = {name: bench.score(found, cases) for name, found in rules.items()}
     ours = scores["crossover"]
     assert ms < 3
-    assert ours.mean < scores["last 30 days over / under"].mean
-    assert ours.mean < scores["3 of the last 4 months"].mean
+    assert ours.worst <= 120
+    for rule in ("never switch", "switch on day 1, never return", "run-rate of the month, daily"):
+        assert ours.mean < scores[rule].mean
     if FULL:
+        for rule in ("last 30 days over / under", "payback under 6 months"):
+            assert ours.mean < scores[rule].mean
         assert ours.median <= 3.5
         assert ours.mean <= 7.0
         assert ours.p90 <= 18.5
-        assert ours.worst <= 120
         assert ours.false_share <= 0.05
         assert ours.moves_below <= 0.1
         assert ours.switches_a_year <= 0.5

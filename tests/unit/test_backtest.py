@@ -260,6 +260,12 @@ def test_hindsight_of_nothing_has_no_regret():
     assert figures["costs"]["followed_usd"] == "0.00"
 
 
+def test_a_regret_without_bounds_is_still_a_number():
+    daily = Daily(START, [1])
+    result = backtest.Result(Fraction(10**400), Fraction(1), Fraction(1), Fraction(1))
+    assert backtest.to_json(daily, [], result)["regret"] == 10**400 - 1
+
+
 def series(seed, days=400, level=40_000):
     random = np.random.default_rng(seed)
     walk = np.exp(np.cumsum(random.normal(0, 0.06, days)))

@@ -168,10 +168,18 @@ def test_what_never_pays_has_no_entry_and_what_never_loses_no_return():
     assert Bills(scenario(cheap_api)).pays_from is None
     free = TABLES | {"deployment": {"gpus_per_replica": 1}}
     bills = Bills(scenario(free, setup_usd=0))
-    assert bills.pays_from == 0
+    assert bills.pays_from == 1
     assert bills.loses_to is None
     at_free = reading(INSIDE, view(days(1), scenario(free)))
     assert (at_free.return_volume, at_free.to_return) == (None, None)
+
+
+def test_where_nothing_differs_nothing_is_decided():
+    same = TABLES | {"workload": TABLES["workload"] | {"share_moved": 0}}
+    same |= {"deployment": {"gpus_per_replica": 1}}
+    free = scenario(same, setup_usd=0, exit_usd=0)
+    assert moves_at(1, chosen=free) is None
+    assert moves_at(1, INSIDE, free) is None
 
 
 def test_an_explanation_carries_the_figures_that_decide():
@@ -224,3 +232,16 @@ def test_the_scenarios_own_volume_is_not_used():
     other = replace(other, workload=replace(other.workload, requests_per_month=10**12))
     assert step(State(), view(days(1), other)) == step(State(), view(days(1)))
     assert switching.Bills(other).pays_from == Bills(scenario()).pays_from
+
+
+def test_a_history_is_made_of_known_days_and_missing_ones_are_filled():
+    day = switching.DAY
+    daily = {k * day: 70 + k % 7 for k in range(60, 140)} | {k * day: 0 for k in range(50, 60)}
+    whole = switching.history(daily, 140 * day)
+    assert list(whole) == [70 + k % 7 for k in range(60, 140)]
+    holes = daily | {100 * day: None, 139 * day: None}
+    del holes[120 * day]
+    assert list(switching.history(holes, 140 * day)) == list(whole)
+    assert list(switching.history(daily, 100 * day)) == list(whole[:40])
+    assert switching.history({}, day).size == switching.history({0: None}, day).size == 0
+    assert len(switching.history(dict.fromkeys(range(0, 900 * day, day), 5), 900 * day)) == 800
