@@ -186,6 +186,7 @@ class DeploymentSettings(_Section):
     model: str = ""
     precision: str = ""
     gpu: str = ""
+    engine_model: str = ""
     commitment: Literal["on_demand", "reserved", "spot", "owned"] = "on_demand"
     share_moved: Decimal = Decimal(1)
     peak_to_mean: Decimal | None = None

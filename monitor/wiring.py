@@ -176,6 +176,7 @@ def _document(deployment: DeploymentSettings) -> str:
             "lines": list(filling.lines),
             "remarks": _price_remarks(deployment, scenario.deployment.usd_per_gpu_hour),
             "price_stale_after_days": library.gpus().stale_after_days,
+            "engine_model": deployment.engine_model,
             "peak_given": deployment.peak_to_mean is not None,
         },
         sort_keys=True,

@@ -217,8 +217,9 @@ def _price(found: Sizing, on: date) -> dict[str, Any]:
 
 
 def _usd(exact: Fraction) -> str:
-    """Dollars and cents, half even."""
-    return f"{Decimal(round(exact * 100)).scaleb(-2):f}"
+    """Dollars and cents of an amount that is not negative, half even."""
+    whole, rest = divmod(round(exact * 100), 100)
+    return f"{whole}.{rest:02d}"
 
 
 def _short(value: Fraction | float) -> float:

@@ -40,6 +40,8 @@ RATE_KEYS = (
 )
 _ONE = Fraction(1)
 _DEFAULT_PRECISION = "fp16"
+_MOST_TOKENS = 10**9
+"""Far above any context, and far below where a float ends."""
 
 
 class Filled(NamedTuple):
@@ -326,7 +328,12 @@ def size(
         InputError: as in `fill`, a value that a scenario refuses, or no tokens at all.
     """
     # Checked before anything rests on them; the count of GPUs is the one required key.
-    _scenario(workload, {"gpus_per_replica": 1} | dict(written))
+    asked = _scenario(workload, {"gpus_per_replica": 1} | dict(written)).workload
+    if max(asked.input_tokens, asked.output_tokens) > _MOST_TOKENS:
+        raise InputError(
+            f"a request of more than {_MOST_TOKENS:,} tokens is none",
+            "Give the mean tokens of one request.",
+        )
     filled = fill(rates, market, choice, written)
     values = {key: item.value for key, item in filled.items()}
     scenario = _scenario(workload, values | dict(written))

@@ -10,9 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
+
+from monitor.domain import costs
+from monitor.domain.scenario import ONE, ZERO, Api, Deployment, Migration, Scenario, Workload
 
 MINUTE = 60
 _ABSURD = 10**9
@@ -52,6 +56,8 @@ class Band:
     prompt_tokens_per_second: float
     cached_tokens_per_second: float
     output_tokens_per_second: float
+    waiting: float | None
+    """Mean requests in the queue; None: not measured."""
     latency_p50: float | None
     """Seconds; None: no latencies were measured in this band."""
     latency_p95: float | None
@@ -100,6 +106,16 @@ class Measured:
             said,
         )
 
+    @property
+    def saturated(self) -> Band | None:
+        """The busiest band if requests queued in it for a day in all: more load gives no more.
+
+        None: the engines were never full for long enough, so what they can do is not known.
+        """
+        top = max(self.bands, key=lambda band: band.output_tokens_per_second)
+        full = (top.waiting or 0) >= 1 and top.hours >= 24 and top.requests_per_second > 0
+        return top if full else None
+
     def within(self, seconds: float) -> Band | None:
         """The busiest band whose 95% latency is at most this long; None: there is none."""
         kept = [b for b in self.bands if b.latency_p95 is not None and b.latency_p95 <= seconds]
@@ -122,6 +138,38 @@ def measured(rows: Sequence[EngineHour]) -> Measured | str:
         )
     bands = [_band(octave, usable[octave]) for octave in sorted(usable)]
     return Measured(bands, sum(band.hours for band in bands), missing)
+
+
+def as_measured(deployment: Deployment, top: Band) -> Deployment:
+    """The deployment with its own software's measured efficiency, at the shape of its requests.
+
+    The formula then gives the measured rate for requests like those measured, and its own terms
+    tell how others differ. Without rates the measured output of a GPU becomes the rate.
+    """
+    rate = top.requests_per_second
+    fresh = max(0.0, top.prompt_tokens_per_second - top.cached_tokens_per_second) / rate
+    shape = Workload(
+        requests_per_month=1,
+        input_tokens=_exact(fresh),
+        output_tokens=_exact(top.output_tokens_per_second / rate),
+    )
+    free = Api(input_usd_per_million=ZERO, output_usd_per_million=ZERO)
+    plain = replace(deployment, prefix_cache_hit_share=ZERO)
+    seconds = float(
+        costs.gpu_seconds(
+            Scenario(workload=shape, api=free, deployment=plain, migration=Migration())
+        )
+    )
+    efficiency = _exact(rate * seconds / deployment.gpus_per_replica)
+    if efficiency > 0:
+        return replace(deployment, software_efficiency=efficiency)
+    per_gpu = _exact(top.output_tokens_per_second / deployment.gpus_per_replica)
+    return replace(deployment, gpu_output_tokens_per_second=per_gpu, software_efficiency=ONE)
+
+
+def _exact(value: float) -> Fraction:
+    """Six significant digits, as a number that a document holds exactly."""
+    return Fraction(f"{value:.6g}")
 
 
 def quantile(histogram: Mapping[str, float], share: float) -> float | None:
@@ -184,9 +232,16 @@ def _band(octave: int, rows: Sequence[tuple[EngineHour, float]]) -> Band:
         prompt_tokens_per_second=rate([row.prompt_tokens for row, _ in rows]),
         cached_tokens_per_second=rate([row.cached_tokens for row, _ in rows]),
         output_tokens_per_second=rate([row.output_tokens for row, _ in rows]),
+        waiting=_mean([(row.waiting_mean, row.minutes) for row, _ in rows]),
         latency_p50=quantile(latencies, 0.5),
         latency_p95=quantile(latencies, 0.95),
     )
+
+
+def _mean(values: Sequence[tuple[float | None, int]]) -> float | None:
+    """The mean by minutes of what was measured."""
+    known = [(x, minutes) for x, minutes in values if x is not None and 0 <= x < _ABSURD]
+    return sum(x * m for x, m in known) / sum(m for _, m in known) if known else None
 
 
 def _merged(histograms: Sequence[Mapping[str, float] | None]) -> dict[str, float]:

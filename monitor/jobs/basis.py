@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from monitor.domain import load_bands
 from monitor.domain.scenario import Api, Deployment, Scenario, from_document
 from monitor.domain.usage import DAY
-from monitor.storage import results
+from monitor.storage import engines, results
 
 MIX_DAYS = 28
 """Four whole weeks: the shape of a mean request is measured over these closed days."""
@@ -56,6 +57,8 @@ def measured(
     if peak is None:
         peak = DEFAULT_PEAK
         assumptions.append(f"peak demand {DEFAULT_PEAK} times the mean: it is not read by the hour")
+    own, said = _own_rates(conn, stored.deployment, document.get("engine_model", ""), start, as_of)
+    assumptions += said
     if mix.unpriced_tokens:
         assumptions.append(f"{mix.unpriced_tokens:,} unpriced tokens cost as much as the others")
     per = results.whole_tokens
@@ -70,10 +73,34 @@ def measured(
             peak_to_mean=peak,
         ),
         api=_api(mix),
-        deployment=stored.deployment,
+        deployment=own,
         migration=stored.migration,
     )
     return Basis(scenario, assumptions, _zero_lines(scenario))
+
+
+def _own_rates(
+    conn: Connection, deployment: Deployment, model: str, start: int, end: int
+) -> tuple[Deployment, list[str]]:
+    """The deployment as its own engines were measured, where they were ever full; and a word."""
+    if not model:
+        return deployment, []
+    found = load_bands.measured(engines.hours(conn, start, end, model))
+    if isinstance(found, str):
+        return deployment, [f"published or written rates: {model} was not measured"]
+    top = found.bands[-1]
+    full = found.saturated
+    if full is None:
+        seen = f"{top.output_tokens_per_second:,.0f} output tokens/s an engine"
+        return deployment, [
+            (
+                f"published or written rates: {model} was measured up to {seen} at {top.load:.1f}"
+                f" running requests ({found.hours:.0f} hours), and was not full for a day"
+            )
+        ]
+    own = load_bands.as_measured(deployment, full)
+    rate = f"{full.output_tokens_per_second:,.0f} output tokens/s an engine"
+    return own, [f"capacity as measured: {rate}, {full.hours:.0f} hours at {full.load:.1f} running"]
 
 
 def _aged(document: Mapping[str, Any], as_of: int) -> list[str]:

@@ -49,6 +49,13 @@ def test_a_cache_takes_input_off_the_gpus():
     assert cached["saturated_per_gpu"] == plain["saturated_per_gpu"]
 
 
+def test_absurd_loads_are_still_numbers():
+    found = figures(*LLAMA, "--peak-to-mean", "1e199", "--requests-per-month", "1e13")
+    assert "NaN" not in json.dumps(found)
+    assert found["replicas"] > 10**190
+    assert figures(*LLAMA, "--requests-per-month", 0)["replicas"] == 2
+
+
 def test_tables_and_csv_print_the_same_figures_and_remarks_go_to_stderr():
     table = capacity(*LLAMA)
     assert "latency headroom" in table.stdout
@@ -87,6 +94,7 @@ def test_what_is_known_is_listed_with_ages_and_flags():
         ((*LLAMA, "--gpus-per-replica", "1"), "1 x H100 give 72.0 GB"),
         ((*LLAMA, "--input", "0", "--output", "0"), "takes no GPU time"),
         ((*LLAMA, "--requests-per-month", "-1"), "requests_per_month = -1"),
+        ((*LLAMA, "--output", "1e199"), "more than 1,000,000,000 tokens is none"),
         ((*LLAMA, "--as-of", "soon"), "--as-of 'soon' is not a date"),
         ((*LLAMA, "--commitment", "gift"), "no gift price of H100"),
     ],

@@ -201,6 +201,32 @@ def test_an_assumed_price_that_is_old_tells_its_age(filled, quoted, old):
     assert "$0.68 an hour is low" in basis.assumptions
 
 
+@pytest.mark.parametrize(("hours", "counts"), [(24, True), (5, False), (0, False)])
+def test_own_engines_count_once_they_were_full_for_a_day(filled, hours, counts):
+    from monitor.jobs.basis import measured
+    from monitor.storage import results
+
+    document = json.loads(seeded.document()) | {"engine_model": "llama"}
+    with filled.write() as conn:
+        conn.execute(text("UPDATE deployment SET document = :d"), {"d": json.dumps(document)})
+        conn.execute(text("INSERT INTO host (id, name, seen_at) VALUES (9, 'node', 0)"))
+        conn.execute(text("INSERT INTO engine VALUES (9, 9, 'e', 'vllm', 'llama')"))
+        for hour in range(hours):
+            conn.execute(
+                text(
+                    "INSERT INTO engine_hour VALUES"
+                    " (9, :hour, 60, 7200, 4000000, 400000, 1440000, 30.0, 3.0, NULL, NULL)"
+                ),
+                {"hour": END - (hour + 1) * HOUR},
+            )
+        bot = next(w for w in results.workloads(conn) if w.name == "support-bot")
+        basis = measured(conn, bot, results.deployments(conn, bot.id)[0], END)
+    said = " ".join(basis.assumptions)
+    assert ("capacity as measured: 400 output tokens/s an engine, 24 hours" in said) == counts
+    assert ("published or written rates" in said) != counts
+    assert (basis.scenario.deployment.software_efficiency != 1) == counts
+
+
 def test_the_peak_is_a_high_quantile_of_the_hours_over_their_mean():
     hours = {h * HOUR: 10 for h in range(14 * 24)}
     assert peak_to_mean(hours, 0, 14 * DAY) == 1

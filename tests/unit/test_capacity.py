@@ -245,6 +245,10 @@ def test_the_price_of_an_hour_is_a_dated_row_that_is_trusted_most():
     found = quote(MARKET, hardware.find_gpu(MARKET, "h100-sxm"), "on_demand")
     assert (found.row.usd_per_gpu_hour, found.row.as_of) == (Fraction("3.13"), "2026-06-28")
     assert (found.low, found.high) == (Fraction("1.99"), Fraction("12.29"))
+    # Of rows that are trusted alike the dearer of the two in the middle.
+    for gpu, usd in (("A100", "2"), ("L40S", "1.55"), ("RTX 4090", "0.34")):
+        chosen = quote(MARKET, hardware.find_gpu(MARKET, gpu), "on_demand")
+        assert chosen.row.usd_per_gpu_hour == Fraction(usd)
     for commitment, low in (("reserved", "1.30"), ("spot", "1.25"), ("owned", "1.30")):
         assert quote(MARKET, hardware.find_gpu(MARKET, "H100"), commitment).low == Fraction(low)
 

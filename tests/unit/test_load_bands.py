@@ -1,5 +1,6 @@
 """Own measurements by load: bands, what lies between them, and what is not known."""
 
+from fractions import Fraction
 from itertools import pairwise
 from math import isfinite
 
@@ -7,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.load_bands import EngineHour, measured, quantile, read_histogram
+from monitor.domain import costs
+from monitor.domain.load_bands import EngineHour, as_measured, measured, quantile, read_histogram
+from monitor.domain.scenario import ZERO, Api, Deployment, Migration, Scenario, Workload
 
 
 def hour(running=4.0, output=360_000, minutes=60, **values):
@@ -90,6 +93,37 @@ def test_a_histogram_that_cannot_be_read_is_unknown(text):
 
 def test_a_stored_histogram_is_read():
     assert read_histogram('{"0.5": 3, "+Inf": 1}') == {"0.5": 3.0, "+Inf": 1.0}
+
+
+def full(hours=24, waiting=3.0):
+    shape = {"requests": 7_200, "prompt_tokens": 4_000_000, "cached_tokens": 400_000}
+    return [hour(30.0, 1_440_000, waiting_mean=waiting, **shape)] * hours
+
+
+def test_only_a_day_of_full_engines_tells_what_they_can_do():
+    assert measured(full()).saturated.requests_per_second == 2
+    assert measured(full(hours=23)).saturated is None
+    assert measured(full(waiting=0.5)).saturated is None
+    assert measured(full(waiting=None)).saturated is None
+
+
+@pytest.mark.parametrize("rates", [(7290, 7050, "1.37e-7"), (0, 0, 0)])
+def test_the_formula_then_gives_the_measured_rate_at_the_measured_shape(rates):
+    a, b, c = map(Fraction, rates)
+    before = Deployment(
+        gpus_per_replica=2,
+        gpu_input_tokens_per_second=a,
+        gpu_output_tokens_per_second=b,
+        context_coefficient=c,
+        headroom=Fraction(1),
+    )
+    after = as_measured(before, measured(full()).saturated)
+    # 7,200 requests an hour of 500 fresh tokens in and 200 out.
+    shape = Workload(requests_per_month=1, input_tokens=Fraction(500), output_tokens=Fraction(200))
+    free = Api(input_usd_per_million=ZERO, output_usd_per_million=ZERO)
+    scenario = Scenario(workload=shape, api=free, deployment=after, migration=Migration())
+    a_month = 1 / costs.replicas_per_request(scenario)
+    assert float(a_month / costs.SECONDS) == pytest.approx(2, rel=1e-5)
 
 
 loads = st.floats(0, 1e6, allow_nan=False)
