@@ -175,8 +175,13 @@ def _summary(figures: Mapping[str, Any]) -> None:
 
 def _print_ranged(figures: Mapping[str, Any], console: Console) -> None:
     """Ranges, flips and the changed scenario, where they were asked for."""
+    from rich.text import Text
+
     from monitor.cli import ranged
 
+    if "as_of" in figures:
+        place = "on {deployment}, projected for {month} as of {as_of}".format(**figures)
+        console.print("", Text(place), sep="\n")
     if "ranges" in figures:
         _print_pairs(console, "Ranges: 80 of 100 lie within", ranged.range_rows(figures["ranges"]))
         _print_pairs(

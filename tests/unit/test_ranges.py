@@ -14,15 +14,12 @@ from hypothesis import strategies as st
 from monitor.domain import volumes
 from monitor.domain.breakeven import assess
 from monitor.domain.errors import InputError
-from monitor.domain.flips import flips, saves
-from monitor.domain.inputs import BY_NAME, moved, write
-from monitor.domain.ranges import CERTAIN, Uncertainty, simulate, to_json
+from monitor.domain.ranges import CERTAIN, simulate, to_json
 from monitor.domain.scenario import parse_scenario, parse_tables
 from monitor.domain.volumes import Volume
 from monitor.jobs import ranging
 from tests.conftest import FULL
 
-EXAMPLES = sorted(Path("docs/examples").glob("*.toml"))
 # A scenario is slow to draw, and unit tests are many.
 FEW = settings(max_examples=500 if FULL else 4)
 
@@ -147,7 +144,7 @@ def test_the_same_inputs_give_the_same_bytes_and_another_seed_others():
 def test_own_service_is_the_likelier_the_dearer_the_api():
     chances = [
         simulate(growing(api__input_usd_per_million=Fraction(price, 10))).probability
-        for price in range(0, 100, 12)
+        for price in range(0, 100, 24)
     ]
     assert chances == sorted(chances)
     assert chances[0] < 0.2
@@ -257,73 +254,3 @@ def test_a_projected_volume_is_used_and_what_is_known_of_it_is_certain():
     assert told.volume == months[0]
     wide = simulate(growing(), replace(CERTAIN, volume=0.5))
     assert told.savings.q90 - told.savings.q10 < wide.savings.q90 - wide.savings.q10
-
-
-# Flips.
-
-
-def answer(scenario, flip, value):
-    """The answer with one input at another value: from the exact model alone."""
-    if flip.input == "horizon":
-        from monitor.domain.breakeven import net
-
-        return net(scenario, int(value)) > 0
-    value = int(value) if flip.input == "volume" else value
-    changed = write(scenario, moved(scenario, BY_NAME[flip.input], value))
-    return saves(changed) if flip.answer == "verdict" else assess(changed).net_12_months > 0
-
-
-def check_flips(scenario):
-    found = assess(scenario)
-    told = flips(found)
-    now = {"verdict": found.savings > 0, "net": found.net_12_months > 0}
-    for flip in told:
-        assert flip.sentence
-        if flip.value is not None:
-            assert answer(scenario, flip, flip.value) != now[flip.answer], flip
-            assert answer(scenario, flip, flip.holds) == now[flip.answer], flip
-            assert flip.low <= flip.value <= flip.high, flip
-        elif flip.input not in ("horizon", "setup"):
-            assert answer(scenario, flip, flip.low) == now[flip.answer], flip
-            assert answer(scenario, flip, flip.high) == now[flip.answer], flip
-            assert flip.sentence.startswith("No ")
-    return told
-
-
-@FEW
-@given(scenarios())
-def test_every_flip_changes_the_answer_and_the_value_before_it_does_not(scenario):
-    check_flips(scenario)
-
-
-@pytest.mark.parametrize("path", EXAMPLES if FULL else EXAMPLES[::9], ids=lambda path: path.stem)
-def test_every_flip_of_a_published_example_holds(path):
-    check_flips(parse_scenario(path.read_text()))
-
-
-def test_the_volume_flips_at_the_edge_of_a_cheaper_region():
-    found = flips(assess(example("f11-growing-fleet")))
-    (volume,) = (flip for flip in found if flip.input == "volume")
-    # Cheaper from 9,466,667 to 10,000,000, where the scenario stands.
-    assert (volume.holds, volume.value) == (10_000_000, 10_000_001)
-    assert found[0] == volume
-
-
-def test_flips_are_ranked_by_distance_in_deviations_and_the_absent_come_last():
-    told = flips(assess(growing()))
-    distances = [abs(f.deviations) for f in told if f.value and f.deviations is not None]
-    assert distances == sorted(distances)
-    assert [f.value is None for f in told] == sorted(f.value is None for f in told)
-
-
-def test_a_projected_volume_measures_its_distance_by_its_own_range():
-    found = assess(growing())
-    plain, sure = (
-        next(f for f in flips(found, unsure) if f.input == "volume")
-        for unsure in (
-            Uncertainty(),
-            Uncertainty(projected=(Volume(4_490_000, 4_500_000, 4_510_000, 0),)),
-        )
-    )
-    assert plain.value == sure.value
-    assert abs(sure.deviations) > abs(plain.deviations)
