@@ -154,7 +154,9 @@ def _document(deployment: DeploymentSettings) -> str:
             "scenario": to_document(scenario),
             "assumed": [f"{key} = {value:,}" for key, value in missing.items()],
             "peak_given": deployment.peak_to_mean is not None,
+            "facts": deployment.facts,
         },
+        default=_written,
         sort_keys=True,
     )
 
