@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 
 from monitor.domain import address, contracts
+from monitor.domain.case import read_facts
 from monitor.domain.errors import ConfigError, InputError, ScenarioError
 from monitor.domain.gates import read_gates
 from monitor.domain.names import clean_name
@@ -194,6 +195,15 @@ class DeploymentSettings(_Section):
     cost: dict[str, Any] = {}
     owned: dict[str, Any] = {}
     migration: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+
+    @field_validator("facts")
+    @classmethod
+    def _known_facts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        _, problems = read_facts(value)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return value
 
     @model_validator(mode="after")
     def _like_a_scenario(self) -> Self:

@@ -178,7 +178,9 @@ def _document(deployment: DeploymentSettings) -> str:
             "price_stale_after_days": library.gpus().stale_after_days,
             "engine_model": deployment.engine_model,
             "peak_given": deployment.peak_to_mean is not None,
+            "facts": deployment.facts,
         },
+        default=_written,
         sort_keys=True,
     )
 

@@ -116,15 +116,21 @@ def case_of(tables: dict[str, Any], guide: Guide, where: str = "case") -> Case:
     rest = {name: value for name, value in tables.items() if name not in ("gates", "facts")}
     scenario, problems = read_table(Scenario, rest)
     gates, wrong = read_gates(tables.get("gates", {}))
-    facts, wrong_facts = read_table(Facts, tables.get("facts", {}), "facts")
+    facts, wrong_facts = read_facts(tables.get("facts", {}))
     problems = [*problems, *wrong, *wrong_facts]
-    if facts is not None and not wrong_facts:
-        problems += _shares(facts.tasks)
-        if facts.requests_low and facts.requests_high and facts.requests_low > facts.requests_high:
-            problems.append("facts.requests_low must not be above facts.requests_high")
     if problems or scenario is None or gates is None or facts is None:
         raise ScenarioError(f"{where}: " + "; ".join(problems), _REMEDY)
     return Case(scenario, gates, facts, guide)
+
+
+def read_facts(values: object) -> tuple[Facts | None, list[str]]:
+    """The facts of a table, or None and everything that is wrong with it."""
+    facts, problems = read_table(Facts, values, "facts")
+    if facts is not None:
+        problems += _shares(facts.tasks)
+        if facts.requests_low and facts.requests_high and facts.requests_low > facts.requests_high:
+            problems.append("facts.requests_low must not be above facts.requests_high")
+    return (None, problems) if problems else (facts, problems)
 
 
 def _shares(tasks: tuple[Task, ...]) -> list[str]:

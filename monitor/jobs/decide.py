@@ -132,7 +132,7 @@ def _assess(
         hours = results.hourly_requests(conn, workload, as_of - MIX_DAYS * DAY, as_of)
         scenario = found["q50"].scenario
         judging = Judging(
-            case_of(configured, scenario, as_of, hours, basis.assumptions, policy.guide)
+            case_of(configured, deployment, scenario, as_of, hours, basis.assumptions, policy.guide)
         )
     advised = _advise(conn, workload, deployment, as_of, found.get("q10"), share, why, judging)
     seen = Seen(workload, deployment, as_of, claim.row["due_at"], advised, month, ahead)

@@ -11,12 +11,12 @@ from fractions import Fraction
 
 from monitor.domain.advice import Judged, Signal
 from monitor.domain.advised import to_json
-from monitor.domain.case import Case, Facts, Line
+from monitor.domain.case import Case, Facts, Line, read_facts
 from monitor.domain.gates import Questionnaire, Standing, findings, read_gates
 from monitor.domain.guide import Guide
 from monitor.domain.recommend import Recommendation, recommend
 from monitor.domain.scenario import Scenario
-from monitor.storage.results import Workload
+from monitor.storage.results import Deployment, Workload
 
 _LEAST_HOURS = 7 * 24
 """A whole week: below it a profile lacks a weekday."""
@@ -57,21 +57,31 @@ def day_of(as_of: int) -> date:
 
 def case_of(
     workload: Workload,
+    deployment: Deployment,
     scenario: Scenario,
     as_of: int,
     hours: Mapping[int, int],
     assumed: Iterable[str],
     guide: Guide,
 ) -> Case:
-    """What the advice of a day rests on: the scenario at the projection's q50 volume."""
+    """What the advice of a day rests on: the scenario at the projection's q50 volume.
+
+    The configured facts of the deployment, but the day, where it runs and the hours as measured.
+    """
     lines = tuple(
         Line(name=_ASSUMED[key], state="assumed", source="published comparisons")
         for key in (text.partition(" = ")[0] for text in assumed)
         if key in _ASSUMED
     )
     profile = tuple(map(Fraction, hours.values())) if len(hours) >= _LEAST_HOURS else ()
-    facts = Facts(
-        as_of=day_of(as_of), runs_on=workload.runs_on, hourly_requests=profile, lines=lines
+    known, _ = read_facts(json.loads(deployment.document, parse_float=Decimal).get("facts", {}))
+    known = known or Facts()
+    facts = replace(
+        known,
+        as_of=day_of(as_of),
+        runs_on=workload.runs_on,
+        hourly_requests=profile,
+        lines=(*lines, *known.lines),
     )
     return Case(scenario, questionnaire(workload), facts, guide)
 

@@ -105,6 +105,26 @@ def test_a_workload_that_must_stay_is_never_told_to_move(filled):
     assert rows(filled, "SELECT id FROM v_messages") == []
 
 
+def test_weights_that_do_not_fit_are_refused_and_the_whole_advice_is_stored(filled):
+    model = {"parameters_billion": 405, "bytes_per_parameter": 2, "gpu_memory_gb": 80}
+    stored = json.loads(seeded.document())
+    with filled.write() as conn:
+        conn.execute(
+            text("UPDATE deployment SET document = :d WHERE name = 'own-h100'"),
+            {"d": json.dumps({**stored, "facts": {"model": model}})},
+        )
+    decide_days(filled, 4)
+    advised = rows(
+        filled,
+        "SELECT advice, reason, document FROM v_advice WHERE workload = 'support-bot'"
+        " ORDER BY as_of",
+    )
+    assert {row["advice"] for row in advised} == {"stay"}
+    assert "cannot hold 810 GB" in advised[-1]["reason"]
+    assert json.loads(advised[-1]["document"])["reason"] == "refused.memory"
+    assert rows(filled, "SELECT id FROM v_messages") == []
+
+
 def test_a_workload_that_runs_at_home_and_costs_too_much_is_called_back(filled):
     with filled.write() as conn:
         conn.execute(text("UPDATE workload SET runs_on = 'self_host' WHERE name = 'search'"))

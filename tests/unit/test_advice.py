@@ -2,7 +2,16 @@ from fractions import Fraction
 
 import pytest
 
-from monitor.domain.advice import AdviceState, Evidence, Kind, advise, from_json, to_json
+from monitor.domain.advice import (
+    AdviceState,
+    Evidence,
+    Judged,
+    Kind,
+    advise,
+    from_json,
+    signal,
+    to_json,
+)
 from monitor.domain.money import PICO
 from monitor.domain.usage import DAY
 
@@ -204,3 +213,40 @@ def test_a_bill_of_nothing_is_far_below_when_the_fleet_costs():
 def test_the_state_survives_json(days):
     state, _ = follow(days)
     assert from_json(to_json(state)) == state
+
+
+@pytest.mark.parametrize(
+    ("inside", "moved", "word"),
+    [
+        (True, False, "move"),
+        (False, False, "hold"),
+        (True, True, "hold"),
+        (False, True, "return"),
+    ],
+)
+def test_the_band_speaks_three_words(inside, moved, word):
+    assert signal(inside=inside, moved=moved) == word
+
+
+def test_a_judge_decides_with_the_bands_word_and_money_is_told_where_it_decided():
+    heard = []
+
+    def judge(word):
+        heard.append(word)
+        return Judged(Kind.PILOT, "Try it.", by_money=word == "move")
+
+    state = AdviceState()
+    for day in range(3):
+        state, advice = advise(state, evidence(100), MONDAY + day * DAY, judge)
+    assert heard == ["hold", "hold", "move"]
+    assert advice.kind is Kind.PILOT
+    assert advice.since == MONDAY
+    assert advice.reason.startswith("At the projection's q10 volume self-hosting saves $100.00")
+    assert advice.reason.endswith("Try it.")
+
+
+def test_without_history_no_judge_is_asked():
+    _, advice = advise(
+        AdviceState(), evidence(enough_history=False), MONDAY, lambda _: pytest.fail("asked")
+    )
+    assert advice.kind is Kind.STAY

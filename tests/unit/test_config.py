@@ -4,6 +4,7 @@ from decimal import Decimal
 import pytest
 
 from monitor.config import from_tables, load, secret
+from monitor.domain.case import read_facts
 from monitor.domain.errors import ConfigError
 from monitor.domain.gates import read_gates
 from monitor.wiring import setup
@@ -61,6 +62,16 @@ quality = { answer = "good_enough", score = 0.93, set = "200", date = 2026-11-01
     assert stored["quality"]["date"] == "2026-11-01"
     assert stored["quality"]["score"] == Decimal("0.93")
     assert read_gates(stored) == read_gates(settings.workload[0].gates)
+
+
+def test_facts_of_a_deployment_are_stored_and_wrong_ones_named(tmp_path):
+    facts = "[deployment.facts]\noptions = { batch_share = 0.25 }\n"
+    settings = load(write(tmp_path, GOOD + facts))
+    (deployment,) = setup(settings).deployments
+    stored = json.loads(deployment.document, parse_float=Decimal)["facts"]
+    assert read_facts(stored) == read_facts(settings.deployment[0].facts)
+    (problem,) = problems(tmp_path, GOOD + facts.replace("0.25", "2"))
+    assert "facts.options.batch_share = 2 must be from 0 to 1" in problem
 
 
 def test_wrong_answers_are_all_named(tmp_path):
