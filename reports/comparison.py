@@ -74,7 +74,7 @@ def comparison(row: Row, standing: Standing) -> Comparison:
         advice=advice,
         tone=tone,
         since=f"since {day(date.fromisoformat(words(row, 'since')))}",
-        reason=name(words(row, "reason"), 400),
+        reason=name(f"{standing.decided} {words(row, 'reason')}".strip(), 600),
         compared=_compared(row) if there else None,
         assumptions=(
             *(_moved(row) if there else ()),
@@ -149,11 +149,9 @@ def _moved(row: Row) -> tuple[str, ...]:
     if not shown:
         return (f"{text}; nothing moved since.",)
     moved = f"now {_crossing_words(whole(row, 'crossing_requests'))}"
+    why = ", ".join(shown)
     total = signed(Decimal(cents).scaleb(-2))
-    return (
-        f"{text}; {moved}, saving {usd(_dollars(found.after))}: {total}, of which"
-        f" {', '.join(shown)}.",
-    )
+    return (f"{text}; {moved}, saving {usd(_dollars(found.after))}: {total}, of which {why}.",)
 
 
 def _crossing_words(requests: int | None) -> str:

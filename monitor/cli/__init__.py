@@ -16,6 +16,7 @@ from monitor.cli import (
     collect,
     config,
     db,
+    decide,
     demo,
     explain,
     export,
@@ -71,6 +72,7 @@ app.command()(agent.agent)
 app.command()(collect.collect)
 app.command("import")(imports.import_file)
 app.command()(breakeven.breakeven)
+app.command()(decide.decide)
 app.command()(query.query)
 app.command()(explain.explain)
 app.add_typer(config.app, name="config")

@@ -13,6 +13,7 @@ from monitor.domain.periods import day_of, month_of, week_bounds, week_of
 from monitor.domain.usage import DAY
 from monitor.jobs.alerting import Policy
 from monitor.jobs.basis import Basis, measured
+from monitor.jobs.decisions import standing as standing_of
 from monitor.jobs.mail import addressed
 from monitor.jobs.plan import DECIDE, Closing, NotReady
 from monitor.storage import figures, results, rollup, work
@@ -132,6 +133,9 @@ def _standings(
         pair: Standing(w.runs_on, w.must_stay_on_api, w.must_stay_in_house)
         for pair, (w, _) in configured.items()
     }
+    for pair, named in configured.items():
+        if decided := standing_of(conn, *named, as_of):
+            found[pair] = found[pair]._replace(decided=decided.reason, stands=decided.stands)
     for row, standing in ranked(rows, found)[:SHOWN]:
         pair = key(row)
         basis = measured(conn, *configured[pair], as_of) if pair in configured else None
