@@ -39,7 +39,7 @@ def decide(
     """Record a decision with what is known today, or list what was decided.
 
     Alerts about it are not sent and the report shows the decision, until its
-    date has passed or the saving has moved by more than a fifth.
+    date has passed or the saving has moved by more than `alerts.reopen_percent`.
 
     Example: crossover decide support-bot defer --until 2027-03-01 --why "contract"
     """

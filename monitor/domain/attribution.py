@@ -1,8 +1,8 @@
 """Why a month's saving moved from one week to the next, in dollars that add up exactly.
 
-Each group of inputs gets its Shapley value: its effect averaged over every order in which the groups
-could have changed (the efficiency axiom makes the parts add up; no order is favoured). The method is
-that of L. S. Shapley, A value for n-person games, 1953.
+Each group of inputs gets its Shapley value: its effect averaged over every order in which the
+groups could have changed, so that no order is favoured and the parts add up (L. S. Shapley, A value
+for n-person games, 1953).
 """
 
 from __future__ import annotations

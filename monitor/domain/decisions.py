@@ -59,8 +59,8 @@ def stands(
     """
     was = f"{_PAST[decision.kind]}{_until(decision)} because {decision.why} ({decision.by})"
     if reason := _reopened(decision, now, as_of, share):
-        return Standing(False, f"It was {was}; that is open again: {reason}.")
-    return Standing(True, f"Decided: {was}.")
+        return Standing(stands=False, reason=f"It was {was}; that is open again: {reason}.")
+    return Standing(stands=True, reason=f"Decided: {was}.")
 
 
 def _until(decision: Decision) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from monitor.domain.advice import Advice, Kind
 from monitor.domain.alerts import Notify, Observation, Rule, State, Transition, step
 from monitor.domain.breakeven import Assessment
+from monitor.domain.decisions import REOPEN_SHARE
 from monitor.jobs.basis import Basis
 from monitor.jobs.decisions import standing
 from monitor.jobs.mail import Envelope, addressed
@@ -38,6 +39,8 @@ class Policy(NamedTuple):
     rules_hash: str
     envelope: Envelope
     demo: bool
+    reopen_share: Fraction = REOPEN_SHARE
+    """A decision is open again once the saving moved by more than this share."""
 
 
 class Seen(NamedTuple):
@@ -61,7 +64,7 @@ def raise_alerts(
     policy: Policy,
 ) -> None:
     """Step each rule with what the day showed; unknown changes nothing."""
-    decided = standing(conn, seen.workload, seen.deployment, seen.as_of)
+    decided = standing(conn, seen.workload, seen.deployment, seen.as_of, policy.reopen_share)
     for rule, holds in _observations(seen, found).items():
         subject = f"{seen.workload.name} on {seen.deployment.name}"
         # A new version of a rule is another alert: that is what re-arms it.

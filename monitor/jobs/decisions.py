@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from fractions import Fraction
 
 from sqlalchemy import Connection
 
@@ -46,10 +47,14 @@ def decide(
 
 
 def standing(
-    conn: Connection, workload: results.Workload, deployment: results.Deployment, as_of: int
+    conn: Connection,
+    workload: results.Workload,
+    deployment: results.Deployment,
+    as_of: int,
+    share: Fraction,
 ) -> Standing | None:
     """What the newest decision comes to on a day; None: nobody decided."""
     decision = decisions.newest(conn, workload, deployment)
     if decision is None:
         return None
-    return stands(decision, decisions.facts(conn, workload.id, deployment.id, as_of), as_of)
+    return stands(decision, decisions.facts(conn, workload.id, deployment.id, as_of), as_of, share)

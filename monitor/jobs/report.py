@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from fractions import Fraction
 
 from sqlalchemy import Connection
 
@@ -116,12 +117,12 @@ def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFac
         numbers={name: figures.read(conn, name, **params).value for name in _SCALARS},
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables=tables,
-        standings=_standings(conn, tables["breakevens"], end),
+        standings=_standings(conn, tables["breakevens"], end, policy.reopen_share),
     )
 
 
 def _standings(
-    conn: Connection, rows: Sequence[Row], as_of: int
+    conn: Connection, rows: Sequence[Row], as_of: int, reopen_share: Fraction
 ) -> dict[tuple[str, str], Standing]:
     """By workload and deployment; what a comparison rests on only where it is shown."""
     configured = {
@@ -134,7 +135,7 @@ def _standings(
         for pair, (w, _) in configured.items()
     }
     for pair, named in configured.items():
-        if decided := standing_of(conn, *named, as_of):
+        if decided := standing_of(conn, *named, as_of, reopen_share):
             found[pair] = found[pair]._replace(decided=decided.reason, stands=decided.stands)
     for row, standing in ranked(rows, found)[:SHOWN]:
         pair = key(row)
