@@ -208,14 +208,16 @@ SELECT {q.instant("g.hour")} AS hour, h.name AS host, d.uuid AS gpu, d.name AS g
 FROM gpu_hour g JOIN device d ON d.id = g.device_id JOIN host h ON h.id = d.host_id"""
 
 
-def _projection(q: _Sql) -> str:
-    def value(column: str) -> str:
-        return (
-            f"CASE WHEN p.unit = 'usd' THEN {q.one('p.' + column)}"
-            f" ELSE {q.real('p.' + column)} END AS {column}"
-        )
+def _in_unit(q: _Sql, column: str) -> str:
+    """A column in the row's unit: dollars, or a count."""
+    return (
+        f"CASE WHEN p.unit = 'usd' THEN {q.one('p.' + column)}"
+        f" ELSE {q.real('p.' + column)} END AS {column}"
+    )
 
-    columns = ", ".join(value(c) for c in ("month_to_date", "q10", "q50", "q90"))
+
+def _projection(q: _Sql) -> str:
+    columns = ", ".join(_in_unit(q, c) for c in ("month_to_date", "q10", "q50", "q90"))
     return f"""
 SELECT w.name AS workload, p.month, {q.day("p.as_of")} AS as_of, p.unit, {columns},
   p.history_days, p.method, p.flags
@@ -239,13 +241,7 @@ FROM advice v JOIN workload w ON w.id = v.workload_id JOIN deployment d ON d.id 
 
 
 def _projection_score(q: _Sql) -> str:
-    def value(column: str) -> str:
-        return (
-            f"CASE WHEN p.unit = 'usd' THEN {q.one('p.' + column)}"
-            f" ELSE {q.real('p.' + column)} END AS {column}"
-        )
-
-    columns = ", ".join(value(c) for c in ("actual", "q10", "q50", "q90"))
+    columns = ", ".join(_in_unit(q, c) for c in ("actual", "q10", "q50", "q90"))
     return f"""
 SELECT w.name AS workload, p.month, {q.day("p.as_of")} AS as_of, p.days_left, p.unit, {columns},
   ROUND(p.error_ppm / 10000.0, 4) AS error_percent, CASE WHEN p.inside THEN 1 ELSE 0 END AS inside,
