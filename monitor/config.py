@@ -327,6 +327,7 @@ class Alerts(_Section):
 
     to: list[Address] = []
     lead_days: int = Field(default=60, ge=0, le=90)
+    reopen_percent: int = Field(default=20, ge=1, le=1000)
 
 
 class Daemon(_Section):

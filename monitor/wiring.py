@@ -354,6 +354,7 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         organisation=settings.organisation.name,
         live_sources=[item.name for item in settings.source],
         lead_days=settings.alerts.lead_days,
+        reopen_share=Fraction(settings.alerts.reopen_percent, 100),
         rules_hash=rules_hash(rules(settings)),
         envelope=envelope(settings, settings.alerts.to),
         demo=demo,

@@ -9,9 +9,22 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from monitor.domain.attribution import attribute, in_cents
 from monitor.domain.money import usd as exact
 from monitor.domain.scenario import Scenario, from_document
-from reports.formats import about, count, count_span, day, month, name, plural, rate, span
+from reports.formats import (
+    about,
+    count,
+    count_span,
+    day,
+    month,
+    name,
+    plural,
+    rate,
+    signed,
+    span,
+    usd,
+)
 from reports.model import Row, Standing, decimal, whole, words
 from reports.verdict import Tone, label
 
@@ -61,9 +74,13 @@ def comparison(row: Row, standing: Standing) -> Comparison:
         advice=advice,
         tone=tone,
         since=f"since {day(date.fromisoformat(words(row, 'since')))}",
-        reason=name(words(row, "reason"), 400),
+        reason=name(f"{standing.decided} {words(row, 'reason')}".strip(), 600),
         compared=_compared(row) if there else None,
-        assumptions=(*(_rests_on(row) if there else ()), *_assumed(standing)),
+        assumptions=(
+            *(_moved(row) if there else ()),
+            *(_rests_on(row) if there else ()),
+            *_assumed(standing),
+        ),
         row=row,
     )
 
@@ -118,6 +135,29 @@ def _rests_on(row: Row) -> tuple[str, ...]:
     return _fleet(stored, result), _lines(result), _request(stored), migration(row)
 
 
+def _moved(row: Row) -> tuple[str, ...]:
+    """How the crossing and the saving moved since last week, and why: shown cents add up."""
+    stored, now = words(row, "scenario_before"), scenario(row)
+    if not stored or now is None:
+        return ("How the crossing moved is not known: there was no comparison a week before.",)
+    found = attribute(from_document(json.loads(stored)), now)
+    then = whole(row, "crossing_before")
+    text = f"A week before: {_crossing_words(then)}, saving {usd(_dollars(found.before))} a month"
+    cents = round(found.after * 100) - round(found.before * 100)
+    parts = in_cents(found.parts, cents)
+    shown = [f"{name} {signed(Decimal(part).scaleb(-2))}" for name, part in parts.items() if part]
+    if not shown:
+        return (f"{text}; nothing moved since.",)
+    moved = f"now {_crossing_words(whole(row, 'crossing_requests'))}"
+    why = ", ".join(shown)
+    total = signed(Decimal(cents).scaleb(-2))
+    return (f"{text}; {moved}, saving {usd(_dollars(found.after))}: {total}, of which {why}.",)
+
+
+def _crossing_words(requests: int | None) -> str:
+    return "no crossing" if requests is None else f"crossing at {count(requests)} requests"
+
+
 def _fleet(of: Scenario, result: Mapping[str, Any]) -> str:
     spare = of.deployment.spare_replicas
     text = f"{plural(result['replicas'], 'replica')}"
@@ -134,8 +174,8 @@ _LINES = {"gpu": "GPUs", "owned": "servers", "people": "people", "services": "se
 
 
 def _lines(result: Mapping[str, Any]) -> str:
-    shown = [(_LINES.get(key, "energy"), exact(usd)) for key, usd in result["lines"].items()]
-    lines = ", ".join(f"{line} {about(usd)}" for line, usd in shown if usd)
+    shown = [(_LINES.get(key, "energy"), exact(cost)) for key, cost in result["lines"].items()]
+    lines = ", ".join(f"{line} {about(cost)}" for line, cost in shown if cost)
     return f"A month of it: {lines or 'no cost line is set'}."
 
 
@@ -148,7 +188,7 @@ def _request(of: Scenario) -> str:
         parts.append((w.cached_input_tokens, "cached", price))
     parts.append((w.output_tokens, "output", api.output_usd_per_million))
     shown = ", ".join(
-        f"{_number(tokens, 0)} {kind} at {rate(_dollars(usd))}" for tokens, kind, usd in parts
+        f"{_number(tokens, 0)} {kind} at {rate(_dollars(price))}" for tokens, kind, price in parts
     )
     return f"A mean request: {shown} (tokens; API dollars per million)."
 

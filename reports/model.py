@@ -55,6 +55,10 @@ class Standing(NamedTuple):
     must_stay_in_house: str = ""
     assumptions: Sequence[str] = ()
     zero_lines: Sequence[str] = ()
+    decided: str = ""
+    """What people decided about it, in a sentence; or ''."""
+    stands: bool = False
+    """The decision holds: it is shown, and nothing is recommended against it."""
 
 
 class WeeklyFacts(NamedTuple):

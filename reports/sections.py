@@ -379,6 +379,21 @@ def completeness(facts: WeeklyFacts) -> list[str]:
     return [*found, *(_rates(row) for row in facts.tables["data.rates"])]
 
 
+def record(facts: WeeklyFacts) -> list[str]:
+    """How good past projections and verdicts were, in sentences."""
+    months, inside = (whole(facts.numbers, f"record.{name}") for name in ("months", "inside"))
+    told, right = (whole(facts.numbers, f"record.verdicts_{name}") for name in ("told", "right"))
+    error = decimal(facts.numbers, "record.median_error")
+    found = ["No month was scored yet: that happens when the first one is closed."]
+    if months:
+        missed = "" if error is None else f"; the median error was {percent(error)}"
+        held = f"Of the last {plural(months, 'month')} {inside} fell inside the range projected"
+        found = [f"{held} two weeks before the month's end{missed}."]
+    if told:
+        found.append(f"Of {plural(told, 'verdict')} {right} were right at the volume that came.")
+    return found
+
+
 def _rates(row: Row) -> str:
     checked = words(row, "newest_check")
     when = f"checked {checked[:10]}" if checked else "no check recorded"

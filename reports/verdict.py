@@ -45,7 +45,8 @@ def ranked(
 ) -> list[tuple[Row, Standing]]:
     """Comparisons by how much they ask of the reader, each with its standing."""
     paired = [(row, standings.get(key(row), Standing())) for row in rows]
-    return sorted(paired, key=lambda pair: _order(*pair))
+    # What was decided asks nothing of the reader while it stands.
+    return sorted(paired, key=lambda pair: (pair[1].stands, _order(*pair)))
 
 
 def key(row: Row) -> tuple[str, str]:
@@ -61,6 +62,8 @@ def savings(row: Row) -> Decimal | None:
 def label(row: Row, standing: Standing) -> tuple[str, Tone]:
     """The advice in two or three words."""
     advice = str(row["advice"])
+    if standing.stands:
+        return "Decided", "stay"
     if savings(row) is None and advice == "stay" and not _gated(standing):
         return "Too little history", "unknown"
     if advice == "return_to_api":
@@ -77,6 +80,8 @@ def verdict(facts: WeeklyFacts) -> Verdict:
         return Verdict(_without(facts), "", "unknown", None)
     row, standing = order[0]
     workload, tone = name(str(row["workload"]), _NAME_CAP), label(row, standing)[1]
+    if standing.stands:
+        return Verdict(f"Decided: {workload}", name(standing.decided, 400), "stay", row)
     if tone == "return":
         headline = f"Return {workload} to the API: {effect(savings(row), -1)}"
     elif row["advice"] in MOVES:
@@ -89,7 +94,7 @@ def verdict(facts: WeeklyFacts) -> Verdict:
 
 def _stay(order: Sequence[tuple[Row, Standing]]) -> Verdict:
     """Nothing asks to be moved: the comparison that comes closest, gates aside."""
-    free = [row for row, standing in order if not _gated(standing)]
+    free = [row for row, standing in order if not (_gated(standing) or standing.stands)]
     row = free[0] if free else order[0][0]
     saved, workload = savings(row), name(str(row["workload"]), _NAME_CAP)
     if not free:
@@ -137,7 +142,9 @@ def effect(saved: Decimal | None, sign: int = 1) -> str:
 def _others(order: Sequence[tuple[Row, Standing]]) -> str:
     """What else is to be moved, by workload."""
     moves = {
-        row["workload"] for row, at in order if row["advice"] in MOVES and not _at_home(at)
+        row["workload"]
+        for row, at in order
+        if row["advice"] in MOVES and not _at_home(at) and not at.stands
     } - {order[0][0]["workload"]}
     return f"; {plural(len(moves), 'more workload')} to move" if moves else ""
 

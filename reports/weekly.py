@@ -74,6 +74,8 @@ class View:
     restatements: Sequence[sections.Event]
     sources: Sequence[sections.Source]
     completeness: Sequence[str]
+    record: Sequence[str]
+    """How good past projections and verdicts were."""
     pictures: Mapping[str, Picture]
     not_drawn: str
     footer: Sequence[str]
@@ -123,6 +125,7 @@ def view(facts: WeeklyFacts) -> View:
         restatements=sections.restatements(facts),
         sources=sections.sources(facts),
         completeness=sections.completeness(facts),
+        record=sections.record(facts),
         pictures={picture.cid: picture for picture in pictures if picture},
         not_drawn="",
         footer=_footer(facts),

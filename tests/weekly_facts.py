@@ -91,6 +91,9 @@ def breakeven(
         "ahead_requests": 1_500_000,
         "ahead_savings_usd": Decimal(100),
         "scenario": json.dumps(to_document(of)),
+        "crossing_before": 1_000_000,
+        "savings_before": None,
+        "scenario_before": None,
     }
     for q, factor in (("q10", Fraction(9, 10)), ("q50", Fraction(1)), ("q90", Fraction(11, 10))):
         n = int(of.workload.requests_per_month * factor)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 # Only an INTEGER primary key is SQLite's row id and counts itself up.
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

@@ -19,6 +19,7 @@ from monitor.cli import (
     collect,
     config,
     db,
+    decide,
     demo,
     explain,
     export,
@@ -79,6 +80,7 @@ app.command()(breakeven.breakeven)
 app.command()(backtest.backtest)
 app.command()(capacity.capacity)
 app.command()(advise.advise)
+app.command()(decide.decide)
 app.command()(query.query)
 app.command()(explain.explain)
 app.add_typer(config.app, name="config")

@@ -11,10 +11,12 @@ from typing import NamedTuple, TypeVar
 from sqlalchemy import Connection
 
 from monitor.domain.advice import Advice, Kind
-from monitor.domain.alerts import Notify, Observation, Rule, Transition, step
+from monitor.domain.alerts import Notify, Observation, Rule, State, Transition, step
 from monitor.domain.breakeven import Assessment
+from monitor.domain.decisions import REOPEN_SHARE
 from monitor.domain.guide import Guide
 from monitor.jobs.basis import Basis
+from monitor.jobs.decisions import standing
 from monitor.jobs.mail import Envelope, addressed
 from monitor.storage import alerts, results, work
 from reports import alert
@@ -40,6 +42,8 @@ class Policy(NamedTuple):
     demo: bool
     guide: Guide = Guide()
     """What published comparisons say."""
+    reopen_share: Fraction = REOPEN_SHARE
+    """A decision is open again once the saving moved by more than this share."""
 
 
 class Seen(NamedTuple):
@@ -63,17 +67,22 @@ def raise_alerts(
     policy: Policy,
 ) -> None:
     """Step each rule with what the day showed; unknown changes nothing."""
+    decided = standing(conn, seen.workload, seen.deployment, seen.as_of, policy.reopen_share)
     for rule, holds in _observations(seen, found).items():
         subject = f"{seen.workload.name} on {seen.deployment.name}"
         # A new version of a rule is another alert: that is what re-arms it.
         name = f"{rule.name} v{rule.version}"
         state = alerts.load(conn, name, subject)
+        held = decided.reason if decided and decided.stands else ""
+        if state and state.name is State.FIRING and state.suppressed_by.startswith("Decided"):
+            # A decision that no longer stands lets the alert be told after all.
+            state = state if held else state._replace(name=State.INACTIVE)
         observation = Observation(
             rule,
             subject,
             seen.as_of,
             holds,
-            suppressed_by=alerts.silenced(conn, rule.name, subject, now),
+            suppressed_by=held or alerts.silenced(conn, rule.name, subject, now),
         )
         state, effects = step(state, observation, now)
         alert_id = alerts.save(conn, name, subject, state, now)

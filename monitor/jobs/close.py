@@ -1,4 +1,4 @@
-"""Closing a month: from here on its rates do not move."""
+"""Closing a month: from here on its rates do not move, and what was told of it is scored."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
+from monitor.domain.periods import month_of
+from monitor.domain.usage import DAY
 from monitor.jobs.plan import NotReady
+from monitor.jobs.scores import score_month
 from monitor.storage import results, rollup
 from monitor.storage.work import Claim
 
 
 def close_month(
-    conn: Connection, claim: Claim, _now: int, live_sources: Sequence[str]
+    conn: Connection, claim: Claim, now: int, live_sources: Sequence[str]
 ) -> Mapping[str, object]:
     """Close once every live source has reported the whole month and all of it is rolled up.
 
@@ -24,4 +27,5 @@ def close_month(
         raise NotReady(f"waits for {', '.join(late)}")
     if waiting := rollup.waiting(conn, end):
         raise NotReady(f"waits for {len(waiting)} days to be rolled up")
+    score_month(conn, month_of(end - DAY), live_sources, now)
     return {}

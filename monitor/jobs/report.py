@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from fractions import Fraction
 
 from sqlalchemy import Connection
 
@@ -13,6 +14,7 @@ from monitor.domain.periods import day_of, month_of, week_bounds, week_of
 from monitor.domain.usage import DAY
 from monitor.jobs.alerting import Policy
 from monitor.jobs.basis import Basis, measured
+from monitor.jobs.decisions import standing as standing_of
 from monitor.jobs.mail import addressed
 from monitor.jobs.plan import DECIDE, Closing, NotReady
 from monitor.storage import figures, results, rollup, work
@@ -115,12 +117,12 @@ def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFac
         numbers={name: figures.read(conn, name, **params).value for name in _SCALARS},
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables=tables,
-        standings=_standings(conn, tables["breakevens"], end),
+        standings=_standings(conn, tables["breakevens"], end, policy.reopen_share),
     )
 
 
 def _standings(
-    conn: Connection, rows: Sequence[Row], as_of: int
+    conn: Connection, rows: Sequence[Row], as_of: int, reopen_share: Fraction
 ) -> dict[tuple[str, str], Standing]:
     """By workload and deployment; what a comparison rests on only where it is shown."""
     configured = {
@@ -132,6 +134,9 @@ def _standings(
         pair: Standing(w.runs_on, w.must_stay_on_api, w.must_stay_in_house)
         for pair, (w, _) in configured.items()
     }
+    for pair, named in configured.items():
+        if decided := standing_of(conn, *named, as_of, reopen_share):
+            found[pair] = found[pair]._replace(decided=decided.reason, stands=decided.stands)
     for row, standing in ranked(rows, found)[:SHOWN]:
         pair = key(row)
         basis = measured(conn, *configured[pair], as_of) if pair in configured else None

@@ -541,6 +541,10 @@ decision = Table(
     Column("kind", String(40), nullable=False),
     Column("by", String(200), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("deployment_id", BigInteger, ForeignKey("deployment.id")),
+    Column("until", BigInteger),
+    Column("facts", Text, nullable=False, server_default="{}"),
+    CheckConstraint("kind IN ('accept', 'defer', 'reject')", name="kind"),
     info=REFERENCE,
 )
 
@@ -613,6 +617,45 @@ advice = Table(
     Column("state", Text, nullable=False),
     Column("document", Text, nullable=False, server_default="{}"),
     PrimaryKeyConstraint("workload_id", "deployment_id", "as_of"),
+    info=REFERENCE,
+)
+
+projection_score = Table(
+    "projection_score",
+    metadata,
+    Column("workload_id", BigInteger, ForeignKey("workload.id"), nullable=False),
+    Column("month", String(7), nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("unit", String(10), nullable=False),
+    Column("days_left", Integer, nullable=False),
+    Column("actual", BigInteger, nullable=False),
+    Column("q10", BigInteger, nullable=False),
+    Column("q50", BigInteger, nullable=False),
+    Column("q90", BigInteger, nullable=False),
+    Column("error_ppm", BigInteger),
+    Column("inside", Boolean, nullable=False),
+    Column("pinball_ppm", BigInteger),
+    Column("scored_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workload_id", "month", "as_of", "unit"),
+    info=REFERENCE,
+)
+
+assessment_score = Table(
+    "assessment_score",
+    metadata,
+    Column("workload_id", BigInteger, ForeignKey("workload.id"), nullable=False),
+    Column("deployment_id", BigInteger, ForeignKey("deployment.id"), nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("volume", String(10), nullable=False),
+    Column("month", String(7), nullable=False),
+    Column("actual_requests", BigInteger, nullable=False),
+    Column("api_pico", BigInteger, nullable=False),
+    Column("hybrid_pico", BigInteger, nullable=False),
+    Column("savings_pico", BigInteger, nullable=False),
+    Column("told", String(10), nullable=False),
+    Column("was_right", Boolean, nullable=False),
+    Column("scored_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workload_id", "deployment_id", "as_of", "volume"),
     info=REFERENCE,
 )
 

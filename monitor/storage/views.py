@@ -235,14 +235,16 @@ SELECT {q.instant("g.hour")} AS hour, h.name AS host, d.uuid AS gpu, d.name AS g
 FROM gpu_hour g JOIN device d ON d.id = g.device_id JOIN host h ON h.id = d.host_id"""
 
 
-def _projection(q: _Sql) -> str:
-    def value(column: str) -> str:
-        return (
-            f"CASE WHEN p.unit = 'usd' THEN {q.one('p.' + column)}"
-            f" ELSE {q.real('p.' + column)} END AS {column}"
-        )
+def _in_unit(q: _Sql, column: str) -> str:
+    """A column in the row's unit: dollars, or a count."""
+    return (
+        f"CASE WHEN p.unit = 'usd' THEN {q.one('p.' + column)}"
+        f" ELSE {q.real('p.' + column)} END AS {column}"
+    )
 
-    columns = ", ".join(value(c) for c in ("month_to_date", "q10", "q50", "q90"))
+
+def _projection(q: _Sql) -> str:
+    columns = ", ".join(_in_unit(q, c) for c in ("month_to_date", "q10", "q50", "q90"))
     return f"""
 SELECT w.name AS workload, p.month, {q.day("p.as_of")} AS as_of, p.unit, {columns},
   p.history_days, p.method, p.flags
@@ -267,6 +269,37 @@ def _advice(q: _Sql) -> str:
 SELECT w.name AS workload, d.name AS deployment, {q.day("v.as_of")} AS as_of, v.kind AS advice,
   v.reason, {q.day("v.since")} AS since, v.document
 FROM advice v JOIN workload w ON w.id = v.workload_id JOIN deployment d ON d.id = v.deployment_id"""
+
+
+def _projection_score(q: _Sql) -> str:
+    columns = ", ".join(_in_unit(q, c) for c in ("actual", "q10", "q50", "q90"))
+    return f"""
+SELECT w.name AS workload, p.month, {q.day("p.as_of")} AS as_of, p.days_left, p.unit, {columns},
+  ROUND(p.error_ppm / 10000.0, 4) AS error_percent, CASE WHEN p.inside THEN 1 ELSE 0 END AS inside,
+  ROUND(p.pinball_ppm / 10000.0, 4) AS pinball_percent, {q.instant("p.scored_at")} AS scored_at
+FROM projection_score p JOIN workload w ON w.id = p.workload_id"""
+
+
+def _assessment_score(q: _Sql) -> str:
+    return f"""
+SELECT w.name AS workload, d.name AS deployment, {q.day("s.as_of")} AS as_of, s.month, s.volume,
+  s.actual_requests, {q.one("s.api_pico")} AS api_usd, {q.one("s.hybrid_pico")} AS self_host_usd,
+  {q.one("s.savings_pico")} AS savings_usd, s.told,
+  CASE WHEN s.was_right THEN 1 ELSE 0 END AS was_right, {q.instant("s.scored_at")} AS scored_at
+FROM assessment_score s JOIN workload w ON w.id = s.workload_id
+  JOIN deployment d ON d.id = s.deployment_id"""
+
+
+def _decision(q: _Sql) -> str:
+    return f"""
+SELECT c.id AS decision_id, w.name AS workload, COALESCE(d.name, '') AS deployment,
+  {q.stamp("c.decided_at")} AS decided_at, c.kind, {q.day("c.until")} AS until, c.reason AS why,
+  c."by" AS decided_by, c.facts,
+  CASE WHEN EXISTS (SELECT 1 FROM decision n WHERE n.workload_id = c.workload_id AND n.id > c.id
+    AND (n.deployment_id IS NULL OR n.deployment_id = c.deployment_id))
+    THEN 1 ELSE 0 END AS superseded
+FROM decision c JOIN workload w ON w.id = c.workload_id
+  LEFT JOIN deployment d ON d.id = c.deployment_id"""
 
 
 def _rate(q: _Sql) -> str:
@@ -356,6 +389,9 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_projection": _projection(q),
         "v_assessment": _assessment(q),
         "v_advice": _advice(q),
+        "v_projection_score": _projection_score(q),
+        "v_assessment_score": _assessment_score(q),
+        "v_decision": _decision(q),
         "v_rate": _rate(q),
         "v_restatement": _restatement(q),
         "v_data_quality": _data_quality(q),

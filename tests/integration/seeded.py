@@ -221,6 +221,7 @@ def _results(conn: Connection, workload: int, deployment: int) -> None:
         since=DAY0,
         state="{}",
     )
+    _ledger(conn, workload, deployment)
     stream = conn.scalar(text("SELECT id FROM stream WHERE name = 'usage'"))
     _insert(
         conn,
@@ -232,6 +233,53 @@ def _results(conn: Connection, workload: int, deployment: int) -> None:
         tokens_after=8_100_200,
         pico_before=2 * PICO,
         pico_after=2_025_050_000_000,
+    )
+
+
+def _ledger(conn: Connection, workload: int, deployment: int) -> None:
+    """A month that was closed, and what people decided."""
+    _put(
+        conn,
+        tables.projection_score,
+        workload_id=workload,
+        month="2026-10",
+        as_of=DAY0 - 14 * DAY,
+        unit="usd",
+        days_left=14,
+        actual=240 * PICO,
+        q10=200 * PICO,
+        q50=230 * PICO,
+        q90=260 * PICO,
+        error_ppm=-41_667,
+        inside=True,
+        pinball_ppm=41_667,
+        scored_at=DAY0 + 4 * DAY,
+    )
+    _put(
+        conn,
+        tables.assessment_score,
+        workload_id=workload,
+        deployment_id=deployment,
+        as_of=DAY0 - 14 * DAY,
+        volume="q50",
+        month="2026-10",
+        actual_requests=2_900_000,
+        api_pico=218 * PICO,
+        hybrid_pico=410 * PICO,
+        savings_pico=-192 * PICO,
+        told="api",
+        was_right=True,
+        scored_at=DAY0 + 4 * DAY,
+    )
+    _insert(
+        conn,
+        tables.decision,
+        workload_id=workload,
+        decided_at=FOUND_AT,
+        kind="defer",
+        by="ann",
+        reason="the contract ends in March",
+        until=DAY0 + 120 * DAY,
     )
 
 

@@ -1,11 +1,13 @@
 """The weekly report: its verdict, its words for what is unknown, and that both twins agree."""
 
+import json
 import re
 from datetime import date
 from decimal import Decimal
 
 import pytest
 
+from monitor.domain.scenario import to_document
 from reports import formats, weekly
 from reports.raster import NotDrawn
 from tests.weekly_facts import (
@@ -382,3 +384,37 @@ def test_the_second_picture_is_of_the_verdicts_comparison_if_there_is_one():
     assert weekly.view(facts(tables={"breakevens": [without_history()]})).pictures.keys() == {
         "spend"
     }
+
+
+def test_the_report_says_how_the_crossing_moved_and_why_in_cents_that_add_up():
+    before, now = scenario(requests=1_300_000), scenario(people=5000)
+    row = breakeven(of=now, scenario_before=json.dumps(to_document(before)))
+    text = flat(build(tables={"breakevens": [row]}).text)
+    assert "A week before: crossing at 1.00M requests, saving" in text
+    told = re.search(r": (\S+), of which volume (\S+), fixed lines (\S+)\.", text)
+    amounts = [Decimal(re.sub(r"[$,]", "", each)) for each in told.groups()]
+    total, *parts = amounts
+    assert sum(parts) == total
+    assert parts[1] == -1000
+
+
+def test_a_week_without_one_before_says_that_nothing_is_known_of_the_move():
+    assert "How the crossing moved is not known" in flat(build().text)
+
+
+def test_the_record_of_closed_months_is_told():
+    text = flat(
+        build(
+            figures={
+                "record.months": 10,
+                "record.inside": 8,
+                "record.verdicts_told": 12,
+                "record.verdicts_right": 11,
+                "record.median_error": Decimal("3.25"),
+            }
+        ).text
+    )
+    assert (
+        "Of the last 10 months 8 fell inside the range projected two weeks before the month's end; the median error was 3.2%. Of 12 verdicts 11 were right"
+        in text
+    )

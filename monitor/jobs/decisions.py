@@ -1,0 +1,60 @@
+"""Recording what people decided, and asking whether it still stands."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from fractions import Fraction
+
+from sqlalchemy import Connection
+
+from monitor.domain.decisions import Choice, Decision, Standing, stands
+from monitor.domain.errors import InputError
+from monitor.storage import decisions, results
+
+
+def decide(
+    conn: Connection,
+    workload: str,
+    deployment: str,
+    kind: Choice,
+    until: int | None,
+    why: str,
+    by: str,
+    at: datetime,
+) -> None:
+    """Record a decision about a deployment of a workload, or about all where it is ''.
+
+    Raises:
+        InputError: no such workload or deployment is configured, or the date is not ahead.
+    """
+    now = int(at.timestamp())
+    if until is not None and until <= now:
+        raise InputError("--until is not ahead", "Name a day after today.")
+    found = next((w for w in results.workloads(conn) if w.name == workload), None)
+    if found is None:
+        raise InputError(f"there is no workload {workload!r}", "Name one of the configuration.")
+    every = results.deployments(conn, found.id)
+    chosen = [d for d in every if deployment in ("", d.name)]
+    if not chosen:
+        raise InputError(
+            f"{workload} has no deployment {deployment!r}",
+            f"Name one of: {', '.join(d.name for d in every) or 'none is configured'}.",
+        )
+    known = {d.name: decisions.facts(conn, found.id, d.id, now) for d in chosen}
+    facts = {name: each for name, each in known.items() if each}
+    named = chosen[0] if deployment else None
+    decisions.put(conn, found, named, Decision(kind, until, why, by, None), facts, at)
+
+
+def standing(
+    conn: Connection,
+    workload: results.Workload,
+    deployment: results.Deployment,
+    as_of: int,
+    share: Fraction,
+) -> Standing | None:
+    """What the newest decision comes to on a day; None: nobody decided."""
+    decision = decisions.newest(conn, workload, deployment)
+    if decision is None:
+        return None
+    return stands(decision, decisions.facts(conn, workload.id, deployment.id, as_of), as_of, share)

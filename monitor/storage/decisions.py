@@ -1,0 +1,105 @@
+"""Decisions: rows that are added and never edited, each with what was known then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, text
+
+from monitor.domain.decisions import Decision, Facts, from_document, to_document
+from monitor.storage import tables
+from monitor.storage.results import Deployment, Workload
+
+
+def facts(conn: Connection, workload_id: int, deployment_id: int, as_of: int) -> Facts | None:
+    """What the newest comparison up to a day found; None: there is none with all quantiles."""
+    rows = conn.execute(
+        text(
+            "SELECT * FROM assessment WHERE workload_id = :w AND deployment_id = :d AND as_of ="
+            " (SELECT MAX(as_of) FROM assessment WHERE workload_id = :w AND deployment_id = :d"
+            " AND as_of <= :t) AND volume IN ('q10', 'q50', 'q90')"
+        ),
+        {"w": workload_id, "d": deployment_id, "t": as_of},
+    ).mappings()
+    found = {row["volume"]: row for row in rows}
+    if len(found) < 3:
+        return None
+    low, middle, high = (found[q] for q in ("q10", "q50", "q90"))
+    return Facts(
+        middle["as_of"],
+        (low["savings_pico"], middle["savings_pico"], high["savings_pico"]),
+        middle["api_pico"],
+        middle["requests"],
+        middle["crossing_requests"],
+        middle["verdict"],
+    )
+
+
+def put(
+    conn: Connection,
+    workload: Workload,
+    deployment: Deployment | None,
+    decision: Decision,
+    known: Mapping[str, Facts],
+    at: datetime,
+) -> None:
+    """Add a decision about a deployment, or about all of a workload's; `known` by deployment."""
+    document = {name: to_document(each) for name, each in known.items()}
+    conn.execute(
+        tables.decision.insert().values(
+            workload_id=workload.id,
+            deployment_id=deployment.id if deployment else None,
+            decided_at=at,
+            kind=decision.kind,
+            by=decision.by,
+            reason=decision.why,
+            until=decision.until,
+            facts=json.dumps(document, sort_keys=True),
+        )
+    )
+
+
+def newest(conn: Connection, workload: Workload, deployment: Deployment) -> Decision | None:
+    """The newest decision that is about a deployment, its own or its workload's."""
+    row = (
+        conn.execute(
+            text(
+                'SELECT kind, until, reason, "by", facts FROM decision WHERE workload_id = :w'
+                " AND (deployment_id IS NULL OR deployment_id = :d) ORDER BY id DESC LIMIT 1"
+            ),
+            {"w": workload.id, "d": deployment.id},
+        )
+        .mappings()
+        .first()
+    )
+    if row is None:
+        return None
+    known = json.loads(row["facts"]).get(deployment.name)
+    then = from_document(known) if known else None
+    return Decision(row["kind"], row["until"], row["reason"], row["by"], then)
+
+
+def listed(conn: Connection) -> list[RowMapping]:
+    """Every decision, newest first, with the closed months since and what moving would have saved.
+
+    `savings_usd_since` sums, over the months closed since it was made, what the named deployment
+    would have saved at the volume that came; NULL where no deployment is named or no month closed.
+    """
+    return list(
+        conn.execute(
+            text(
+                "SELECT d.workload, d.deployment, d.decided_at, d.kind, d.until, d.why,"
+                " d.decided_by, d.superseded, COUNT(s.month) AS months_since,"
+                " ROUND(SUM(s.savings_usd), 2) AS savings_usd_since FROM v_decision d"
+                " LEFT JOIN v_assessment_score s ON s.workload = d.workload"
+                " AND s.deployment = d.deployment AND s.volume = 'q50'"
+                " AND s.month > SUBSTR(d.decided_at, 1, 7) AND s.as_of = (SELECT MAX(x.as_of)"
+                " FROM v_assessment_score x WHERE x.workload = s.workload"
+                " AND x.deployment = s.deployment AND x.volume = 'q50' AND x.month = s.month)"
+                " GROUP BY d.decision_id, d.workload, d.deployment, d.decided_at, d.kind, d.until,"
+                " d.why, d.decided_by, d.superseded ORDER BY d.decision_id DESC"
+            )
+        ).mappings()
+    )
