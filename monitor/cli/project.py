@@ -47,18 +47,29 @@ def project(
         str, typer.Option(help="The last day to use, such as 2026-11-18; else the last closed.")
     ] = "",
     month: Annotated[str, typer.Option(help="Such as 2026-12; else that of the last day.")] = "",
+    score: Annotated[
+        bool,
+        typer.Option("--score", help="Print how good past projections and verdicts were instead."),
+    ] = False,
     form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """Project a month's total: 80 of 100 actual totals lie between q10 and q90.
 
     Any closed month, the present one, or one of the next three. Only days up
     to the as-of day are used. With --input and --tasks nothing else is read:
-    no configuration, no database.
+    no configuration, no database. With --score: what came of those whose month
+    is closed.
 
     Example: crossover project --input daily.csv --tasks tasks.csv --format csv
     """
+    from monitor.cli.scores import print_record
     from monitor.domain.errors import InputError
 
+    if score and (source or tasks or as_of or month):
+        raise InputError("--score takes no other option than --workload", "Leave the others out.")
+    if score:
+        print_record(ctx, workload or [], form)
+        return
     if (source is None) != (tasks is None):
         raise InputError(
             "--input and --tasks belong together", "Name both files, or neither for the database."

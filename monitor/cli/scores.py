@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
 
 from monitor.cli import common
 
 
-def print_record(ctx: typer.Context, workload: str, form: common.Format) -> None:
-    """Print how often the ranges held and the verdicts were right, of one workload or of all.
+def print_record(ctx: typer.Context, named: Sequence[str], form: common.Format) -> None:
+    """Print how often the ranges held and the verdicts were right, of these workloads or of all.
 
     Raises:
         InputError: there is no such workload.
@@ -20,11 +22,11 @@ def print_record(ctx: typer.Context, workload: str, form: common.Format) -> None
     now = int(common.now().timestamp())
     with common.open_database(ctx).read() as conn:
         known = {each.name for each in results.workloads(conn)}
-        if workload and workload not in known:
+        if unknown := [name for name in named if name not in known]:
             raise InputError(
-                f"there is no workload {workload!r}", "Name one of the configuration, or none."
+                f"there is no workload {unknown[0]!r}", "Name one of the configuration, or none."
             )
-        rows = track_record(conn, now, workload)
+        rows = [row for name in named or [""] for row in track_record(conn, now, name)]
     if not rows:
         common.note("no month was scored yet: that happens when the first one is closed")
     common.show(rows, form)

@@ -4,13 +4,10 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-import typer
 from sqlalchemy import text
 from typer.testing import CliRunner
 
 from monitor.cli import app
-from monitor.cli.common import Format
-from monitor.cli.scores import print_record
 from monitor.domain.errors import InputError
 from monitor.domain.usage import DAY
 from monitor.jobs import decisions, report
@@ -96,24 +93,17 @@ def crossover(sqlite_url, tmp_path):
     opened.close()
     config = tmp_path / "crossover.toml"
     config.write_text(f'[database]\nurl = "{sqlite_url}"\n')
-    own = typer.Typer()
-    own.callback()(lambda config="": None)
 
-    @own.command("record")
-    def record(ctx: typer.Context, workload: str = "", form: Format = Format.JSON) -> None:
-        print_record(ctx, workload, form)
+    def call(*words):
+        return CliRunner().invoke(app, ["--config", str(config), *words])
 
-    def call(*words, of=app):
-        return CliRunner().invoke(of, ["--config", str(config), *words])
-
-    return call, own
+    return call
 
 
 def test_the_command_records_and_lists(crossover):
-    call, _ = crossover
     words = ("decide", "support-bot", "defer", "--until", "2199-01-01", "--why", "a contract")
-    assert call(*words, "--by", "ann").exit_code == 0
-    (row,) = json.loads(call("decide", "--list", "--format", "json").stdout)
+    assert crossover(*words, "--by", "ann").exit_code == 0
+    (row,) = json.loads(crossover("decide", "--list", "--format", "json").stdout)
     shown = {name: row[name] for name in ("workload", "kind", "until", "why", "decided_by")}
     assert list(shown.values()) == ["support-bot", "defer", "2199-01-01", "a contract", "ann"]
 
@@ -122,13 +112,12 @@ def test_the_command_records_and_lists(crossover):
     "words", [(), ("support-bot",), ("support-bot", "defer"), ("x", "defer", "--why", "w")]
 )
 def test_half_a_decision_is_refused_with_an_example(crossover, words):
-    found = crossover[0]("decide", *words)
+    found = crossover("decide", *words)
     assert isinstance(found.exception, InputError)
 
 
 def test_the_record_of_nothing_is_said_and_an_unknown_workload_is_refused(crossover):
-    call, own = crossover
-    nothing = call("record", of=own)
+    nothing = crossover("project", "--score")
     assert (nothing.stdout, nothing.exit_code) == ("[]\n", 0)
     assert "no month was scored yet" in nothing.stderr
-    assert isinstance(call("record", "--workload", "x", of=own).exception, InputError)
+    assert isinstance(crossover("project", "--score", "--workload", "x").exception, InputError)
