@@ -44,9 +44,17 @@ mode = "off"
 [[workload]]
 name = "bot"
 project = "proj_*"
+[workload.gates]
+data = "open"
+quality = "good_enough"
+team = "able"
+licence = "commercial"
 [[deployment]]
 name = "own"
 workload = "bot"
+model_updates_usd_per_month = 0
+[deployment.migration]
+setup_usd = 0
 [deployment.cost]
 gpus_per_replica = 1
 usd_per_gpu_hour = 0.2

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
+from monitor.cli import app
 from tests import random_scenarios
 from tests.cli import crossover
 from tests.conftest import FULL
@@ -24,12 +25,9 @@ STEPS = 3_000
 
 def computed(path):
     """What the command prints, as the interpreter's own process runs it."""
-    from monitor.cli.breakeven import breakeven
-    from monitor.cli.common import Format
-
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        breakeven(path, Format.JSON)
+        app(["breakeven", "--scenario", str(path), "--format", "json"], standalone_mode=False)
     return out.getvalue()
 
 

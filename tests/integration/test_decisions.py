@@ -117,7 +117,7 @@ def test_half_a_decision_is_refused_with_an_example(crossover, words):
 
 
 def test_the_record_of_nothing_is_said_and_an_unknown_workload_is_refused(crossover):
-    nothing = crossover("project", "--score")
+    nothing = crossover("project", "--score", "--format", "json")
     assert (nothing.stdout, nothing.exit_code) == ("[]\n", 0)
     assert "no month was scored yet" in nothing.stderr
     assert isinstance(crossover("project", "--score", "--workload", "x").exception, InputError)
