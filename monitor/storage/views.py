@@ -20,6 +20,9 @@ _SQLITE = {
     "stamp": "strftime('%Y-%m-%dT%H:%M:%SZ', {0})",
     "real": "CAST({0} AS REAL)",
     "number": "CAST(json_extract(NULLIF({0}, ''), '$.{1}') AS REAL)",
+    "flag": "json_extract(NULLIF({0}, ''), '$.{1}')",
+    "words": "json_extract(NULLIF({0}, ''), '$.{1}')",
+    "nth": "[{0}]",
     "micro": "(({0} + CASE WHEN {0} < 0 THEN -500000 ELSE 500000 END) / 1000000)",
 }
 _POSTGRES = {
@@ -29,6 +32,10 @@ _POSTGRES = {
     "stamp": "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
     "real": "CAST({0} AS NUMERIC)",
     "number": "CAST(CAST(NULLIF({0}, '') AS json) #>> string_to_array('{1}', '.') AS NUMERIC)",
+    "flag": "CASE CAST(NULLIF({0}, '') AS json) #>> string_to_array('{1}', '.')"
+    " WHEN 'true' THEN 1 WHEN 'false' THEN 0 END",
+    "words": "CAST(NULLIF({0}, '') AS json) #>> string_to_array('{1}', '.')",
+    "nth": ".{0}",
     "micro": "ROUND({0} / 1000000.0)",
 }
 
@@ -251,23 +258,71 @@ SELECT w.name AS workload, p.month, {q.day("p.as_of")} AS as_of, p.unit, {column
 FROM projection p JOIN workload w ON w.id = p.workload_id"""
 
 
+# Column -> where it stands in the stored ranges.
+_RANGED = {
+    "draws": "draws",
+    "probability": "probability_cheaper",
+    **{f"savings_{n}_usd": f"savings_usd_per_month.{n}" for n in ("q10", "q50", "q90")},
+    **{f"payback_{n}_months": f"payback_months.{n}" for n in ("q10", "q50", "q90")},
+    "never_pays_back": "never_pays_back",
+    **{f"net_{n}_usd": f"net_usd.{n}" for n in ("q10", "q50", "q90")},
+    "net_probability": "net_probability",
+    "crossing_ahead": "crossing_month",
+    "crossing_probability": "crossing_probability",
+}
+FLIPS = 3
+"""How many of the nearest flips have a column."""
+
+
+def _ranged(q: _Sql) -> str:
+    """Each range as a column, whether month and year disagree, and the nearest flips."""
+    found = [f"{q.number('s.ranges', f'ranges.{at}')} AS {name}" for name, at in _RANGED.items()]
+    for ahead, name in ((0, "above_crossing_now"), (12, "above_crossing_in_a_year")):
+        found.append(f"{q.number('s.ranges', f'ranges.above_crossing{q.nth(ahead)}')} AS {name}")
+    found.append(f"{q.flag('s.ranges', 'ranges.net_contradicts_verdict')} AS net_contradicts")
+    for n in range(FLIPS):
+        # Those that change nothing come last, and have no value.
+        value, said = (
+            q.words("s.ranges", f"flips{q.nth(n)}.{key}") for key in ("value", "sentence")
+        )
+        found.append(f"CASE WHEN {value} IS NOT NULL THEN {said} END AS flip_{n + 1}")
+    return ",\n  ".join(found)
+
+
 def _assessment(q: _Sql) -> str:
     return f"""
 SELECT w.name AS workload, d.name AS deployment, {q.day("s.as_of")} AS as_of, s.month, s.volume,
   s.requests, {q.one("s.api_pico")} AS api_usd, {q.one("s.hybrid_pico")} AS self_host_usd,
   {q.one("s.savings_pico")} AS savings_usd, s.crossing_requests, s.verdict,
-  {q.number("s.ranges", "ranges.probability_cheaper")} AS probability,
-  {q.number("s.ranges", "ranges.savings_usd_per_month.q10")} AS savings_q10_usd,
-  {q.number("s.ranges", "ranges.savings_usd_per_month.q90")} AS savings_q90_usd,
+  {_ranged(q)},
   s.scenario, s.result, s.ranges
 FROM assessment s JOIN workload w ON w.id = s.workload_id
   JOIN deployment d ON d.id = s.deployment_id"""
 
 
+# Column -> where it stands in the stored recommendation.
+_ADVISED = {
+    "optimised_api_usd": "figures.optimised_api_usd_per_month",
+    "savings_against_optimised_usd": "figures.savings_against_optimised_usd_per_month",
+    "constraint_usd": "figures.constraint_usd_per_month",
+    "waiting_usd": "figures.waiting_usd",
+    "best_share": "hybrid.best_share.share",
+    "best_share_saves_usd": "hybrid.best_share.saves_usd_per_month",
+    "base_load_replicas": "hybrid.base_load.replicas",
+    "base_load_share": "hybrid.base_load.share",
+    "base_load_saves_usd": "hybrid.base_load.saves_usd_per_month",
+}
+
+
 def _advice(q: _Sql) -> str:
+    columns = [f"{q.number('v.document', at)} AS {name}" for name, at in _ADVISED.items()]
+    for key, name in (("name", "next_step"), ("start", "next_step_from")):
+        columns.append(f"{q.words('v.document', f'plan{q.nth(1)}.{key}')} AS {name}")
+    advised = ",\n  ".join(columns)
     return f"""
 SELECT w.name AS workload, d.name AS deployment, {q.day("v.as_of")} AS as_of, v.kind AS advice,
-  v.reason, {q.day("v.since")} AS since, v.document
+  v.reason, {q.day("v.since")} AS since, {advised},
+  v.document
 FROM advice v JOIN workload w ON w.id = v.workload_id JOIN deployment d ON d.id = v.deployment_id"""
 
 
