@@ -18,7 +18,10 @@ from reports.model import Row, Value, decimal, whole, words
 MOVING = ("self_host", "self_host_with_fallback", "hybrid", "pilot")
 _FLIPS = ("flip_1", "flip_2", "flip_3")
 _WHEN = " when the "
-_CAP = 300
+_CAP = 360
+"""Characters of a note, so that ten comparisons in full fit a mail; the document holds the rest."""
+_LISTED = 280
+_OPTIONS = 2
 
 
 class Note(NamedTuple):
@@ -47,7 +50,7 @@ def notes(row: Row, *, here: bool = False, decided: bool = False) -> tuple[Note,
         ("Waiting", _waiting(row) if moves else ""),
         ("Next", _next(row) if moves else ""),
     ]
-    return tuple(Note(label, text) for label, text in found if text)
+    return tuple(Note(label, name(text, _CAP)) for label, text in found if text)
 
 
 def sure(row: Row) -> str:
@@ -151,20 +154,20 @@ def _listed(row: Row, key: str) -> str:
     """The texts that the reason does not say already."""
     said, found = words(row, "reason"), document(row).get(key, ())
     texts = (each["text"] for each in found if each["text"].rstrip(".") not in said)
-    return " ".join(name(text, _CAP) for text in texts)
+    return name(" ".join(texts), _LISTED)
 
 
 def options(row: Row) -> str:
     """Cheaper uses of the API that are known to save, and what a move saves beside them."""
     api, optimised = decimal(row, "api_usd_q50"), decimal(row, "optimised_api_usd")
-    saving = list(_saving(document(row)))
+    saving = list(_saving(document(row)))[:_OPTIONS]
     if not saving or api is None or optimised is None:
         return ""
     left = decimal(row, "savings_against_optimised_usd") or Decimal(0)
     does = f"saves {about(left)}" if left >= 0 else f"costs {about(-left)} more"
     return (
-        f"{'; '.join(saving)}. With them the API costs {about(optimised)} a month, and against"
-        f" that a move {does}."
+        f"With all that is known the API costs {about(optimised)} a month, and against that a move"
+        f" {does}: {'; '.join(saving)}."
     )
 
 

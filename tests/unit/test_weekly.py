@@ -319,10 +319,24 @@ def test_the_twin_keeps_to_its_columns():
     assert max(map(len, body.splitlines())) <= formats.WIDTH
 
 
+def fullest():
+    """A row of which every note is as long as it gets."""
+    row = judged(net_contradicts=1, constraint_usd=Decimal(9999))
+    document, long = json.loads(row["recommendation"]), "and what the evidence for it is, " * 3
+    for key in ("open_questions", "conditions"):
+        document[key] = [{"id": f"gate.{n}.x", "text": f"{n}: {long}"} for n in "abcde"]
+    document["options"] = [
+        {"name": f"a smaller or other priced model {n}", "saves": "1204.00", "assumption": long}
+        for n in range(6)
+    ]
+    document["assumed_zero"] = ["a_cost_line_with_a_long_name"] * 6
+    return row | {"recommendation": json.dumps(document), "flip_2": row["flip_1"]}
+
+
 def test_two_hundred_workloads_stay_below_eighty_kilobytes():
     names = [f"workload-{n:03d}-of-the-platform-department" for n in range(200)]
     evil = [EVIL * 3] * 20
-    row = breakeven(**judged(net_contradicts=1, flip_1=judged()["flip_3"]), reason="r" * 400)
+    row = breakeven(**fullest(), advice="pilot", reason="r" * 400)
     rows = [row | {"workload": name, "deployment": f"{name}-on-own-servers"} for name in names]
     built = build(
         tables={
@@ -489,8 +503,8 @@ def test_who_stays_is_urged_to_nothing():
 
 def test_a_better_api_bill_is_told_with_its_saving_and_what_a_move_saves_beside_it():
     text = comparison_of(**judged())
-    assert "Stay, but change: prompt caching saves $1,204 a month" in text
-    assert "With them the API costs $10,846 a month, and against that a move saves $2,801." in text
+    assert "$2,801: prompt caching saves $1,204 a month" in text
+    assert "the API costs $10,846 a month, and against that a move saves $2,801:" in text
     row = breakeven(advice="stay_but_change", **judged(optimised_api_usd=Decimal(1000)))
     saved = formats.about(row["api_usd_q50"] - 1000)
     assert headline(row) == f"Stay, but change how support-bot uses the API: saves {saved} a month"
