@@ -213,7 +213,9 @@ def migration(row: Row) -> str:
         text += f", {_payback(result)}"
     net = exact(result["net_12_months_usd"])
     verb = "saves" if net >= 0 else "loses"
-    return f"{text}; over 12 months, that included, it {verb} {about(abs(net))}."
+    trends = (stored.api.price_change_per_month, stored.deployment.gpu_price_change_per_month)
+    flat = "" if any(trends) else " at today's prices"
+    return f"{text}; over 12 months, that included, it {verb} {about(abs(net))}{flat}."
 
 
 def _payback(result: Mapping[str, Any]) -> str:

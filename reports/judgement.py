@@ -44,7 +44,7 @@ def notes(row: Row, *, here: bool = False, decided: bool = False) -> tuple[Note,
         ("Would flip it", flips(row)),
         ("To settle first", _open(row)),
         ("On condition", _listed(row, "conditions")),
-        ("Stay, but change", options(row)),
+        ("A cheaper API bill", options(row)),
         ("Best split", _split(row)),
         ("The constraint", _constraint(row)),
         ("Waiting", _waiting(row) if moves else ""),
@@ -189,7 +189,7 @@ def _split(row: Row) -> str:
     if not found or any(r["id"].startswith("hybrid.") for r in document(row).get("reasons", ())):
         return ""
     saves, text = max(found)
-    return f"{text} saves {about(saves)} a month."
+    return f"{text} would save {about(saves)} a month."
 
 
 def _base_load(row: Row) -> tuple[Decimal, str]:
@@ -234,5 +234,8 @@ def _next(row: Row) -> str:
 
 def zero(row: Row, configured: Sequence[str]) -> str:
     """The cost lines taken as zero: as the advice lists them, else as they are configured."""
-    listed = [str(each).replace("_", " ") for each in document(row).get("assumed_zero", ())]
+    listed = [
+        str(each).replace("_", " ").replace("api", "API")
+        for each in document(row).get("assumed_zero", ())
+    ]
     return ", ".join(listed or configured)

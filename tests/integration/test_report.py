@@ -26,6 +26,7 @@ from monitor.storage.write import mark_dirty
 from reports import alert
 from tests import seeded
 from tests.unit.test_alert_mail import facts as alert_facts
+from tests.weekly_facts import breakeven, judged
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KEY = "finance/weekly/2026-W47/1"
@@ -69,7 +70,7 @@ def test_the_report_and_the_alert_read_as_they_did(filled):
     found = rendered(filled)
     golden("weekly.txt", f"Subject: {found.subject}\n\n{found.text}")
     golden("weekly.html", found.html)
-    alerted = alert.build(alert_facts())
+    alerted = alert.build(alert_facts(row=breakeven(**judged())))
     golden("alert.txt", f"Subject: {alerted.subject}\n\n{alerted.text}")
     golden("alert.html", alerted.html)
 
