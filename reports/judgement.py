@@ -89,7 +89,7 @@ def year(row: Row, *, told: bool) -> str:
         f" cost of moving, above zero in {percent(pays)} of draws"
     )
     if row["net_contradicts"]:
-        return f"It contradicts the month: {text}."
+        return f"The year contradicts the month: {text}."
     return f"{text[0].upper()}{text[1:]}." if told else ""
 
 

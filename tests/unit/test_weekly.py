@@ -518,7 +518,7 @@ def test_the_best_split_is_told_where_it_saves_more_than_the_move():
 
 def test_a_year_that_contradicts_the_month_is_said_beside_the_headline_too():
     text = flat(build(tables={"breakevens": [breakeven(**judged(net_contradicts=1))]}).text)
-    said = "It contradicts the month: with both sides' prices falling as drawn"
+    said = "The year contradicts the month: with both sides' prices falling as drawn"
     assert text.count(said) == 2
     assert "Taken as zero: second region" in text.partition("WHAT MOVED")[0]
 
