@@ -20,7 +20,7 @@ _FLIPS = ("flip_1", "flip_2", "flip_3")
 _WHEN = " when the "
 _CAP = 360
 """Characters of a note, so that ten comparisons in full fit a mail; the document holds the rest."""
-_LISTED = 280
+_LISTED = 220
 _OPTIONS = 2
 
 
