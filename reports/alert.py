@@ -8,6 +8,8 @@ from datetime import timedelta
 
 from reports import formats
 from reports.formats import about, count, day, month, name, span
+from reports.judgement import Note, drawn_savings, notes
+from reports.judgement import zero as taken_as_zero
 from reports.model import AlertFacts, Crossed, Rendered
 from reports.twins import twins
 from reports.verdict import LABELS, MOVES, Tone
@@ -20,24 +22,42 @@ _TONES: dict[Crossed, Tone] = {
     "unstable": "unknown",
 }
 _HEADLINES: dict[Crossed, Callable[[AlertFacts], str]] = {
-    "crossed_up": lambda f: f"{MOVES.get(f.advice, 'Move {}').format(_who(f))}: {_effect(f)}",
-    "crossed_down": lambda f: f"Stay after all: moving {_who(f)} {_effect(f)}",
+    "crossed_up": lambda f: f"{MOVES.get(f.advice, 'Look at {}').format(_who(f))}: {_effect(f)}",
+    "crossed_down": lambda f: f"Stay after all: moving {_who(f)} {_effect(f, unsure=True)}",
     "about_to_cross": lambda f: (
         f"{_who(f)} is about to cross by {_month(f.ahead_month)}: today moving it {_effect(f)}"
     ),
-    "return_to_api": lambda f: f"Return {_who(f)} to the API: own GPUs {_effect(f, own=True)}",
+    "return_to_api": lambda f: f"Return {_who(f)} to the API: {_returned(f)}",
     "unstable": lambda f: f"{_who(f)} keeps crossing back and forth: moving it {_effect(f)}",
 }
 _HAPPENED: dict[Crossed, str] = {
-    "crossed_up": "The advice for {workload} on {deployment} changed: it should leave the API.",
+    "crossed_up": "The advice for {workload} on {deployment} changed: {changed}.",
     "crossed_down": "The advice for {workload} on {deployment} changed back: it should stay where"
     " it is.",
     "about_to_cross": "At the volume projected for {ahead}, own GPUs on {deployment} would be"
-    " cheaper for {workload}. That is within the lead time of a move.",
-    "return_to_api": "{workload} runs on own GPUs ({deployment}), and the API would be cheaper.",
+    " cheaper for {workload}. That is within the lead time of a move. Until then the advice is to"
+    " stay.",
+    "return_to_api": "{workload} runs on own GPUs ({deployment}); the advice is now to return it"
+    " to the API.",
     "unstable": "{workload} on {deployment} crossed more than four times in two weeks. This alert"
     " is quiet from here on, until it settles; the weekly report still follows it.",
 }
+_CHANGED = {
+    "pilot": "it should be tried on both sides before anything moves",
+    "hybrid": "a share of it should leave the API",
+    "self_host_with_fallback": "it should leave the API, which stays as fallback",
+}
+_LEAVES = "it should leave the API"
+_PILOT_NEXT = (
+    "Settle the open questions and conditions that are listed above.",
+    "Run the workload on both sides for a while and compare quality, latency and cost.",
+    "Move nothing before that: what was assumed or counts as zero can turn the answer.",
+)
+_SHARE_NEXT = (
+    "Check what was assumed and what counts as zero; one wrong line can turn the answer.",
+    "Run that share on both sides for a while and compare quality, latency and cost.",
+    "Move the share, leave the rest on the API, and set runs_on in its [[workload]] table.",
+)
 _NEXT: dict[Crossed, tuple[str, ...]] = {
     "crossed_up": (
         "Check what was assumed and what counts as zero; one wrong line can turn the answer.",
@@ -90,6 +110,7 @@ class View:
     month: str
     volumes: tuple[Volume, ...]
     crossing: str
+    notes: tuple[Note, ...]
     rests_on: tuple[str, ...]
     steps: tuple[str, ...]
     footer: tuple[str, ...]
@@ -113,14 +134,18 @@ def view(facts: AlertFacts) -> View:
         tone=_TONES[facts.kind],
         headline=headline,
         happened=_HAPPENED[facts.kind].format(
-            workload=_who(facts), deployment=name(facts.deployment), ahead=_month(facts.ahead_month)
+            workload=_who(facts),
+            deployment=name(facts.deployment),
+            ahead=_month(facts.ahead_month),
+            changed=_CHANGED.get(facts.advice, _LEAVES),
         ),
         advice=f"{LABELS.get(facts.advice, name(facts.advice))}. {name(facts.reason, 400)}",
         month=_month(facts.month),
         volumes=_volumes(facts),
         crossing=_crossing(facts),
+        notes=_notes(facts),
         rests_on=_rests_on(facts),
-        steps=_NEXT[facts.kind],
+        steps=_steps(facts),
         footer=_footer(facts),
     )
 
@@ -134,13 +159,40 @@ def _month(key: str) -> str:
     return f"{month(key)} {key[:4]}"
 
 
-def _effect(facts: AlertFacts, *, own: bool = False) -> str:
-    """What moving does at the middle volume; `own`: what own GPUs do that run already."""
+def _effect(facts: AlertFacts, *, unsure: bool = False) -> str:
+    """What moving does at the middle volume; `unsure`: a saving that is no reason to move."""
     saved = facts.savings_usd[1]
     amount = about(abs(saved))
+    if saved <= 0:
+        return f"costs {amount} a month more"
+    return f"would save {amount} a month, not surely" if unsure else f"saves {amount} a month"
+
+
+def _returned(facts: AlertFacts) -> str:
+    """What the bills say of a return: a gate may ask for it at a price."""
+    saved = facts.savings_usd[1]
     if saved > 0:
-        return f"{'save' if own else 'saves'} {amount} a month"
-    return f"{'cost' if own else 'costs'} {amount} a month more"
+        return f"that costs {about(saved)} a month more"
+    return f"own GPUs cost {about(-saved)} a month more"
+
+
+def _steps(facts: AlertFacts) -> tuple[str, ...]:
+    if facts.kind == "crossed_up" and facts.advice in ("pilot", "hybrid"):
+        return _PILOT_NEXT if facts.advice == "pilot" else _SHARE_NEXT
+    return _NEXT[facts.kind]
+
+
+def _notes(facts: AlertFacts) -> tuple[Note, ...]:
+    """As in the weekly report, with the range of the saving."""
+    if not facts.row:
+        return ()
+    found = notes(facts.row, here=facts.kind == "return_to_api")
+    drawn = drawn_savings(facts.row)
+    return (
+        (Note("Drawn savings", f"{drawn} a month in four of five draws."), *found)
+        if drawn
+        else found
+    )
 
 
 def _volumes(facts: AlertFacts) -> tuple[Volume, ...]:
@@ -179,7 +231,9 @@ def _range(facts: AlertFacts) -> str:
 
 def _rests_on(facts: AlertFacts) -> tuple[str, ...]:
     assumed = "; ".join(name(text, 200) for text in facts.assumptions)
-    zero = ", ".join(name(text, 200) for text in facts.zero_lines)
+    lines = facts.zero_lines
+    listed = taken_as_zero(facts.row, lines) if facts.row else ", ".join(lines)
+    zero = name(listed, 400)
     return (
         f"Assumed, since nobody set it: {assumed}."
         if assumed

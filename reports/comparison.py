@@ -25,6 +25,7 @@ from reports.formats import (
     span,
     usd,
 )
+from reports.judgement import Note, drawn_savings, notes, payback, zero
 from reports.model import Row, Standing, decimal, whole, words
 from reports.verdict import Tone, label
 
@@ -60,6 +61,10 @@ class Comparison(NamedTuple):
     reason: str
     compared: Compared | None
     """None: there is nothing to compare, and the reason says why."""
+    notes: tuple[Note, ...]
+    """How sure it is, what would flip it, and what else the advice says."""
+    taken_as_zero: str
+    """The cost lines, or ''."""
     assumptions: tuple[str, ...]
     row: Row
 
@@ -76,6 +81,8 @@ def comparison(row: Row, standing: Standing) -> Comparison:
         since=f"since {day(date.fromisoformat(words(row, 'since')))}",
         reason=name(f"{standing.decided} {words(row, 'reason')}".strip(), 600),
         compared=_compared(row) if there else None,
+        notes=notes(row, here=standing.runs_on != "api", decided=standing.stands),
+        taken_as_zero=zero(row, standing.zero_lines),
         assumptions=(
             *(_moved(row) if there else ()),
             *(_rests_on(row) if there else ()),
@@ -102,8 +109,8 @@ def _compared(row: Row) -> Compared:
         api=about(_amount(row, "api_usd_q50")),
         own=about(_amount(row, "self_host_usd_q50")),
         savings=about(_amount(row, "savings_usd_q50")),
-        savings_range=span(worst, best),
-        payback=_payback(_result(row)),
+        savings_range=drawn_savings(row) or span(worst, best),
+        payback=payback(row, _payback(_result(row))),
     )
 
 
@@ -206,7 +213,9 @@ def migration(row: Row) -> str:
         text += f", {_payback(result)}"
     net = exact(result["net_12_months_usd"])
     verb = "saves" if net >= 0 else "loses"
-    return f"{text}; over 12 months, that included, it {verb} {about(abs(net))}."
+    trends = (stored.api.price_change_per_month, stored.deployment.gpu_price_change_per_month)
+    flat = "" if any(trends) else " at today's prices"
+    return f"{text}; over 12 months, that included, it {verb} {about(abs(net))}{flat}."
 
 
 def _payback(result: Mapping[str, Any]) -> str:
@@ -215,16 +224,9 @@ def _payback(result: Mapping[str, Any]) -> str:
 
 
 def _assumed(standing: Standing) -> tuple[str, ...]:
-    """What nobody measured or configured, and what was taken as nothing."""
-    assumed, zero = "; ".join(standing.assumptions), ", ".join(standing.zero_lines)
-    return tuple(
-        text
-        for text, there in (
-            (f"Assumed, since nobody set it: {assumed}.", assumed),
-            (f"Taken as zero: {zero}.", zero),
-        )
-        if there
-    )
+    """What nobody measured or configured."""
+    assumed = "; ".join(standing.assumptions)
+    return (f"Assumed, since nobody set it: {assumed}.",) if assumed else ()
 
 
 def _number(exact_value: Fraction, places: int) -> str:

@@ -114,3 +114,5 @@ class AlertFacts(NamedTuple):
     """Cost lines taken as zero."""
     demo: bool
     """The data is a demonstration."""
+    row: Row | None = None
+    """The comparison's figures, as the weekly report has them; None: not told."""

@@ -95,18 +95,29 @@ def verdict(facts: WeeklyFacts) -> Verdict:
 def _stay(order: Sequence[tuple[Row, Standing]]) -> Verdict:
     """Nothing asks to be moved: the comparison that comes closest, gates aside."""
     free = [row for row, standing in order if not (_gated(standing) or standing.stands)]
-    row = free[0] if free else order[0][0]
+    changes = [row for row in free if _cheaper(row)]
+    row = max(changes, key=_cheaper) if changes else free[0] if free else order[0][0]
     saved, workload = savings(row), name(str(row["workload"]), _NAME_CAP)
     if not free:
         headline = "Stay: what is compared must stay where it is"
     elif saved is None:
         return Verdict("Stay: too little history to compare bills", "", "unknown", None)
+    elif cheaper := _cheaper(row):
+        headline = f"Stay, but change how {workload} uses the API: saves {about(cheaper)} a month"
     elif saved > 0:
         headline = f"Stay for now: moving {workload} would save {about(saved)} a month, not surely"
     else:
         even = "even moving" if len(free) > 1 else "moving"
         headline = f"Stay: {even} {workload} would cost {about(-saved)} a month more"
     return Verdict(headline, _reason(row), "stay", row if saved is not None else None)
+
+
+def _cheaper(row: Row) -> Decimal:
+    """What changing the API's use saves where that is advised, else 0."""
+    bill, changed = decimal(row, "api_usd_q50"), decimal(row, "optimised_api_usd")
+    if row["advice"] != "stay_but_change" or bill is None or changed is None:
+        return Decimal(0)
+    return max(bill - changed, Decimal(0))
 
 
 def _reason(row: Row) -> str:

@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 from monitor.domain.money import plain
 from monitor.domain.names import clean_name
 from monitor.domain.periods import add_months, days_in
-from reports import charts, formats, sections
+from reports import charts, formats, judgement, sections
 from reports.charts import Spending, Volumes
 from reports.comparison import Comparison, comparison, migration, scenario
 from reports.formats import about, count, month, name, short, short_range, span, usd
-from reports.model import Rendered, Row, Value, WeeklyFacts, decimal, whole, words
+from reports.model import Rendered, Row, Standing, Value, WeeklyFacts, decimal, whole, words
 from reports.raster import NotDrawn
 from reports.render import Image
 from reports.twins import twins
-from reports.verdict import Verdict, ranked, verdict
+from reports.verdict import Verdict, key, ranked, verdict
 
 Draw = Callable[[Mapping[str, Mapping[str, Any]]], Mapping[str, bytes]]
 """Definitions of pictures -> PNG, by name; raises NotDrawn."""
@@ -60,6 +60,8 @@ class View:
     verdict: Verdict
     consequence: str
     """What the verdict brings or rests on, in a sentence; or ''."""
+    beside: str
+    """How sure a move is, and which cost lines it takes as zero; or ''."""
     summary: str
     tiles: Sequence[sections.Tile]
     month: str
@@ -111,6 +113,7 @@ def view(facts: WeeklyFacts) -> View:
         missing=[name(reason, 200) for reason in facts.missing],
         verdict=found,
         consequence=_consequence(found),
+        beside=_beside(found, facts),
         summary=sections.summary(facts),
         tiles=sections.tiles(facts),
         month=month(facts.month),
@@ -140,6 +143,18 @@ def _consequence(found: Verdict) -> str:
     return migration(found.lead)
 
 
+def _beside(found: Verdict, facts: WeeklyFacts) -> str:
+    """What a reader of the headline alone must not miss."""
+    row = found.lead
+    if row is None or found.tone != "move":
+        return ""
+    contradicts = judgement.year(row, told=False)
+    standing = facts.standings.get(key(row), Standing())
+    zero = judgement.zero(row, standing.zero_lines)
+    told = (judgement.sure(row), contradicts, f"Taken as zero: {zero}." if zero else "")
+    return " ".join(text for text in told if text)
+
+
 def _subject(facts: WeeklyFacts, found: Verdict) -> str:
     """The verdict with its number, and where the month is heading."""
     marks = "Demonstration: " if facts.demo else ""
@@ -148,14 +163,16 @@ def _subject(facts: WeeklyFacts, found: Verdict) -> str:
 
 
 def _heading(facts: WeeklyFacts) -> str:
-    key, projected = month(facts.month)[:3], sections.projection(facts)
+    short_month, projected = month(facts.month)[:3], sections.projection(facts)
     if projected and sections.is_complete(facts):
-        return f"{key} total {short(projected[1])}"
+        return f"{short_month} total {short(projected[1])}"
     if projected:
         low, middle, high = projected
-        return f"{key} projection {short(middle)}, {short_range(low, high)}"
+        return f"{short_month} projection {short(middle)}, {short_range(low, high)}"
     spent = decimal(facts.numbers, "spend.month_to_date")
-    return f"{key}: no spend yet" if spent is None else f"{key} so far {short(spent)}"
+    return (
+        f"{short_month}: no spend yet" if spent is None else f"{short_month} so far {short(spent)}"
+    )
 
 
 def _footer(facts: WeeklyFacts) -> list[str]:
@@ -174,15 +191,15 @@ def _spend_picture(facts: WeeklyFacts) -> Picture | None:
     if spent is None:
         return None
     last_month = decimal(facts.numbers, "spend.previous_month")
-    projected, key = sections.projection(facts), month(facts.month)
-    said = [f"{key} to the {sections.ordinal(facts.last.day)}: {usd(spent)}"]
+    projected, of = sections.projection(facts), month(facts.month)
+    said = [f"{of} to the {sections.ordinal(facts.last.day)}: {usd(spent)}"]
     if projected and not sections.is_complete(facts):
         low, middle, high = projected
         said.append(f"projected for the month: {about(middle)}, 80% range {span(low, high)}")
     if last_month is not None:
         said.append(f"all of {sections.before(facts)}, in grey: {usd(last_month)}")
     seen = _spending(facts, known_before=last_month is not None)
-    return Picture("spend", f"Spend since 1 {key}", "; ".join(said) + ".", charts.spend(seen))
+    return Picture("spend", f"Spend since 1 {of}", "; ".join(said) + ".", charts.spend(seen))
 
 
 def _spending(facts: WeeklyFacts, *, known_before: bool) -> Spending:
@@ -230,7 +247,7 @@ def _traced(
     facts: WeeklyFacts, movers: Sequence[sections.Mover], shown: Sequence[Comparison]
 ) -> list[Traced]:
     """Every figure shown: those of the whole, then by workload, then by deployment."""
-    scalars = [(key, _exact(value), facts.units[key]) for key, value in facts.numbers.items()]
+    scalars = [(id_, _exact(value), facts.units[id_]) for id_, value in facts.numbers.items()]
     found = [Traced("", scalars)]
     found += [_cells(facts, "workload", mover.row, ("workload",)) for mover in movers]
     keys = ("workload", "deployment")
@@ -250,4 +267,4 @@ def _cells(facts: WeeklyFacts, prefix: str, row: Row, keys: Sequence[str]) -> Tr
 def _exact(value: Value) -> str:
     if value is None:
         return "unknown"
-    return plain(value) if isinstance(value, Decimal) else clean_name(str(value), 400)
+    return plain(value) if isinstance(value, Decimal) else clean_name(str(value), 2000)

@@ -79,7 +79,7 @@ def breakeven(
 ):
     """A row of `breakevens`, computed as the daily decision computes it."""
     of = of or scenario()
-    row = {
+    row = dict.fromkeys(CATALOGUE["breakevens"].columns) | {
         "workload": workload,
         "deployment": deployment,
         "as_of": "2026-11-23",
@@ -109,6 +109,64 @@ def breakeven(
         if q == "q50":
             row |= {"verdict": found.verdict, "crossing_requests": found.crossing}
             row["result"] = json.dumps(to_json(found))
+    return row | changes
+
+
+def judged(**changes: object):
+    """What draws and advice add to a row."""
+    questions = [
+        ("gate.quality.unanswered", "quality: is the open model good enough for this task?"),
+        ("gate.team.unanswered", "team: who can run inference?"),
+    ]
+    options = [
+        ("prompt caching", "1204.00", "cached input costs 10% of fresh input"),
+        ("batch processing", None, "needs: batch_share"),
+    ]
+    document = {
+        "reasons": [{"id": "money.above_crossing", "text": "The move saves."}],
+        "conditions": [{"id": "paper.BAA", "text": "The BAA is missing."}],
+        "open_questions": [{"id": key, "text": text} for key, text in questions],
+        "assumed_zero": ["second_region", "on_call"],
+        "options": [
+            {"name": name, "saves": saves, "assumption": assumption}
+            for name, saves, assumption in options
+        ],
+        "hybrid": {"tasks": None},
+    }
+    row = {
+        "draws": 2000,
+        "probability_cheaper": Decimal("93.4"),
+        "never_pays_back": Decimal("6.6"),
+        "drawn_savings_usd_q10": Decimal("1310.55"),
+        "drawn_savings_usd_q90": Decimal("7420.10"),
+        "payback_months_q10": Decimal("3.91"),
+        "payback_months_q90": Decimal("21.7"),
+        "net_usd_q10": Decimal(-41000),
+        "net_usd_q90": Decimal(52000),
+        "net_probability": Decimal("61.2"),
+        "net_contradicts": 0,
+        "crossing_ahead": 2,
+        "crossing_probability": Decimal("55.5"),
+        "above_crossing_now": Decimal("31.4"),
+        "above_crossing_in_a_year": Decimal("68.9"),
+        "flip_1": "Own service stops being cheaper when the GPU price rises to $4.103 an hour (now"
+        " $2.4 an hour, 71.0% higher).",
+        "flip_2": "Moving stops paying for itself within 12 months when the API price change is"
+        " -2.05% a month (now +0% a month).",
+        "flip_3": "Own service stops being cheaper when the cost of people rises to $26,821 a month"
+        " (now $16,875 a month, 58.9% higher).",
+        "optimised_api_usd": Decimal("10846.00"),
+        "savings_against_optimised_usd": Decimal("2801.00"),
+        "waiting_usd": Decimal("6012.00"),
+        "base_load_replicas": 2,
+        "base_load_share": Decimal("83.1"),
+        "base_load_saves_usd": Decimal("99000.00"),
+        "best_share": Decimal("95.4"),
+        "best_share_saves_usd": Decimal("5000.00"),
+        "next_step": "pilot both side by side; measure cost, quality, operations",
+        "next_step_from": "2026-12-15",
+        "recommendation": json.dumps(document),
+    }
     return row | changes
 
 

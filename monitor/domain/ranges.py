@@ -319,6 +319,9 @@ def to_json(ranges: Ranges) -> dict[str, Any]:
         },
         "above_crossing": [round(chance, 4) for chance in r.above_crossing],
         "crossing_month": r.crossing_month,
+        "crossing_probability": None
+        if r.crossing_month is None
+        else round(r.above_crossing[r.crossing_month], 4),
     }
 
 

@@ -18,9 +18,9 @@ from monitor.domain.guide import Guide
 from monitor.jobs.basis import Basis
 from monitor.jobs.decisions import standing
 from monitor.jobs.mail import Envelope, addressed
-from monitor.storage import alerts, results, work
+from monitor.storage import alerts, figures, results, work
 from reports import alert
-from reports.model import AlertFacts, Crossed
+from reports.model import AlertFacts, Crossed, Row
 
 CROSSING = Rule("crossing", 1, "warning")
 RETURN = Rule("return_to_api", 1, "warning")
@@ -89,8 +89,8 @@ def raise_alerts(
         for effect in effects:
             if isinstance(effect, Transition):
                 alerts.append(conn, alert_id, effect, seen.advice.reason)
-            elif not effect.suppressed_by and (kind := _told_as(rule, effect)):
-                facts = _facts(kind, seen, found, basis, policy)
+            elif not effect.suppressed_by and (kind := _told_as(rule, effect, seen)):
+                facts = _facts(kind, seen, found, basis, policy, _figures(conn, seen))
                 messages = addressed(
                     alert.build(facts),
                     policy.envelope,
@@ -117,8 +117,12 @@ def _observations(seen: Seen, found: Mapping[str, Assessment]) -> dict[Rule, boo
     }
 
 
-def _told_as(rule: Rule, effect: Notify) -> Crossed | None:
-    """The message for an edge; that a crossing is no longer near is told by the report alone."""
+def _told_as(rule: Rule, effect: Notify, seen: Seen) -> Crossed | None:
+    """The message for an edge.
+
+    That a crossing is no longer near is told by the report alone. So is that a move was made: who
+    followed the advice must not read that it changed back.
+    """
     if effect.kind == "unstable":
         return "unstable"
     told: dict[tuple[str, str], Crossed] = {
@@ -127,7 +131,14 @@ def _told_as(rule: Rule, effect: Notify) -> Crossed | None:
         (RETURN.name, "firing"): "return_to_api",
         (ABOUT.name, "firing"): "about_to_cross",
     }
-    return told.get((rule.name, effect.kind))
+    found = told.get((rule.name, effect.kind))
+    return None if found == "crossed_down" and seen.workload.runs_on != "api" else found
+
+
+def _figures(conn: Connection, seen: Seen) -> Row:
+    """The day's comparison, as a report of that day would have it."""
+    named = {"workload": seen.workload.name, "deployment": seen.deployment.name}
+    return figures.row(conn, "breakevens", **figures.period(seen.as_of), **named)
 
 
 def _facts(
@@ -136,6 +147,7 @@ def _facts(
     found: Mapping[str, Assessment],
     basis: Basis,
     policy: Policy,
+    row: Row,
 ) -> AlertFacts:
     three = [found[q] for q in ("q10", "q50", "q90")]
     return AlertFacts(
@@ -157,6 +169,7 @@ def _facts(
         assumptions=basis.assumptions,
         zero_lines=basis.zero_lines,
         demo=policy.demo,
+        row=row,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from monitor.domain.advice import Judged, Signal
 from monitor.domain.advised import to_json
@@ -73,17 +74,25 @@ def case_of(
         for key in (text.partition(" = ")[0] for text in assumed)
         if key in _ASSUMED
     )
+    document = json.loads(deployment.document, parse_float=Decimal)
     profile = tuple(map(Fraction, hours.values())) if len(hours) >= _LEAST_HOURS else ()
-    known, _ = read_facts(json.loads(deployment.document, parse_float=Decimal).get("facts", {}))
+    known, _ = read_facts(document.get("facts", {}))
     known = known or Facts()
     facts = replace(
         known,
         as_of=day_of(as_of),
         runs_on=workload.runs_on,
         hourly_requests=profile,
-        lines=(*lines, *known.lines),
+        lines=(*lines, *_updates(document), *known.lines),
     )
     return Case(scenario, questionnaire(workload), facts, guide)
+
+
+def _updates(document: Mapping[str, Any]) -> Iterable[Line]:
+    """The line of model updates, whose money the scenario counts among people."""
+    for line in document.get("lines", ()):
+        if line["name"] == "model updates":
+            yield Line(name="model_updates", state=line["state"], source=line["source"])
 
 
 class Judging:

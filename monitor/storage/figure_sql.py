@@ -6,27 +6,11 @@ A parameter is written `:name`; days are ISO text and ends are exclusive.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-from monitor.domain.scores import HORIZONS, MONTHS
+from monitor.storage.figure_breakevens import BREAKEVENS
+from monitor.storage.figure_record import RECORD
+from monitor.storage.figure_spec import Spec, cells
 from monitor.storage.setup import ALL
-
-TOLD_HORIZON = 14
-"""Days before a month's end of the projections whose record the report tells."""
-
-
-class Spec(NamedTuple):
-    """One figure, or with `columns` a table of them."""
-
-    unit: str
-    """usd, usd_per_million, percent, hours, kwh, tokens, requests, count; day, instant, month,
-    text, json; '' for a table."""
-    about: str
-    sql: str
-    columns: Mapping[str, str] = {}
-    """Column -> unit."""
-    keys: tuple[str, ...] = ()
-    """The columns that tell rows apart."""
 
 
 def _spent(first: str, end: str) -> str:
@@ -231,27 +215,6 @@ FROM ({_SPENDS}) s LEFT JOIN v_projection p ON p.workload = s.workload AND p.uni
   AND p.month = :month AND p.as_of = (SELECT MAX(as_of) FROM v_projection
     WHERE month = :month AND as_of <= :as_of)"""
 
-_QUANTILES = ("q10", "q50", "q90")
-_COSTS = {"requests": "requests", "api_usd": "usd", "self_host_usd": "usd", "savings_usd": "usd"}
-_AT_VOLUMES = ", ".join(f"{q}.{name} AS {name}_{q}" for name in _COSTS for q in _QUANTILES)
-_JOINS = "\n".join(
-    f"  LEFT JOIN v_assessment {q} ON {q}.workload = v.workload"
-    f" AND {q}.deployment = v.deployment AND {q}.as_of = v.as_of AND {q}.volume = '{q}'"
-    for q in (*_QUANTILES, "ahead")
-)
-_BREAKEVEN = f"""SELECT v.workload, v.deployment, v.as_of, v.advice, v.reason, v.since,
-  q50.month, q50.verdict, q50.crossing_requests, {_AT_VOLUMES},
-  ahead.month AS ahead_month, ahead.requests AS ahead_requests,
-  ahead.savings_usd AS ahead_savings_usd, q50.scenario, q50.result,
-  b.crossing_requests AS crossing_before, b.savings_usd AS savings_before,
-  b.scenario AS scenario_before
-FROM v_advice v
-{_JOINS}
-  LEFT JOIN v_assessment b ON b.workload = v.workload AND b.deployment = v.deployment
-    AND b.volume = 'q50' AND b.as_of = (SELECT MAX(as_of) FROM v_assessment
-      WHERE as_of <= :week_first AND as_of > :week_before)
-WHERE v.as_of = (SELECT MAX(as_of) FROM v_advice WHERE as_of <= :as_of AND as_of > :week_first)"""
-
 _WORKLOAD_COLUMNS = {
     "workload": "text",
     "spend": "usd",
@@ -267,27 +230,6 @@ _WORKLOAD_COLUMNS = {
     "projected_q50": "usd",
     "projected_q90": "usd",
 }
-_BREAKEVEN_COLUMNS = {
-    "workload": "text",
-    "deployment": "text",
-    "as_of": "day",
-    "advice": "text",
-    "reason": "text",
-    "since": "day",
-    "month": "month",
-    "verdict": "text",
-    "crossing_requests": "requests",
-    **{f"{name}_{q}": unit for name, unit in _COSTS.items() for q in _QUANTILES},
-    "ahead_month": "month",
-    "ahead_requests": "requests",
-    "ahead_savings_usd": "usd",
-    "scenario": "json",
-    "result": "json",
-    "crossing_before": "requests",
-    "savings_before": "usd",
-    "scenario_before": "json",
-}
-
 _WORKLOAD = Spec(
     "",
     "Each workload's month to date, estimated, against the same days of the month before.",
@@ -295,29 +237,6 @@ _WORKLOAD = Spec(
     _WORKLOAD_COLUMNS,
     ("workload",),
 )
-_DEPLOYMENT = Spec(
-    "",
-    "Each deployment's newest comparison of the week, at the projection's q10, q50 and q90.",
-    _BREAKEVEN,
-    _BREAKEVEN_COLUMNS,
-    ("workload", "deployment"),
-)
-
-
-def _cells(name: str, table: Spec) -> dict[str, Spec]:
-    """Each column of a table as a figure of its own, by the table's keys."""
-    where = " AND ".join(f"{key} = :{key}" for key in table.keys)
-    return {
-        f"{name}.{column}": Spec(
-            unit,
-            f"{table.about} Column {column} of one {table.keys[-1]}.",
-            f"SELECT {column} FROM ({table.sql}) one WHERE {where}",
-        )
-        for column, unit in table.columns.items()
-        if column not in table.keys
-    }
-
-
 _DATA = {
     "data.sources": Spec(
         "",
@@ -393,83 +312,15 @@ _DATA = {
     ),
 }
 
-# The newest months of each workload and horizon that were scored by the morning after the week.
-_SCORED = f"""SELECT workload, days_left, inside, ABS(error_percent) AS error,
-  ROW_NUMBER() OVER (PARTITION BY workload, days_left ORDER BY month DESC) AS age
-FROM v_projection_score WHERE unit = 'usd' AND scored_at < :told_until
-  AND days_left IN ({", ".join(map(str, HORIZONS))})"""
-_RANKED = f"""SELECT workload, days_left, inside, error,
-  ROW_NUMBER() OVER (PARTITION BY workload, days_left ORDER BY error IS NULL, error) AS place,
-  COUNT(error) OVER (PARTITION BY workload, days_left) AS n
-FROM ({_SCORED}) scored WHERE age <= {MONTHS}"""
-_PROJECTIONS = f"""SELECT workload, days_left, COUNT(*) AS months, SUM(inside) AS inside,
-  ROUND(AVG(CASE WHEN place IN ((n + 1) / 2, (n + 2) / 2) THEN error END), 2) AS median_error
-FROM ({_RANKED}) ranked GROUP BY workload, days_left"""
-
-
-def _record(column: str) -> str:
-    return (
-        f"SELECT {column} FROM ({_PROJECTIONS}) one"
-        f" WHERE workload = '{ALL}' AND days_left = {TOLD_HORIZON}"
-    )
-
-
-_VERDICTS = """SELECT workload, deployment, COUNT(*) AS told, SUM(was_right) AS were_right
-FROM v_assessment_score WHERE volume = 'q50' AND scored_at < :told_until
-GROUP BY workload, deployment"""
-_AHEAD = f"of all workloads' dollars, made {TOLD_HORIZON} days before the month's end"
-
-_RECORD = {
-    "record.months": Spec(
-        "count", f"Months behind the record of projections {_AHEAD}.", _record("months")
-    ),
-    "record.inside": Spec(
-        "count", f"How many of them fell inside the range, {_AHEAD}.", _record("inside")
-    ),
-    "record.median_error": Spec(
-        "percent", f"The median size of the error {_AHEAD}.", _record("median_error")
-    ),
-    "record.verdicts_told": Spec(
-        "count",
-        "Daily verdicts (q50) of closed months.",
-        f"SELECT SUM(told) FROM ({_VERDICTS}) each_one",
-    ),
-    "record.verdicts_right": Spec(
-        "count",
-        "How many of them were right at the volume that came.",
-        f"SELECT SUM(were_right) FROM ({_VERDICTS}) each_one",
-    ),
-    "record.projections": Spec(
-        "",
-        f"How the last {MONTHS} months' projections came out, by days before the month's end.",
-        _PROJECTIONS,
-        {
-            "workload": "text",
-            "days_left": "count",
-            "months": "count",
-            "inside": "count",
-            "median_error": "percent",
-        },
-        ("workload", "days_left"),
-    ),
-    "record.verdicts": Spec(
-        "",
-        "How many daily verdicts (q50) of closed months were right at the volume that came.",
-        _VERDICTS,
-        {"workload": "text", "deployment": "text", "told": "count", "were_right": "count"},
-        ("workload", "deployment"),
-    ),
-}
-
 CATALOGUE: Mapping[str, Spec] = {
     **_SPEND,
     **_PROJECTION,
     **_USE,
     "workloads": _WORKLOAD,
-    **_cells("workload", _WORKLOAD),
-    "breakevens": _DEPLOYMENT,
-    **_cells("breakeven", _DEPLOYMENT),
-    **_RECORD,
+    **cells("workload", _WORKLOAD),
+    "breakevens": BREAKEVENS,
+    **cells("breakeven", BREAKEVENS),
+    **RECORD,
     **_DATA,
 }
 """Figure id -> what it is."""

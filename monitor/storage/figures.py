@@ -19,7 +19,8 @@ from monitor.domain.money import EXACT
 from monitor.domain.periods import add_months, day_of, month_bounds, month_of
 from monitor.domain.usage import DAY
 from monitor.storage.export import number
-from monitor.storage.figure_sql import CATALOGUE, Spec
+from monitor.storage.figure_spec import Spec
+from monitor.storage.figure_sql import CATALOGUE
 
 Value = Decimal | int | str | None
 
@@ -92,13 +93,28 @@ def rows(conn: Connection, figure_id: str, **params: str) -> Table:
     if not spec.columns:
         raise InputError(f"figure {figure_id} is one value", "Read it.")
     bound = _bound(figure_id, spec, params)
-    found = [
-        {name: _exact(row[name], unit) for name, unit in spec.columns.items()}
-        for row in conn.execute(text(spec.sql), bound).mappings()
-    ]
+    found = _rows(conn, spec, spec.sql, bound)
     # Engines collate text differently: the order is ours.
     found.sort(key=lambda row: [str(row[name]) for name in spec.keys])
     return Table(figure_id, found, spec.columns, spec.sql, bound, params["as_of"])
+
+
+def row(conn: Connection, figure_id: str, **params: str) -> Mapping[str, Value]:
+    """The row of a table that its keys name; empty: there is none. Raises as `rows`."""
+    spec = _spec(figure_id)
+    where = " AND ".join(f"{key} = :{key}" for key in spec.keys)
+    sql = f"SELECT * FROM ({spec.sql}) one WHERE {where}"
+    found = _rows(conn, spec, sql, _bound(figure_id, spec._replace(sql=sql), params))
+    return found[0] if found else {}
+
+
+def _rows(
+    conn: Connection, spec: Spec, sql: str, bound: Mapping[str, str]
+) -> list[dict[str, Value]]:
+    return [
+        {name: _exact(each[name], unit) for name, unit in spec.columns.items()}
+        for each in conn.execute(text(sql), bound).mappings()
+    ]
 
 
 def is_table(figure_id: str) -> bool:

@@ -7,66 +7,10 @@ dollars. Views hold no data: every migration drops them and makes them anew from
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlalchemy import Connection
 
 from monitor.domain.usage import TOKEN_CLASSES
-
-_SQLITE = {
-    "day": "date({0}, 'unixepoch')",
-    "month": "strftime('%Y-%m', {0}, 'unixepoch')",
-    "instant": "strftime('%Y-%m-%dT%H:%M:%SZ', {0}, 'unixepoch')",
-    "stamp": "strftime('%Y-%m-%dT%H:%M:%SZ', {0})",
-    "real": "CAST({0} AS REAL)",
-    "number": "CAST(json_extract(NULLIF({0}, ''), '$.{1}') AS REAL)",
-    "micro": "(({0} + CASE WHEN {0} < 0 THEN -500000 ELSE 500000 END) / 1000000)",
-}
-_POSTGRES = {
-    "day": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
-    "month": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM')",
-    "instant": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
-    "stamp": "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
-    "real": "CAST({0} AS NUMERIC)",
-    "number": "CAST(CAST(NULLIF({0}, '') AS json) #>> string_to_array('{1}', '.') AS NUMERIC)",
-    "micro": "ROUND({0} / 1000000.0)",
-}
-
-
-class _Sql:
-    """The few expressions that the engines spell differently, and the sums of money.
-
-    Amounts are rounded as whole millionths, before any fraction: SQLite has only binary ones, and
-    would round a half another way than PostgreSQL.
-    """
-
-    def __init__(self, dialect: str) -> None:
-        self._spelled = _SQLITE if dialect == "sqlite" else _POSTGRES
-
-    def __getattr__(self, name: str) -> Callable[..., str]:
-        return self._spelled[name].format
-
-    @staticmethod
-    def parts(column: str, name: str) -> str:
-        """The sum of a pico column as whole millionths and the rest below them."""
-        return f"SUM({column} / 1000000) AS {name}_micro, SUM({column} % 1000000) AS {name}_rest"
-
-    def usd(self, name: str) -> str:
-        """Dollars of parts that were summed before."""
-        return self.parted(f"SUM({name}_micro)", f"SUM({name}_rest)")
-
-    def sum_pico(self, column: str) -> str:
-        """Dollars of a pico column, summed without overflow."""
-        return self.parted(f"SUM({column} / 1000000)", f"SUM({column} % 1000000)")
-
-    def one(self, column: str) -> str:
-        """Dollars of one pico amount."""
-        return self.parted(f"{column} / 1000000", f"{column} % 1000000")
-
-    def parted(self, micro: str, rest: str) -> str:
-        """Dollars of whole millionths and the pico-units below them."""
-        return f"ROUND(({micro} + {self.micro(rest)}) / 1000000.0, 6)"
-
+from monitor.storage.spelling import Sql
 
 _COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
 _SERIES = """
@@ -81,7 +25,7 @@ _DIMENSIONS = (
 )
 
 
-def _usage_daily(q: _Sql) -> str:
+def _usage_daily(q: Sql) -> str:
     return f"""
 SELECT {q.day("d.day")} AS day, a.name AS account, o.name AS source, t.name AS stream,
   {_DIMENSIONS}, COALESCE(w.name, 'unassigned') AS workload,
@@ -92,7 +36,7 @@ WHERE {_COUNTED}
 GROUP BY d.day, a.name, o.name, t.name, s.id, {_DIMENSIONS}, w.name"""
 
 
-def _workload(q: _Sql, period: str, name: str) -> str:
+def _workload(q: Sql, period: str, name: str) -> str:
     usd = q.sum_pico("d.estimated_pico")
     return f"""
 SELECT {period} AS {name}, COALESCE(w.name, 'unassigned') AS workload,
@@ -109,7 +53,7 @@ GROUP BY {period}, w.name"""
 # The spend of an account and day: billed once every bill stream of its money source is closed
 # through that day and has billed something for it, else estimated: a bill that did not come is
 # not a bill of $0. One row for each, amounts in two parts (see `parts`).
-def _spend_parts(q: _Sql) -> str:
+def _spend_parts(q: Sql) -> str:
     rate = (
         "(SELECT f.usd_nano FROM fx f WHERE f.currency = d.currency AND f.day <= d.day"
         " ORDER BY f.day DESC LIMIT 1)"
@@ -159,7 +103,7 @@ FROM days k JOIN account a ON a.id = k.account_id
   LEFT JOIN billed b ON b.account_id = k.account_id AND b.day = k.day"""
 
 
-def _spend(q: _Sql, period: str, name: str) -> str:
+def _spend(q: Sql, period: str, name: str) -> str:
     return f"""
 WITH chosen AS (
   SELECT p.*,
@@ -180,7 +124,7 @@ FROM chosen GROUP BY {period}, account"""
 
 
 # Months in which anything at all was metered; in whole millionths, which both engines add alike.
-def _contract_monthly(q: _Sql) -> str:
+def _contract_monthly(q: Sql) -> str:
     used = f"(COALESCE(u.used_micro, 0) + {q.micro('COALESCE(u.used_rest, 0)')})"
     committed = "(c.commit_pico_per_month / 1000000)"
     more = f"{used} > {committed}"
@@ -203,7 +147,7 @@ FROM contract c JOIN account a ON a.id = c.account_id
   LEFT JOIN used u ON u.account_id = c.account_id AND u.month = m.month"""
 
 
-def _bill_daily(q: _Sql) -> str:
+def _bill_daily(q: Sql) -> str:
     return f"""
 SELECT {q.day("d.day")} AS day, a.name AS account, o.name AS source, s.provider, s.model,
   s.project, s.api_key, d.line_item, d.currency, {q.sum_pico("d.amount_pico")} AS amount
@@ -213,7 +157,7 @@ GROUP BY d.day, a.name, o.name, s.provider, s.model, s.project, s.api_key, d.lin
   d.currency"""
 
 
-def _tokens_served(q: _Sql) -> str:
+def _tokens_served(q: Sql) -> str:
     return f"""
 SELECT {q.day("d.day")} AS day, o.name AS source, s.model,
   COALESCE(w.name, 'unassigned') AS workload,
@@ -223,7 +167,7 @@ WHERE {_COUNTED} AND s.provider = 'self'
 GROUP BY d.day, o.name, s.model, w.name"""
 
 
-def _gpu_hourly(q: _Sql) -> str:
+def _gpu_hourly(q: Sql) -> str:
     return f"""
 SELECT {q.instant("g.hour")} AS hour, h.name AS host, d.uuid AS gpu, d.name AS gpu_name,
   g.minutes, g.minutes_measured, ROUND({q.real("g.util_min")}, 2) AS util_min,
@@ -235,7 +179,7 @@ SELECT {q.instant("g.hour")} AS hour, h.name AS host, d.uuid AS gpu, d.name AS g
 FROM gpu_hour g JOIN device d ON d.id = g.device_id JOIN host h ON h.id = d.host_id"""
 
 
-def _in_unit(q: _Sql, column: str) -> str:
+def _in_unit(q: Sql, column: str) -> str:
     """A column in the row's unit: dollars, or a count."""
     return (
         f"CASE WHEN p.unit = 'usd' THEN {q.one('p.' + column)}"
@@ -243,7 +187,7 @@ def _in_unit(q: _Sql, column: str) -> str:
     )
 
 
-def _projection(q: _Sql) -> str:
+def _projection(q: Sql) -> str:
     columns = ", ".join(_in_unit(q, c) for c in ("month_to_date", "q10", "q50", "q90"))
     return f"""
 SELECT w.name AS workload, p.month, {q.day("p.as_of")} AS as_of, p.unit, {columns},
@@ -251,27 +195,75 @@ SELECT w.name AS workload, p.month, {q.day("p.as_of")} AS as_of, p.unit, {column
 FROM projection p JOIN workload w ON w.id = p.workload_id"""
 
 
-def _assessment(q: _Sql) -> str:
+# Column -> where it stands in the stored ranges.
+_RANGED = {
+    "draws": "draws",
+    "probability": "probability_cheaper",
+    **{f"savings_{n}_usd": f"savings_usd_per_month.{n}" for n in ("q10", "q50", "q90")},
+    **{f"payback_{n}_months": f"payback_months.{n}" for n in ("q10", "q50", "q90")},
+    "never_pays_back": "never_pays_back",
+    **{f"net_{n}_usd": f"net_usd.{n}" for n in ("q10", "q50", "q90")},
+    "net_probability": "net_probability",
+    "crossing_ahead": "crossing_month",
+    "crossing_probability": "crossing_probability",
+}
+FLIPS = 3
+"""How many of the nearest flips have a column."""
+
+
+def _ranged(q: Sql) -> str:
+    """Each range as a column, whether month and year disagree, and the nearest flips."""
+    found = [f"{q.number('s.ranges', f'ranges.{at}')} AS {name}" for name, at in _RANGED.items()]
+    for ahead, name in ((0, "above_crossing_now"), (12, "above_crossing_in_a_year")):
+        found.append(f"{q.number('s.ranges', f'ranges.above_crossing{q.nth(ahead)}')} AS {name}")
+    found.append(f"{q.flag('s.ranges', 'ranges.net_contradicts_verdict')} AS net_contradicts")
+    for n in range(FLIPS):
+        # Those that change nothing come last, and have no value.
+        value, said = (
+            q.words("s.ranges", f"flips{q.nth(n)}.{key}") for key in ("value", "sentence")
+        )
+        found.append(f"CASE WHEN {value} IS NOT NULL THEN {said} END AS flip_{n + 1}")
+    return ",\n  ".join(found)
+
+
+def _assessment(q: Sql) -> str:
     return f"""
 SELECT w.name AS workload, d.name AS deployment, {q.day("s.as_of")} AS as_of, s.month, s.volume,
   s.requests, {q.one("s.api_pico")} AS api_usd, {q.one("s.hybrid_pico")} AS self_host_usd,
   {q.one("s.savings_pico")} AS savings_usd, s.crossing_requests, s.verdict,
-  {q.number("s.ranges", "ranges.probability_cheaper")} AS probability,
-  {q.number("s.ranges", "ranges.savings_usd_per_month.q10")} AS savings_q10_usd,
-  {q.number("s.ranges", "ranges.savings_usd_per_month.q90")} AS savings_q90_usd,
+  {_ranged(q)},
   s.scenario, s.result, s.ranges
 FROM assessment s JOIN workload w ON w.id = s.workload_id
   JOIN deployment d ON d.id = s.deployment_id"""
 
 
-def _advice(q: _Sql) -> str:
+# Column -> where it stands in the stored recommendation.
+_ADVISED = {
+    "optimised_api_usd": "figures.optimised_api_usd_per_month",
+    "savings_against_optimised_usd": "figures.savings_against_optimised_usd_per_month",
+    "constraint_usd": "figures.constraint_usd_per_month",
+    "waiting_usd": "figures.waiting_usd",
+    "best_share": "hybrid.best_share.share",
+    "best_share_saves_usd": "hybrid.best_share.saves_usd_per_month",
+    "base_load_replicas": "hybrid.base_load.replicas",
+    "base_load_share": "hybrid.base_load.share",
+    "base_load_saves_usd": "hybrid.base_load.saves_usd_per_month",
+}
+
+
+def _advice(q: Sql) -> str:
+    columns = [f"{q.number('v.document', at)} AS {name}" for name, at in _ADVISED.items()]
+    for key, name in (("name", "next_step"), ("start", "next_step_from")):
+        columns.append(f"{q.words('v.document', f'plan{q.nth(1)}.{key}')} AS {name}")
+    advised = ",\n  ".join(columns)
     return f"""
 SELECT w.name AS workload, d.name AS deployment, {q.day("v.as_of")} AS as_of, v.kind AS advice,
-  v.reason, {q.day("v.since")} AS since, v.document
+  v.reason, {q.day("v.since")} AS since, {advised},
+  v.document
 FROM advice v JOIN workload w ON w.id = v.workload_id JOIN deployment d ON d.id = v.deployment_id"""
 
 
-def _projection_score(q: _Sql) -> str:
+def _projection_score(q: Sql) -> str:
     columns = ", ".join(_in_unit(q, c) for c in ("actual", "q10", "q50", "q90"))
     return f"""
 SELECT w.name AS workload, p.month, {q.day("p.as_of")} AS as_of, p.days_left, p.unit, {columns},
@@ -280,7 +272,7 @@ SELECT w.name AS workload, p.month, {q.day("p.as_of")} AS as_of, p.days_left, p.
 FROM projection_score p JOIN workload w ON w.id = p.workload_id"""
 
 
-def _assessment_score(q: _Sql) -> str:
+def _assessment_score(q: Sql) -> str:
     return f"""
 SELECT w.name AS workload, d.name AS deployment, {q.day("s.as_of")} AS as_of, s.month, s.volume,
   s.actual_requests, {q.one("s.api_pico")} AS api_usd, {q.one("s.hybrid_pico")} AS self_host_usd,
@@ -290,7 +282,7 @@ FROM assessment_score s JOIN workload w ON w.id = s.workload_id
   JOIN deployment d ON d.id = s.deployment_id"""
 
 
-def _decision(q: _Sql) -> str:
+def _decision(q: Sql) -> str:
     return f"""
 SELECT c.id AS decision_id, w.name AS workload, COALESCE(d.name, '') AS deployment,
   {q.stamp("c.decided_at")} AS decided_at, c.kind, {q.day("c.until")} AS until, c.reason AS why,
@@ -302,7 +294,7 @@ FROM decision c JOIN workload w ON w.id = c.workload_id
   LEFT JOIN deployment d ON d.id = c.deployment_id"""
 
 
-def _rate(q: _Sql) -> str:
+def _rate(q: Sql) -> str:
     classes = ", ".join(
         f"ROUND(r.{c}_nano / 1000000000.0, 9) AS {c}_usd_per_million" for c in TOKEN_CLASSES
     )
@@ -313,7 +305,7 @@ SELECT r.id AS rate_id, r.account, r.provider, r.model, r.context,
 FROM rate r"""
 
 
-def _restatement(q: _Sql) -> str:
+def _restatement(q: Sql) -> str:
     return f"""
 SELECT {q.day("r.day")} AS day, {q.stamp("r.found_at")} AS found_at, o.name AS source,
   t.name AS stream, r.tokens_before, r.tokens_after, {q.one("r.pico_before")} AS usd_before,
@@ -321,7 +313,7 @@ SELECT {q.day("r.day")} AS day, {q.stamp("r.found_at")} AS found_at, o.name AS s
 FROM restatement r JOIN stream t ON t.id = r.stream_id JOIN source o ON o.id = t.source_id"""
 
 
-def _data_quality(q: _Sql) -> str:
+def _data_quality(q: Sql) -> str:
     return f"""
 SELECT o.name AS source, o.kind, t.name AS stream, t.feeds,
   {q.instant("m.closed_through")} AS closed_through, {q.instant("m.seen_at")} AS last_read_at,
@@ -340,14 +332,14 @@ SELECT o.name AS source, o.kind, t.name AS stream, t.feeds,
 FROM stream t JOIN source o ON o.id = t.source_id LEFT JOIN watermark m ON m.stream_id = t.id"""
 
 
-def _alerts(q: _Sql) -> str:
+def _alerts(q: Sql) -> str:
     return f"""
 SELECT a.rule, a.subject, x.seq, {q.instant("x.at")} AS at, x.was, x.became, x.reason,
   a.status AS status_now
 FROM alert_transition x JOIN alert a ON a.id = x.alert_id"""
 
 
-def _messages(q: _Sql) -> str:
+def _messages(q: Sql) -> str:
     return f"""
 SELECT id, kind, channel, recipient, subject, state, attempts, ambiguous AS ambiguous_attempts,
   last_phase, last_code, last_text, {q.instant("created_at")} AS created_at,
@@ -355,7 +347,7 @@ SELECT id, kind, channel, recipient, subject, state, attempts, ambiguous AS ambi
 FROM outbox"""
 
 
-def _runs(q: _Sql) -> str:
+def _runs(q: Sql) -> str:
     return f"""
 SELECT run_key, kind, {q.day("period_start")} AS period_start, {q.day("period_end")} AS period_end,
   {q.instant("due_at")} AS due_at, state, attempts, error,
@@ -363,7 +355,7 @@ SELECT run_key, kind, {q.day("period_start")} AS period_start, {q.day("period_en
 FROM run"""
 
 
-def _repricing(q: _Sql) -> str:
+def _repricing(q: Sql) -> str:
     before, after = (q.parted(f"r.{n}_micro", f"r.{n}_rest") for n in ("before", "after"))
     return f"""
 SELECT r.id AS repricing, {q.instant("r.at")} AS at, {q.day("r.first_day")} AS first_day,
@@ -374,7 +366,7 @@ FROM repricing r"""
 
 def definitions(dialect: str) -> dict[str, str]:
     """Name -> SELECT, in an order in which each may use those before it."""
-    q = _Sql(dialect)
+    q = Sql(dialect)
     return {
         "spend_parts": _spend_parts(q),
         "v_usage_daily": _usage_daily(q),

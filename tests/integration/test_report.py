@@ -26,6 +26,7 @@ from monitor.storage.write import mark_dirty
 from reports import alert
 from tests import seeded
 from tests.unit.test_alert_mail import facts as alert_facts
+from tests.weekly_facts import breakeven, judged
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KEY = "finance/weekly/2026-W47/1"
@@ -69,7 +70,7 @@ def test_the_report_and_the_alert_read_as_they_did(filled):
     found = rendered(filled)
     golden("weekly.txt", f"Subject: {found.subject}\n\n{found.text}")
     golden("weekly.html", found.html)
-    alerted = alert.build(alert_facts())
+    alerted = alert.build(alert_facts(row=breakeven(**judged())))
     golden("alert.txt", f"Subject: {alerted.subject}\n\n{alerted.text}")
     golden("alert.html", alerted.html)
 
@@ -127,7 +128,7 @@ def test_a_report_is_posted_once_to_each_recipient_with_its_tables(filled):
         f"report/{KEY}/{to}" for to in policy.envelope.recipients
     ]
     mail = email.message_from_bytes(messages[0]["message"], policy=default)
-    assert mail["Subject"].startswith("Move support-bot: saves $4,750 a month (Nov projection")
+    assert mail["Subject"].startswith("Move support-bot: saves $4,711 a month (Nov projection")
     assert mail["Date"] == "Mon, 23 Nov 2026 07:00:00 +0000"
     files = {part.get_filename(): part.get_content() for part in mail.iter_attachments()}
     assert list(files) == ["workloads.csv", "breakevens.csv"]

@@ -14,6 +14,7 @@ from tests.weekly_facts import (
     SCALARS,
     breakeven,
     facts,
+    judged,
     nothing,
     numbers,
     scenario,
@@ -281,7 +282,13 @@ def test_every_picture_is_shown_once_and_states_its_numbers():
 def test_every_number_of_the_html_is_in_the_twin():
     built = build(
         missing=["the prices of 3 days"],
-        tables={"breakevens": [breakeven(), breakeven("search", "d2", **DEAR), without_history()]},
+        tables={
+            "breakevens": [
+                breakeven(**judged()),
+                breakeven("search", "d2", **DEAR, **judged(net_contradicts=1)),
+                without_history(),
+            ]
+        },
     )
     assert numbers(visible(built.html)) <= numbers(built.text)
 
@@ -312,10 +319,24 @@ def test_the_twin_keeps_to_its_columns():
     assert max(map(len, body.splitlines())) <= formats.WIDTH
 
 
+def fullest():
+    """A row of which every note is as long as it gets."""
+    row = judged(net_contradicts=1, constraint_usd=Decimal(9999))
+    document, long = json.loads(row["recommendation"]), "and what the evidence for it is, " * 3
+    for key in ("open_questions", "conditions"):
+        document[key] = [{"id": f"gate.{n}.x", "text": f"{n}: {long}"} for n in "abcde"]
+    document["options"] = [
+        {"name": f"a smaller or other priced model {n}", "saves": "1204.00", "assumption": long}
+        for n in range(6)
+    ]
+    document["assumed_zero"] = ["a_cost_line_with_a_long_name"] * 6
+    return row | {"recommendation": json.dumps(document), "flip_2": row["flip_1"]}
+
+
 def test_two_hundred_workloads_stay_below_eighty_kilobytes():
     names = [f"workload-{n:03d}-of-the-platform-department" for n in range(200)]
     evil = [EVIL * 3] * 20
-    row = breakeven()
+    row = breakeven(**fullest(), advice="pilot", reason="r" * 400)
     rows = [row | {"workload": name, "deployment": f"{name}-on-own-servers"} for name in names]
     built = build(
         tables={
@@ -329,6 +350,7 @@ def test_two_hundred_workloads_stay_below_eighty_kilobytes():
         },
     )
     assert len(built.html.encode()) < 80_000
+    assert visible(built.html).count("Would flip it:") == 10
     assert "and 190 more" in visible(built.html)
     assert "and 190 more" in built.text
     assert "All 200 workloads are in the attached workloads.csv." in flat(built.text)
@@ -417,4 +439,91 @@ def test_the_record_of_closed_months_is_told():
     assert (
         "Of the last 10 months 8 fell inside the range projected two weeks before the month's end; the median error was 3.2%. Of 12 verdicts 11 were right"
         in text
+    )
+
+
+def comparison_of(**changes):
+    return flat(build(tables={"breakevens": [breakeven(**changes)]}).text)
+
+
+def test_the_comparison_says_how_sure_it_is_and_over_which_range():
+    text = comparison_of(**judged())
+    for said in (
+        "$1,311 to $7,420",
+        "(3.9 to 21.7)",
+        "How sure: Own GPUs are cheaper in 93.4% of 2,000 draws; a move never pays back in 6.6%.",
+        "January 2027 is the first month more likely than not to reach it (55.5%)",
+        "November 2026 does with 31.4%",
+    ):
+        assert said in text
+
+
+def test_a_payback_that_may_never_come_says_never():
+    assert "(3.9 to never)" in comparison_of(**judged(payback_months_q90=None))
+    assert "payback unsure" in comparison_of(**DEAR | {"advice": "stay"}, **judged())
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        (0, "November 2026 reaches it with 31.4%, November 2027 with 68.9%"),
+        (None, "No month to November 2027 is more likely than not to reach it"),
+    ],
+)
+def test_the_crossing_is_dated_or_said_not_to_be_likely(ahead, said):
+    assert said in comparison_of(**judged(crossing_ahead=ahead, crossing_probability=None))
+
+
+def test_the_nearest_flips_come_first_and_share_their_beginning():
+    assert (
+        "Own service stops being cheaper when the GPU price rises to $4.103 an hour (now $2.4 an"
+        " hour, 71.0% higher), or the cost of people rises to $26,821 a month (now $16,875 a month,"
+        " 58.9% higher). Moving stops paying"
+    ) in comparison_of(**judged())
+
+
+def test_a_pilot_lists_its_questions_conditions_and_first_step():
+    text = comparison_of(advice="pilot", **judged())
+    assert "To settle first: quality: is the open model good enough" in text
+    assert "On condition: The BAA is missing." in text
+    assert "Next: From 15 Dec 2026: pilot both side by side" in text
+    assert "The lead time of a move forgoes $6,012" in text
+    assert "Taken as zero: second region, on call." in text
+
+
+def test_who_stays_is_urged_to_nothing():
+    text = comparison_of(advice="stay", **judged())
+    assert "To settle first: Unanswered: quality, team." in text
+    assert "Next:" not in text
+    assert "Waiting:" not in text
+    held = {("support-bot", "own-h100"): standing(decided="Decided: deferred.", stands=True)}
+    decided = flat(build(tables={"breakevens": [breakeven(**judged())]}, standings=held).text)
+    assert "Next:" not in decided
+
+
+def test_a_better_api_bill_is_told_with_its_saving_and_what_a_move_saves_beside_it():
+    text = comparison_of(**judged())
+    assert "$2,801: prompt caching saves $1,204 a month" in text
+    assert "the API costs $10,846 a month, and against that a move saves $2,801:" in text
+    row = breakeven(advice="stay_but_change", **judged(optimised_api_usd=Decimal(1000)))
+    saved = formats.about(row["api_usd_q50"] - 1000)
+    assert headline(row) == f"Stay, but change how support-bot uses the API: saves {saved} a month"
+
+
+def test_the_best_split_is_told_where_it_saves_more_than_the_move():
+    assert "Best split: 2 own replicas for the base load" in comparison_of(**judged())
+    small = judged(base_load_saves_usd=Decimal(1), best_share_saves_usd=Decimal(1))
+    assert "Best split" not in comparison_of(**small)
+
+
+def test_a_year_that_contradicts_the_month_is_said_beside_the_headline_too():
+    text = flat(build(tables={"breakevens": [breakeven(**judged(net_contradicts=1))]}).text)
+    said = "The year contradicts the month: with both sides' prices falling as drawn"
+    assert text.count(said) == 2
+    assert "Taken as zero: second region" in text.partition("WHAT MOVED")[0]
+
+
+def test_what_a_constraint_costs_is_said():
+    assert "The constraint: It costs $420.00 a month." in comparison_of(
+        **judged(constraint_usd=Decimal(420))
     )

@@ -1,0 +1,66 @@
+"""The expressions that the engines spell differently, for the views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+_SQLITE = {
+    "day": "date({0}, 'unixepoch')",
+    "month": "strftime('%Y-%m', {0}, 'unixepoch')",
+    "instant": "strftime('%Y-%m-%dT%H:%M:%SZ', {0}, 'unixepoch')",
+    "stamp": "strftime('%Y-%m-%dT%H:%M:%SZ', {0})",
+    "real": "CAST({0} AS REAL)",
+    "number": "CAST(json_extract(NULLIF({0}, ''), '$.{1}') AS REAL)",
+    "flag": "json_extract(NULLIF({0}, ''), '$.{1}')",
+    "words": "json_extract(NULLIF({0}, ''), '$.{1}')",
+    "nth": "[{0}]",
+    "micro": "(({0} + CASE WHEN {0} < 0 THEN -500000 ELSE 500000 END) / 1000000)",
+}
+_POSTGRES = {
+    "day": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+    "month": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM')",
+    "instant": "to_char(to_timestamp({0}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+    "stamp": "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+    "real": "CAST({0} AS NUMERIC)",
+    "number": "CAST(CAST(NULLIF({0}, '') AS json) #>> string_to_array('{1}', '.') AS NUMERIC)",
+    "flag": "CASE CAST(NULLIF({0}, '') AS json) #>> string_to_array('{1}', '.')"
+    " WHEN 'true' THEN 1 WHEN 'false' THEN 0 END",
+    "words": "CAST(NULLIF({0}, '') AS json) #>> string_to_array('{1}', '.')",
+    "nth": ".{0}",
+    "micro": "ROUND({0} / 1000000.0)",
+}
+
+
+class Sql:
+    """The few expressions that the engines spell differently, and the sums of money.
+
+    Amounts are rounded as whole millionths, before any fraction: SQLite has only binary ones, and
+    would round a half another way than PostgreSQL.
+    """
+
+    def __init__(self, dialect: str) -> None:
+        self._spelled = _SQLITE if dialect == "sqlite" else _POSTGRES
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        return self._spelled[name].format
+
+    @staticmethod
+    def parts(column: str, name: str) -> str:
+        """The sum of a pico column as whole millionths and the rest below them."""
+        return f"SUM({column} / 1000000) AS {name}_micro, SUM({column} % 1000000) AS {name}_rest"
+
+    def usd(self, name: str) -> str:
+        """Dollars of parts that were summed before."""
+        return self.parted(f"SUM({name}_micro)", f"SUM({name}_rest)")
+
+    def sum_pico(self, column: str) -> str:
+        """Dollars of a pico column, summed without overflow."""
+        return self.parted(f"SUM({column} / 1000000)", f"SUM({column} % 1000000)")
+
+    def one(self, column: str) -> str:
+        """Dollars of one pico amount."""
+        return self.parted(f"{column} / 1000000", f"{column} % 1000000")
+
+    def parted(self, micro: str, rest: str) -> str:
+        """Dollars of whole millionths and the pico-units below them."""
+        return f"ROUND(({micro} + {self.micro(rest)}) / 1000000.0, 6)"
