@@ -33,6 +33,8 @@ _AT_Z90 = math.sinh(TAIL * Z90)
 # infinity on the log scale.
 _NEAR = 1e-3
 _WIDEST = math.log(RATE_CAP)
+# Logarithms that floats hold with room for prices.
+_FINITE = 300.0
 
 _Floats = NDArray[np.float64]
 
@@ -82,7 +84,8 @@ def draws(volume: Volume, normals: _Floats) -> _Floats:
     """One volume for each standard normal draw; the same order, finite, never below the floor."""
     shape = _shape(volume)
     side = np.where(normals < 0, shape.below, shape.above)
-    drawn: _Floats = shape.floor + shape.median * np.exp(side * np.sinh(TAIL * normals) / _AT_Z90)
+    logs = np.clip(side * np.sinh(TAIL * normals) / _AT_Z90, -_FINITE, _FINITE)
+    drawn: _Floats = shape.floor + shape.median * np.exp(logs)
     return drawn
 
 
