@@ -111,7 +111,7 @@ class Ranges:
     """The share of draws in which nothing is saved, so that no payback exists."""
     horizon_months: int
     net: Quantiles
-    """Saved over the horizon after one-off cost, with both sides' prices falling as drawn."""
+    """Saved over the horizon after one-off cost, with both sides' prices changing as drawn."""
     net_probability: float
     """That moving pays within the horizon."""
     net_contradicts: bool
