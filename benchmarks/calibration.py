@@ -4,7 +4,8 @@ Over public daily series, months are projected from several days before and with
 product does. Crossings are placed around the level of the 28 days before, as a decision sees them,
 and the told chance that the month's total reaches each is compared with what happened. Prints one
 row for each band of chances. A crossing that the month to date has passed is told as certain and
-left out: it is no forecast.
+left out: it is no forecast. The projection's table is once the one that ships, which was fitted on
+these series, and once one fitted without the series and its relatives.
 
     python benchmarks/calibration.py [--data ../shared/data/forecast_dev.csv] [--months 12]
 """
@@ -12,19 +13,18 @@ left out: it is no forecast.
 from __future__ import annotations
 
 import argparse
-import csv
-from collections import defaultdict
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import forecast_fit
 from monitor.domain import volumes
 from monitor.domain.forecast import Projection, project
+from monitor.domain.forecast_bands import TABLE, Table
 from monitor.domain.periods import add_months, days_in, month_bounds, month_of
 from monitor.domain.usage import DAY
 
-DATA = Path(__file__).parents[2] / "shared/data/forecast_dev.csv"
 BANDS = ((0, 10), (10, 30), (30, 50), (50, 70), (70, 90), (90, 100))
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 2.0)
 """Crossings, as multiples of what the 28 days before the as-of would give in the month."""
@@ -53,24 +53,27 @@ class Row(NamedTuple):
     observed: float | None
 
 
-def read(path: Path) -> dict[str, Daily]:
-    """Series -> UTC midnight -> total."""
-    found: dict[str, dict[int, int]] = defaultdict(dict)
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            day = datetime.combine(date.fromisoformat(row["date"]), datetime.min.time(), UTC)
-            found[row["series"]][int(day.timestamp())] = round(float(row["value"]))
-    return dict(found)
+def unseen_tables(series: Mapping[str, Daily]) -> dict[str, Table]:
+    """For each series the table that is fitted without it and its relatives."""
+    data = forecast_fit.samples({n: dict(d) for n, d in series.items()}, profile=True)
+    families = {name: forecast_fit.family(name) for name in series}
+    fitted = {
+        group: forecast_fit.fit(s for name, s in data.items() if families[name] != group)
+        for group in dict.fromkeys(families.values())
+    }
+    return {name: fitted[group] for name, group in families.items()}
 
 
-def tell(daily: Daily, horizons: Sequence[str], months: int) -> Iterator[Told]:
+def tell(
+    daily: Daily, horizons: Sequence[str], months: int, fitted: Table = TABLE
+) -> Iterator[Told]:
     """Every chance that is told of one series, over `months` evenly spaced months of it."""
     whole = _whole_months(daily)
     step = max(len(whole) / months, 1)
     for i in range(min(months, len(whole))):
         month = whole[int(i * step)]
         for horizon in horizons:
-            yield from _tell_month(daily, month, horizon)
+            yield from _tell_month(daily, month, horizon, fitted)
 
 
 def table(told: Sequence[Told]) -> list[Row]:
@@ -97,13 +100,14 @@ def _whole_months(daily: Daily) -> list[str]:
     return [m for m in months if month_bounds(m)[0] >= first + NEEDED_DAYS * DAY]
 
 
-def _tell_month(daily: Daily, month: str, horizon: str) -> Iterator[Told]:
+def _tell_month(daily: Daily, month: str, horizon: str, fitted: Table) -> Iterator[Told]:
     first, end = month_bounds(month)
     days = AS_OF[horizon]
     as_of = first + days * DAY if days >= 0 else month_bounds(add_months(month, days))[0]
     if as_of - min(daily) < NEEDED_DAYS * DAY:
         return
-    projection = project({day: n for day, n in daily.items() if day < as_of}, month, as_of)
+    past = {day: n for day, n in daily.items() if day < as_of}
+    projection = project(past, month, as_of, fitted)
     if not isinstance(projection, Projection):
         return
     volume = volumes.of_projection(projection)
@@ -124,22 +128,41 @@ def _line(name: str, rows: Sequence[Row]) -> str:
     return f"{name:8s} " + " |".join(cells)
 
 
+def log_loss(told: Sequence[Told]) -> float:
+    """The mean surprise at what happened; lower is better. No chance counts as surer than 1e-4."""
+    odds = [t.chance if t.above else 1 - t.chance for t in told]
+    return -sum(math.log(min(max(chance, 1e-4), 1 - 1e-4)) for chance in odds) / len(odds)
+
+
+def show(name: str, told: Sequence[Told]) -> None:
+    """The table of all, then by horizon."""
+    print(
+        f"{name}: {len(told):,} chances, log loss {log_loss(told):.4f}; count, told %, observed %"
+    )
+    print(" " * 9 + " |".join(f"{f'{low}-{high}%':>18s}" for low, high in BANDS))
+    print(_line("all", table(told)))
+    for horizon in AS_OF:
+        print(_line(horizon, table([t for t in told if t.horizon == horizon])))
+
+
 def main() -> None:
-    """Print the table over all series, then by horizon."""
+    """Print the tables with the shipped coefficients, then with those of each fold."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--data", type=Path, default=forecast_fit.DATA)
     parser.add_argument("--months", type=int, default=12)
     given = parser.parse_args()
     if not given.data.exists():
         print(f"{given.data} is not there: name the daily series with --data")
         return
-    series = read(given.data)
-    told = [t for daily in series.values() for t in tell(daily, list(AS_OF), given.months)]
-    print(f"{len(told):,} chances over {len(series)} series; count, told %, observed %")
-    print(" " * 9 + " |".join(f"{f'{low}-{high}%':>18s}" for low, high in BANDS))
-    print(_line("all", table(told)))
-    for horizon in AS_OF:
-        print(_line(horizon, table([t for t in told if t.horizon == horizon])))
+    series, horizons = forecast_fit.load(given.data), list(AS_OF)
+    for name, tables in (
+        ("as shipped", dict.fromkeys(series, TABLE)),
+        ("each series unseen", unseen_tables(series)),
+    ):
+        told = [
+            t for n, daily in series.items() for t in tell(daily, horizons, given.months, tables[n])
+        ]
+        show(name, told)
 
 
 if __name__ == "__main__":

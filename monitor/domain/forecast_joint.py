@@ -1,4 +1,4 @@
-"""Projections that belong together: several workloads, several units, and draws from a range."""
+"""Projections that belong together: several workloads, and several units of one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.domain.forecast import ACTUAL, NEEDED_DAYS, NotEnough, Projection, known_days, project
 from monitor.domain.periods import month_bounds
@@ -18,26 +17,6 @@ Daily = Mapping[int, int | None]
 
 _Z90 = NormalDist().inv_cdf(0.9)
 _RATIO_WEEKS = 8
-_THINNEST = 1e-3  # of the median: a lower side that touches what is known still needs a logarithm
-
-
-def draws(projection: Projection, normals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Totals of the month for standard normal draws, of the same shape and in the same order.
-
-    Above what is known the total is log-normal in two pieces that meet in q50: at z = -1.2816, 0
-    and 1.2816 it is q10, q50 and q90. Hence a total is never below the month to date.
-    """
-    known = float(projection.month_to_date)
-    low, middle, high = (
-        float(q - projection.month_to_date)
-        for q in (projection.q10, projection.q50, projection.q90)
-    )
-    if middle <= 0:
-        return known + high / _Z90 * np.maximum(normals, 0.0)
-    up = math.log(max(high / middle, 1.0)) / _Z90
-    down = math.log(middle / max(low, middle * _THINNEST)) / _Z90
-    total: NDArray[np.float64] = known + middle * np.exp(normals * np.where(normals > 0, up, down))
-    return total
 
 
 def together(dailies: Sequence[Daily], month: str, as_of: int) -> Projection | NotEnough:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks import calibration
+from benchmarks import calibration, forecast_fit
+from monitor.domain.forecast_bands import TABLE
 from tests.conftest import FULL
 from tests.needs import shared
 
@@ -11,9 +12,15 @@ MONTHS = 12 if FULL else 2
 
 @pytest.mark.proof
 def test_months_told_70_to_90_percent_likely_above_a_crossing_were_above_it_as_often():
-    series = calibration.read(shared("data/forecast_dev.csv"))
+    series = forecast_fit.load(shared("data/forecast_dev.csv"))
     horizons = list(calibration.AS_OF) if FULL else ["d07", "next"]
-    told = [t for daily in series.values() for t in calibration.tell(daily, horizons, MONTHS)]
+    # Proven on series that the table was not fitted on; with the shipped one in a shorter run.
+    tables = calibration.unseen_tables(series) if FULL else dict.fromkeys(series, TABLE)
+    told = [
+        chance
+        for name, daily in series.items()
+        for chance in calibration.tell(daily, horizons, MONTHS, tables[name])
+    ]
     (row,) = (row for row in calibration.table(told) if row.low == 70)
     assert row.count >= 100
     assert 70 <= row.observed <= 90

@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain.forecast import ACTUAL, NotEnough, Projection, project
-from monitor.domain.forecast_joint import draws, in_units, together
+from monitor.domain.forecast_joint import in_units, together
 from monitor.domain.periods import day_bounds
 from monitor.domain.usage import DAY
+from monitor.domain.volumes import draws, of_projection
 
 START = day_bounds("2026-06-01")[0]
 AS_OF = day_bounds("2026-11-10")[1]
@@ -24,32 +25,6 @@ def times(daily, ratio):
 
 def quantiles(found):
     return found.q10, found.q50, found.q90
-
-
-@pytest.mark.parametrize("month", MONTHS)
-def test_draws_have_the_quantiles_of_the_range_and_lie_above_what_is_known(month):
-    found = project(series(), month, AS_OF)
-    totals = draws(found, np.random.default_rng(1).standard_normal(200_000))
-    assert np.quantile(totals, (0.1, 0.5, 0.9)) == pytest.approx(quantiles(found), rel=0.005)
-    assert totals.min() >= found.month_to_date
-
-
-@pytest.mark.parametrize("rest", [(0, 0, 0), (0, 0, 50), (0, 40, 50), (40, 40, 40)])
-def test_draws_from_a_degenerate_range_are_finite_and_ordered(rest):
-    found = Projection("2026-11", AS_OF, *(7 + q for q in rest), 7, "m", 99, ())
-    totals = draws(found, np.array([-8.0, -1.2816, 0.0, 1.2816, 8.0]))
-    assert np.isfinite(totals).all()
-    assert (np.diff(totals) >= 0).all()
-    assert totals[0] >= 7
-    assert totals[[2, 3]] == pytest.approx([found.q50, found.q90], rel=1e-3)
-
-
-def test_draws_follow_the_order_and_shape_of_the_normals():
-    found = project(series(), "2026-12", AS_OF)
-    normals = np.random.default_rng(2).standard_normal((3, 4))
-    totals = draws(found, normals)
-    assert totals.shape == (3, 4)
-    assert (np.argsort(totals, axis=None) == np.argsort(normals, axis=None)).all()
 
 
 def test_independent_workloads_together_are_surer_than_the_sum_of_their_ranges():
@@ -160,5 +135,5 @@ def test_any_histories_give_ordered_totals_above_what_is_known(a, b, gap, month)
     for found in (*units.values(), together([first, second], month, AS_OF)):
         if isinstance(found, Projection):
             assert found.month_to_date <= found.q10 <= found.q50 <= found.q90
-            drawn = draws(found, np.array([-6.0, 0.0, 6.0]))
+            drawn = draws(of_projection(found), np.array([-6.0, 0.0, 6.0]))
             assert np.isfinite(drawn).all()

@@ -175,12 +175,17 @@ def test_a_net_that_contradicts_the_months_verdict_is_flagged():
     assert not simulate(example("f14-flat")).net_contradicts
 
 
-def test_without_a_stated_change_prices_only_fall():
-    scenario = growing(migration__setup_usd=0, migration__dual_running_months=0)
-    api = simulate(scenario, replace(CERTAIN, api_trend=0.05))
-    gpu = simulate(scenario, replace(CERTAIN, gpu_trend=0.02))
+@pytest.mark.parametrize("stated", ["-0.1", "-0.01", "0", "0.05"])
+def test_the_stated_change_of_prices_is_the_median_of_the_drawn_ones(stated):
+    scenario = growing(
+        api__price_change_per_month=Fraction(stated),
+        deployment__gpu_price_change_per_month=Fraction(stated),
+    )
     exact = float(assess(scenario).net_12_months)
-    assert api.net.q90 <= exact <= gpu.net.q10
+    for name in ("api_trend", "gpu_trend"):
+        net = simulate(scenario, replace(CERTAIN, **{name: 0.03})).net
+        assert net.q10 < exact < net.q90
+        assert net.q50 == pytest.approx(exact, abs=0.05 * (net.q90 - net.q10) + 1)
 
 
 def test_numbers_too_large_for_floats_are_refused():
@@ -227,6 +232,16 @@ def test_draws_and_chances_pass_through_the_projected_quantiles():
     assert volumes.draws(volume, normals) == pytest.approx([120, 150, 300])
     told = [volumes.chance_above(volume, crossing) for crossing in (100, 120, 150, 300)]
     assert told == pytest.approx([1, 0.9, 0.5, 0.1])
+
+
+@pytest.mark.parametrize("rest", [(0, 0, 0), (0, 0, 50), (0, 40, 50), (40, 40, 40)])
+def test_draws_from_a_degenerate_range_are_finite_and_ordered(rest):
+    volume = Volume(*(7.0 + q for q in rest), 7.0)
+    drawn = volumes.draws(volume, np.array([-8.0, -volumes.Z90, 0.0, volumes.Z90, 8.0]))
+    assert np.isfinite(drawn).all()
+    assert (np.diff(drawn) >= 0).all()
+    assert drawn[0] >= 7
+    assert drawn[[2, 3]] == pytest.approx([volume.q50, volume.q90], abs=0.06)
 
 
 def test_a_share_of_draws_above_a_crossing_is_its_chance():
