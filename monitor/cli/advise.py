@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -146,13 +147,36 @@ def _lines(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield label, f"{reason['text']} [{reason['id']}]"
     for name, value in document["figures"].items():
         if value is not None:
-            yield name.replace("_", " "), str(value)
+            yield _figure(name, value)
     for row in document["hybrid"]["shares"]:
         falls = f"{float(row['api_falls']):.0%}"
-        text = f"API bill falls {falls}, total saving {row['saves_usd_per_month']}"
+        text = f"API bill falls {falls}, total saving {_usd(row['saves_usd_per_month'])} a month"
         yield f"share {row['share']} moved", text
     yield "taken as zero", ", ".join(document["assumed_zero"]) or "nothing"
     yield from _beside(document)
+
+
+def _figure(name: str, value: object) -> tuple[str, str]:
+    """A figure for people: dollars with their sign, counts in thousands, shares in percent."""
+    label = name.replace("_usd_per_month", " a month").replace("_usd", "").replace("_", " ")
+    if "_usd" in name:
+        return label.replace("api a", "API bill a").replace("own a", "after the move a"), _usd(
+            value
+        )
+    if name == "utilisation":
+        return label, f"{float(str(value)):.1%}"
+    if name == "verdict":
+        return "by this month's figures", str(value).replace("_", " ")
+    return label, f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _usd(value: object) -> str:
+    text = f"{Decimal(str(value)):,.2f}"
+    return f"-${text[1:]}" if text.startswith("-") else f"${text}"
+
+
+def _saves(value: object) -> str:
+    return "unknown" if value is None else f"saves {_usd(value)} a month"
 
 
 def _beside(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -160,7 +184,7 @@ def _beside(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for row in document["bands"]:
         yield f"band {row['source']}", f"{row['place']} ({row['written']}). {row['why']}"
     for row in document["options"]:
-        yield "option", f"{row['name']}: {row['saves'] or 'unknown'} ({row['assumption']})"
+        yield "option", f"{row['name']}: {_saves(row['saves'])} ({row['assumption']})"
     for row in document["plan"]:
         yield f"phase {row['phase']}", f"from {row['start']}: {row['name']}"
     for row in document["risks"]:

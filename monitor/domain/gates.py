@@ -174,7 +174,7 @@ def read_gates(tables: object, path: str = "gates") -> tuple[Questionnaire | Non
     """The questionnaire of a table, or None and everything that is wrong with it.
 
     A bare word stands for a table with that answer: `data = "open"`. A score needs its set and
-    its date to count as a result.
+    its date to count as a result. Papers may be a list of tables, each with its `name`.
     """
     if isinstance(tables, Mapping):
         tables = {
@@ -183,7 +183,21 @@ def read_gates(tables: object, path: str = "gates") -> tuple[Questionnaire | Non
             else {_SHORT.get(name, "answer"): value}
             for name, value in tables.items()
         }
+        tables = {n: _named_papers(v) if n == "data" else v for n, v in tables.items()}
     return read_table(Questionnaire, tables, path)
+
+
+def _named_papers(data: Any) -> Any:
+    """The papers by name, where a list gives each its `name`; anything else as it is."""
+    papers = data.get("papers") if isinstance(data, Mapping) else None
+    if not isinstance(papers, list):
+        return data
+    if not all(isinstance(p, Mapping) and isinstance(p.get("name"), str) for p in papers):
+        return data
+    if len({p["name"] for p in papers}) < len(papers):
+        return data
+    named = {p["name"]: {k: v for k, v in p.items() if k != "name"} for p in papers}
+    return {**data, "papers": named}
 
 
 _NAMES = {field.name for field in fields(Questionnaire)}

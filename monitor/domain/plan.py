@@ -30,24 +30,31 @@ class Phase(NamedTuple):
     until: date | None
 
 
-def phases(as_of: date, migration: Migration) -> list[Phase]:
+STEPS = (
+    "start on the API",
+    "pilot both side by side; measure cost, quality, operations",
+    "move the high-volume workloads",
+    "fully self-hosted with the API as backup",
+)
+CLOSED_STEPS = (
+    "set up own servers with made-up or cleared data; no API may see the real",
+    "pilot in house; measure cost, quality, operations",
+    "move the high-volume workloads",
+    "fully self-hosted, with spares in place of an API",
+)
+"""The same four where the data may not leave the network."""
+
+
+def phases(as_of: date, migration: Migration, *, closed: bool = False) -> list[Phase]:
     """The four phases, dated from the lead time and the double running of the scenario."""
     lead = min(migration.lead_days or PILOT_DAYS, LONGEST_DAYS)
     pilot_from = as_of + timedelta(days=lead // 2)
     moves = as_of + timedelta(days=lead)
     dual = ceil(migration.dual_running_months * DAYS_PER_MONTH) or STEADY_DAYS
     steady = moves + timedelta(days=min(dual, LONGEST_DAYS))
-    return [
-        Phase(1, "start on the API", as_of, pilot_from),
-        Phase(
-            2,
-            "pilot both side by side; measure cost, quality, operations",
-            pilot_from,
-            moves,
-        ),
-        Phase(3, "move the high-volume workloads", moves, steady),
-        Phase(4, "fully self-hosted with the API as backup", steady, None),
-    ]
+    starts = (as_of, pilot_from, moves, steady)
+    rows = zip(CLOSED_STEPS if closed else STEPS, starts, (*starts[1:], None), strict=True)
+    return [Phase(number, *row) for number, row in enumerate(rows, 1)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,7 @@ def recommend(case: Case) -> Recommendation:
         ours=_first(view, firm, OUR_ORDER),
         b_order=_first(view, firm, B_ORDER),
         assumed_zero=tuple(assumed_zero(money.scenario, case)),
-        phases=tuple(plan.phases(case.as_of, money.scenario.migration)),
+        phases=tuple(plan.phases(case.as_of, money.scenario.migration, closed=_closed(view))),
         latency=tuple(_latency(case)),
     )
 
@@ -165,10 +165,14 @@ def _decide(view: _View) -> Answer:
 
 
 def _in_house(view: _View, reasons: tuple[Reason, ...]) -> Answer:
-    closed = any(reason.id in ("gate.data.closed", "gate.standing.own") for reason in reasons)
-    fallback = view.case.facts.api_fallback and not closed
+    fallback = view.case.facts.api_fallback and not _closed(view)
     kind = Kind.SELF_HOST_WITH_FALLBACK if fallback else Kind.SELF_HOST
     return Answer(kind, (*reasons, *_price_of_it(view)), Fraction(1))
+
+
+def _closed(view: _View) -> bool:
+    """Whether no API may be used at all, not even as a failover."""
+    return any(f.id in ("gate.data.closed", "gate.standing.own") for f in view.found)
 
 
 def _price_of_it(view: _View) -> tuple[Reason, ...]:

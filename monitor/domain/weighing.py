@@ -98,7 +98,8 @@ def signal(case: Case, money: Money) -> Signal:
         far = money.savings < LEAVE_BELOW * money.api or not money.requests
         pays = -HORIZON_MONTHS * money.savings > exit_usd
         return "return" if far and pays else "hold"
-    return "move" if money.net > 0 and money.low_savings > 0 and money.requests else "hold"
+    surely = case.facts.requests_low is None or money.low_savings > 0
+    return "move" if money.net > 0 and surely and money.requests else "hold"
 
 
 def pays(money: Money, usd: Fraction) -> bool:

@@ -12,7 +12,10 @@ from monitor.domain.case import case_of
 from monitor.domain.recommend import recommend
 
 ROOT = Path(__file__).parents[2]
-FILE = tomllib.loads((ROOT / "tests/vignettes.toml").read_text(), parse_float=Decimal)
+FILE, SECOND = (
+    tomllib.loads((ROOT / "tests" / name).read_text(), parse_float=Decimal)
+    for name in ("vignettes.toml", "vignettes_second.toml")
+)
 
 
 def tables_of(vignette):
@@ -36,6 +39,7 @@ def said(vignette):
     figures = found["figures"]
     by_name = {
         **{name: found[name] for name in ("kind", "share", "reason", "replicas")},
+        "would": (found["would_be"] or {}).get("kind"),
         "b": found["orders"]["b"]["reason"],
         "bands": [band["place"] for band in found["bands"]],
         "savings": figures["savings_usd_per_month"],
@@ -60,6 +64,17 @@ def said(vignette):
 @pytest.mark.parametrize("vignette", FILE["vignette"], ids=lambda v: v["name"])
 def test_a_vignette_gets_its_verdict_conditions_share_and_reason(vignette):
     assert said(vignette) == vignette["expect"]
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("vignette", SECOND["vignette"], ids=lambda v: v["name"])
+def test_a_second_readers_vignette_gets_its_verdict_conditions_share_and_reason(vignette):
+    assert said(vignette) == vignette["expect"]
+
+
+def test_the_second_table_has_at_least_forty_with_names_of_their_own():
+    names = {vignette["name"] for vignette in SECOND["vignette"]}
+    assert len(names) == len(SECOND["vignette"]) >= 40
 
 
 def test_there_are_sixty_with_names_of_their_own():

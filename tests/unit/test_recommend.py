@@ -105,6 +105,29 @@ def test_a_wrong_fact_is_refused_by_name(facts, problem):
     assert problem in refused.value.message
 
 
+def test_papers_may_be_a_list_and_a_name_used_twice_is_refused():
+    paper = {"name": "BAA", "evidence": "signed", "date": DAY}
+    data = {"answer": "contract", "needs": ["BAA", "DPA"], "papers": [paper]}
+    assert ids(advised(gates={**ANSWERED, "data": data})["conditions"]) == ["paper.DPA"]
+    with pytest.raises(ScenarioError, match=r"gates\.data\.papers"):
+        case(gates={"data": {**data, "papers": [paper, paper]}})
+
+
+def test_a_rising_api_price_moves_before_the_month_does_unless_the_low_end_loses():
+    rising = {"price_change_per_month": Decimal("0.03")}
+    volume = {"requests_per_month": 2_200_000}
+    found = advised(api=rising, workload=volume)
+    assert (found["kind"], found["reason"]) == ("self_host", "horizon.contradicts")
+    held = advised(api=rising, workload=volume, facts={"requests_low": 2_000_000})
+    assert held["kind"] == "stay"
+
+
+def test_the_plan_of_closed_data_names_no_api_to_start_on_or_fall_back_to():
+    plan = advised(gates={**ANSWERED, "data": "closed"})["plan"]
+    assert [row["phase"] for row in plan] == [1, 2, 3, 4]
+    assert not any("on the API" in row["name"] or "backup" in row["name"] for row in plan)
+
+
 def test_a_capacity_of_zero_is_refused():
     found = advised(facts={"fleet_output_tokens_per_second": 0})
     assert (found["kind"], found["reason"]) == ("stay", "refused.capacity")
