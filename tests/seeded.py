@@ -42,7 +42,7 @@ _COST = {
     "gpu_input_tokens_per_second": 9000,
     "gpu_output_tokens_per_second": 1600,
     "usd_per_gpu_hour": Fraction("2.40"),
-    "people_usd_per_month": 10_000,
+    "people_usd_per_month": 9_850,
     "services_usd_per_month": 2000,
     "spare_replicas": 1,
 }

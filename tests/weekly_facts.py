@@ -84,7 +84,7 @@ def breakeven(
         "deployment": deployment,
         "as_of": "2026-11-23",
         "advice": advice,
-        "reason": "It saved on 4 of the last 4 daily assessments.",
+        "reason": "Savings of 24 months reach what moving costs.",
         "since": "2026-11-12",
         "month": "2026-11",
         "ahead_month": "2027-01",

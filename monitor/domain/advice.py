@@ -1,4 +1,4 @@
-"""What to do about a workload: gates first, then money, in near the crossing and out far below it.
+"""What to do about a workload: gates first, then money, by the rule of `switching`.
 
 The state is what one daily assessment leaves for the next. Advice owns the hysteresis: the crossing
 alert follows its edges and has no thresholds of its own.
@@ -12,22 +12,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
-from monitor.domain.money import from_pico, to_cents
-
-ENTER_DAYS = 3
-ENTER_WINDOW = 4
-"""In on 3 positive of the last 4 daily assessments: the usual "N of M" of spend alerts, so that one
-noisy day neither starts nor stops a migration."""
-
-LEAVE_BELOW = Fraction(-1, 10)
-"""Out only where moving would cost more than a tenth of the API bill: a ratio of 0.90, the usual
-lower end of a spend alert's band. On replayed real series a band that is left far below its entry
-had half the regret of a single line, and 2% false migrations instead of 62%."""
-
-LEAVE_DAYS = 7
-"""Consecutive daily assessments below that: one whole week, so that no weekday decides alone."""
-
-_SAVES, _BETWEEN, _FAR_BELOW = "+", "0", "-"
+from monitor.domain import switching
+from monitor.domain.usage import DAY
 
 Place = Literal["api", "self_host", "hybrid"]
 Signal = Literal["hold", "move", "return"]
@@ -59,19 +45,16 @@ Judge = Callable[[Signal], Judged]
 
 
 class Evidence(NamedTuple):
-    """What one day's assessment found. Money is integer pico-USD a month at the q10 volume."""
+    """What one day's assessment found."""
 
-    savings_q10_pico: int
-    """What moving saves; negative if it costs more."""
-    api_q10_pico: int
-    """The API bill."""
+    view: switching.View | None
+    """Demand so far and both bills by volume; None: not enough history to compare a month's."""
     share_moved: Fraction
     """The share of the requests that would move; below 1 the move is a hybrid."""
     must_stay_on_api: str
     """Why, or ''."""
     must_stay_in_house: str
     """Why, or ''."""
-    enough_history: bool
     currently: Place
     """Where the workload runs today."""
     open_gates: tuple[str, ...]
@@ -91,10 +74,8 @@ class Standing(NamedTuple):
 
     moved: bool
     """The workload did not run on the API alone."""
-    inside: bool
-    """Money speaks for own servers."""
-    marks: str
-    """The last assessments with enough history, oldest first: + saves, 0 between, - far below."""
+    rule: switching.State
+    """Where money wants it to run."""
     advice: Advice
 
 
@@ -113,13 +94,16 @@ def advise(
 
     The same `as_of` again replaces that day's assessment; an older one changes nothing. A day
     without an assessment counts neither for nor against. Where the workload moved or returned since
-    the last one, the band starts again from where it runs.
+    the last one, the rule starts again from where it runs.
+
+    Raises:
+        InputError: the demand of the view has holes or negative days.
     """
     if state.current and state.day is not None and as_of < state.day:
         return state, state.current.advice
     before = state.before if as_of == state.day else state.current
     standing = _assess(before, evidence, as_of, judge)
-    if not evidence.enough_history and not _gated(evidence):
+    if evidence.view is None and not _gated(evidence):
         return state, standing.advice
     return AdviceState(as_of, before, standing), standing.advice
 
@@ -147,24 +131,39 @@ def _assess(
     before: Standing | None, evidence: Evidence, as_of: int, judge: Judge | None
 ) -> Standing:
     moved = evidence.currently != "api"
-    inside, marks = moved, ""
-    if before and before.moved == moved:
-        inside, marks = before.inside, before.marks
-    if evidence.enough_history:
-        marks = (marks + _mark(evidence))[-LEAVE_DAYS:]
-        inside = _is_inside(inside, marks)
-    if judge and evidence.enough_history:
+    rule = before.rule if before else switching.State()
+    if before is None or before.moved != moved:
+        rule = switching.placed(rule, "self_host" if moved else "api", as_of // DAY)
+    money = ""
+    if evidence.view:
+        stepped = _stepped(rule, evidence.view, moved=moved)
+        money = _money_reason(rule, stepped, evidence.view, moved=moved)
+        rule = stepped
+    inside = rule.place == "self_host"
+    if judge and evidence.view:
         kind, text, by_money = judge(signal(inside=inside, moved=moved))
-        reason = f"{_money_reason(evidence, marks)} {text}".strip() if by_money else text
+        reason = f"{money} {text}".strip() if by_money else text
     else:
-        kind, reason = _decide(evidence, inside, marks)
+        kind, reason = _decide(evidence, money, inside=inside)
     unchanged = before is not None and before.advice.kind is kind
     since = before.advice.since if before and unchanged else as_of
-    return Standing(moved, inside, marks, Advice(kind, reason, since))
+    return Standing(moved, rule, Advice(kind, reason, since))
+
+
+def _stepped(rule: switching.State, view: switching.View, *, moved: bool) -> switching.State:
+    """The rule's next state. A move that was advised, not made, and saves no more is withdrawn."""
+    stepped, _ = switching.step(rule, view)
+    if (
+        not moved
+        and rule.place == "self_host" == stepped.place
+        and not switching.saves(stepped, view)
+    ):
+        return switching.placed(stepped, "api", view.day)
+    return stepped
 
 
 def signal(*, inside: bool, moved: bool) -> Signal:
-    """The band as a signal: inside it a workload on the API moves, outside it a moved one returns.
+    """The rule as a signal: inside a workload on the API moves, outside a moved one returns.
 
     This is the seam: another rule of entering and leaving gives the same three words.
     """
@@ -173,24 +172,11 @@ def signal(*, inside: bool, moved: bool) -> Signal:
     return "return" if moved else "hold"
 
 
-def _mark(evidence: Evidence) -> str:
-    if evidence.savings_q10_pico > 0:
-        return _SAVES
-    far = evidence.savings_q10_pico < LEAVE_BELOW * evidence.api_q10_pico
-    return _FAR_BELOW if far else _BETWEEN
-
-
-def _is_inside(inside: bool, marks: str) -> bool:
-    if inside:
-        return marks != _FAR_BELOW * LEAVE_DAYS
-    return marks[-ENTER_WINDOW:].count(_SAVES) >= ENTER_DAYS
-
-
 def _gated(evidence: Evidence) -> bool:
     return bool(evidence.must_stay_on_api or evidence.must_stay_in_house)
 
 
-def _decide(evidence: Evidence, inside: bool, marks: str) -> tuple[Kind, str]:
+def _decide(evidence: Evidence, money: str, *, inside: bool) -> tuple[Kind, str]:
     """Gates, then history, then money; an open question turns a move into a pilot."""
     api, own = evidence.must_stay_on_api, evidence.must_stay_in_house
     if api and own:
@@ -204,9 +190,9 @@ def _decide(evidence: Evidence, inside: bool, marks: str) -> tuple[Kind, str]:
         return (
             (Kind.SELF_HOST, reason) if at_home else _unless_open(evidence, Kind.SELF_HOST, reason)
         )
-    if not evidence.enough_history:
+    if evidence.view is None:
         return Kind.STAY, "There is not enough history to compare a month's bills."
-    return _by_money(evidence, inside, _money_reason(evidence, marks))
+    return _by_money(evidence, inside, money)
 
 
 def _by_money(evidence: Evidence, inside: bool, reason: str) -> tuple[Kind, str]:
@@ -223,26 +209,40 @@ def _unless_open(evidence: Evidence, kind: Kind, reason: str) -> tuple[Kind, str
     return Kind.PILOT, f"{reason} Still open: {'; '.join(evidence.open_gates)}."
 
 
-def _money_reason(evidence: Evidence, marks: str) -> str:
-    savings, bill = (
-        f"${to_cents(abs(from_pico(pico))):,}"
-        for pico in (evidence.savings_q10_pico, evidence.api_q10_pico)
-    )
-    verb = "saves" if evidence.savings_q10_pico > 0 else "costs"
-    last = marks[-ENTER_WINDOW:]
-    return (
-        f"At the projection's q10 volume self-hosting {verb} {savings} a month against an API bill "
-        f"of {bill}; it saved on {last.count(_SAVES)} of the last {len(last)} daily assessments."
-    )
+def _money_reason(
+    rule: switching.State, stepped: switching.State, view: switching.View, *, moved: bool
+) -> str:
+    """What the rule weighed, told from where the workload runs."""
+    seen_from = rule if moved else rule._replace(place="api")
+    found = switching.reading(seen_from, view)
+    if found is None:
+        return ""
+    if not moved and stepped.place == "self_host" and not found.moves:
+        return f"{found.reason} They did on an earlier day, and moving still saves."
+    return found.reason
 
 
 def _plain(standing: Standing | None) -> dict[str, Any] | None:
-    return standing and {**standing._asdict(), "advice": standing.advice._asdict()}
+    return standing and {
+        "moved": standing.moved,
+        "rule": standing.rule._asdict(),
+        "advice": standing.advice._asdict(),
+    }
 
 
 def _standing(document: dict[str, Any] | None) -> Standing | None:
     if document is None:
         return None
     advice = document["advice"]
-    kind = Kind(advice["kind"])
-    return Standing(**{**document, "advice": Advice(**{**advice, "kind": kind})})
+    return Standing(
+        document["moved"],
+        _rule(document),
+        Advice(**{**advice, "kind": Kind(advice["kind"])}),
+    )
+
+
+def _rule(document: dict[str, Any]) -> switching.State:
+    """The stored rule, or the place in which an earlier form of the rule had it."""
+    if "rule" in document:
+        return switching.State(**document["rule"])
+    return switching.State(place="self_host" if document["inside"] else "api")

@@ -88,10 +88,12 @@ class Move(NamedTuple):
     to: Place
 
 
-class Reading(NamedTuple):
+@dataclass(frozen=True)
+class Reading:
     """What the rule saw on a day, for an explanation. Volumes are requests a month."""
 
-    place: Place
+    state: State
+    view: View
     volume: int
     """Of projection and usual week the smaller one on the API, the larger one in own service."""
     counted: int
@@ -101,11 +103,19 @@ class Reading(NamedTuple):
     months: int
     hurdle: Fraction
     """Dollars that the saving, or the loss, of so many months must cover."""
-    entry_volume: int | None
-    """`volume` from which the rule moves; None: no volume is enough."""
-    return_volume: int | None
-    """`volume` below which the rule returns; None: it never does."""
     moves: bool
+
+    @cached_property
+    def entry_volume(self) -> int | None:
+        """`volume` from which the rule moves; None: no volume is enough."""
+        entry = self.view.bills.pays_from
+        return None if entry is None else math.ceil(entry / _trust(self.view))
+
+    @cached_property
+    def return_volume(self) -> int | None:
+        """`volume` below which the rule returns; None: it never does."""
+        leave = self.view.bills.loses_to
+        return None if leave is None else int(leave / math.exp(self.state.spread))
 
     @property
     def to_entry(self) -> Fraction | None:
@@ -123,12 +133,12 @@ class Reading(NamedTuple):
         saves = "saves" if self.saving > 0 else "costs"
         verb = "reach" if self.moves else "do not reach"
         counted = (
-            "of projection and usual week the lower, less for a short history"
-            if self.place == "api"
-            else "of projection and usual week the higher, at the projection's q90"
+            "the lower of projection and usual week, less for a short history"
+            if self.state.place == "api"
+            else "the higher of projection and usual week, at the projection's q90"
         )
-        what = "moving costs" if self.place == "api" else "a round trip costs"
-        kind = "savings" if self.place == "api" else "losses"
+        what = "moving costs" if self.state.place == "api" else "a round trip costs"
+        kind = "savings" if self.state.place == "api" else "losses"
         return (
             f"At {self.counted:,} requests a month ({counted}) own service {saves}"
             f" ${abs(round(self.saving)):,} a month; {kind} of {self.months} months {verb}"
@@ -260,6 +270,12 @@ def step(
     return state, None
 
 
+def saves(state: State, view: View) -> bool:
+    """Whether own service saves at all, at the larger volume of projection and usual week."""
+    volume = round(max(_projected(state, view).projected, _usual(view)))
+    return view.bills.saved(volume, LEAVE_MONTHS) > 0
+
+
 def placed(state: State, place: Place, day: int) -> State:
     """The state of a workload that was seen to run in a place: the band starts again from there."""
     return state if state.place == place else state._replace(place=place, began=day)
@@ -275,17 +291,15 @@ def reading(state: State, view: View) -> Reading | None:
         return None
     bills, on_api = view.bills, state.place == "api"
     counted = _counted(state, view)
-    entry, leave = bills.pays_from, bills.loses_to
     months = ENTER_MONTHS if on_api else LEAVE_MONTHS
     return Reading(
-        place=state.place,
+        state=state,
+        view=view,
         volume=round(_level(state, view)),
         counted=counted,
         saving=bills.saved(counted, months) / months,
         months=months,
         hurdle=bills.entry_cost(counted) if on_api else bills.round_trip(counted),
-        entry_volume=None if entry is None else math.ceil(entry / _trust(view)),
-        return_volume=None if leave is None else int(leave / math.exp(state.spread)),
         moves=bills.pays(counted) if on_api else bills.loses(counted),
     )
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from monitor.domain import advice as advising
-from monitor.domain import breakeven
+from monitor.domain import breakeven, switching
 from monitor.domain.errors import CrossoverError, InputError
 from monitor.domain.forecast import MONTHS_AHEAD, Projection
 from monitor.domain.gates import open_questions
@@ -127,17 +127,28 @@ def _assess(
             ranged = _ranged(found[volume], projected, month) if volume == "q50" else ""
             _store(conn, key, scenario, found[volume], policy.rules_hash, ranged)
     share = basis.scenario.workload.share_moved if isinstance(basis, Basis) else Fraction(1)
-    judging = None
+    judging = view = None
     if isinstance(basis, Basis) and "q50" in found:
+        view = _view(conn, workload, basis, as_of, policy)
         hours = results.hourly_requests(conn, workload, as_of - MIX_DAYS * DAY, as_of)
         scenario = found["q50"].scenario
         judging = Judging(
             case_of(configured, deployment, scenario, as_of, hours, basis.assumptions, policy.guide)
         )
-    advised = _advise(conn, workload, deployment, as_of, found.get("q10"), share, why, judging)
+    advised = _advise(conn, workload, deployment, as_of, view, share, why, judging)
     seen = Seen(workload, deployment, as_of, claim.row["due_at"], advised, month, ahead)
     if isinstance(basis, Basis):
         raise_alerts(conn, seen, found, basis, now, policy)
+
+
+def _view(
+    conn: Connection, workload: results.Workload, basis: Basis, as_of: int, policy: Policy
+) -> switching.View:
+    """What the rule of moving and returning sees: daily demand, and both bills by volume."""
+    daily = results.daily(conn, workload, "requests", as_of, policy.live_sources)
+    return switching.View(
+        as_of // DAY, switching.history(daily, as_of), switching.Bills(basis.scenario)
+    )
 
 
 def _ranged(found: breakeven.Assessment, projected: Projected, month: str) -> str:
@@ -185,7 +196,7 @@ def _advise(
     workload: results.Workload,
     deployment: results.Deployment,
     as_of: int,
-    low: breakeven.Assessment | None,
+    view: switching.View | None,
     share_moved: Fraction,
     why_not: str,
     judging: Judging | None,
@@ -193,12 +204,10 @@ def _advise(
     before = results.advice_before(conn, workload.id, deployment.id, as_of)
     state = advising.from_json(before["state"]) if before else advising.AdviceState()
     evidence = advising.Evidence(
-        savings_q10_pico=results.pico_of(low.savings) if low else 0,
-        api_q10_pico=results.pico_of(low.api) if low else 0,
+        view=view,
         share_moved=share_moved,
         must_stay_on_api=workload.must_stay_on_api,
         must_stay_in_house=workload.must_stay_in_house,
-        enough_history=low is not None,
         currently=workload.runs_on,
         open_gates=open_questions(questionnaire(workload), day_of(as_of)),
     )

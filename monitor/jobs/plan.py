@@ -20,9 +20,8 @@ log = logging.getLogger("crossover.plan")
 
 DECIDE, WEEKLY, CLOSE = "decide", "weekly", "close"
 
-_DECIDE_DAYS_BACK = 7 + 4
-"""At the first start the days of the week that is reported first are assessed one by one, and
-those before it that its first day's advice needs (3 of 4)."""
+_DECIDE_DAYS_BACK = 7
+"""At the first start the days of the week that is reported first are assessed one by one."""
 _RETRY = 60
 _ATTEMPTS = 8
 

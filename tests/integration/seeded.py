@@ -302,7 +302,7 @@ def _alert(conn: Connection) -> None:
             at=DAY0 + seq * 60,
             was=was,
             became=became,
-            reason="3 of 4 days",
+            reason="savings of 24 months reach it",
         )
 
 

@@ -66,12 +66,12 @@ def test_the_scenario_bills_what_was_estimated(filled):
     assert per_request == Fraction(800 * 1250 + 200 * 125 + 250 * 10_000, 10**9)
 
 
-def test_advice_moves_in_on_the_third_of_four_days_and_tells_it_once(filled):
+def test_advice_moves_in_on_the_day_a_move_repays_itself_and_tells_it_once(filled):
     decide_days(filled, 4)
     advised = rows(
         filled, "SELECT advice FROM v_advice WHERE workload='support-bot' ORDER BY as_of"
     )
-    assert [row["advice"] for row in advised] == ["stay", "stay", "self_host", "self_host"]
+    assert [row["advice"] for row in advised] == ["stay", "self_host", "self_host", "self_host"]
     messages = rows(filled, "SELECT kind, recipient, subject FROM v_messages")
     assert [(m["kind"], m["recipient"]) for m in messages] == [("alert", TO)]
     assert "support-bot" in messages[0]["subject"]

@@ -50,7 +50,7 @@ EVERY = dict.fromkeys((DECIDE, WEEKLY, CLOSE), at_once(well))
 
 def test_the_first_start_decides_the_last_days_and_reports_the_last_week(database):
     plan(database, MONDAY)
-    assert sorted(states(database, DECIDE)) == [f"decide/2026-11-{d}" for d in range(12, 23)]
+    assert sorted(states(database, DECIDE)) == [f"decide/2026-11-{d}" for d in range(16, 23)]
     assert states(database, WEEKLY) == {"finance/weekly/2026-W47/1": "due"}
     assert states(database, CLOSE) == {}
     assert plan(database, MONDAY + HOUR) == 0
@@ -59,8 +59,8 @@ def test_the_first_start_decides_the_last_days_and_reports_the_last_week(databas
 def test_runs_are_carried_out_once_in_the_order_of_their_days(database):
     plan(database, MONDAY)
     done = carry_out(database, EVERY, MONDAY)
-    assert done[:11] == [f"decide/2026-11-{d}" for d in range(12, 23)]
-    assert done[11:] == ["finance/weekly/2026-W47/1"]
+    assert done[:7] == [f"decide/2026-11-{d}" for d in range(16, 23)]
+    assert done[7:] == ["finance/weekly/2026-W47/1"]
     assert carry_out(database, EVERY, MONDAY + DAY) == []
 
 
@@ -88,11 +88,11 @@ def test_a_run_that_waits_for_data_holds_back_the_later_ones_and_the_report(data
     def waits(conn, claim, now):
         raise NotReady("waits for openai usage/completions")
 
-    assert carry_out(database, EVERY | {DECIDE: at_once(waits)}, MONDAY) == ["decide/2026-11-12"]
+    assert carry_out(database, EVERY | {DECIDE: at_once(waits)}, MONDAY) == ["decide/2026-11-16"]
     with database.read() as conn:
-        said = conn.scalar(text("SELECT error FROM run WHERE run_key = 'decide/2026-11-12'"))
+        said = conn.scalar(text("SELECT error FROM run WHERE run_key = 'decide/2026-11-16'"))
     assert said == "waits for openai usage/completions"
-    assert len(carry_out(database, EVERY, MONDAY + 30)) == 12
+    assert len(carry_out(database, EVERY, MONDAY + 30)) == 8
 
 
 @pytest.mark.parametrize("error", [CrossoverError("no table"), ZeroDivisionError()])
@@ -142,6 +142,6 @@ def test_two_replicas_carry_out_each_run_once(postgres_url):
     for thread in threads:
         thread.join()
     assert sorted(done) == sorted(set(done))
-    assert len(done) == 12
-    assert done[:11] == sorted(done[:11])
+    assert len(done) == 8
+    assert done[:7] == sorted(done[:7])
     database.close()

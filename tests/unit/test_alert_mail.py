@@ -23,7 +23,7 @@ def facts(**changes):
         as_of=datetime(2026, 11, 23, tzinfo=UTC),
         due_at=datetime(2026, 11, 23, 6, tzinfo=UTC),
         advice="self_host",
-        reason="It saved on 4 of the last 4 daily assessments.",
+        reason="Savings of 24 months reach what moving costs.",
         month="2026-11",
         requests=(7_348_836, 7_733_974, 8_204_563),
         crossing_requests=6_953_759,
@@ -71,7 +71,7 @@ def test_the_subject_states_the_fact_and_the_amount(changes, subject):
 def test_every_kind_says_why_what_it_costs_what_to_do_and_what_it_rests_on(kind):
     text = " ".join(alert.build(facts(kind=kind)).text.split())
     for part in (
-        "It saved on 4 of the last 4 daily assessments.",
+        "Savings of 24 months reach what moving costs.",
         "low (q10) 7.35M $25,905 $24,512 $1,393",
         "From 6.95M requests a month own GPUs stay cheaper; 7.73M are projected.",
         "Assumed, since nobody set it: spare_replicas = 1.",
