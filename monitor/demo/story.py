@@ -38,7 +38,7 @@ class Part(NamedTuple):
 
 
 PARTS = (
-    Part("support-bot", "proj_support", "gpt-5.1-2025-11-13", "conv", 400_000, 3.2, 0.25),
+    Part("support-bot", "proj_support", "gpt-5.1-2025-11-13", "conv", 525_000, 3.2, 0.25),
     Part("code-review", "proj_review", "gpt-5-mini-2025-08-07", "code", 160_000, 1.3, 0.10),
     Part("contract-search", "proj_legal", "gpt-5.1-2025-11-13", "conv", 60_000, 1.1, 0.0),
 )
