@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from monitor.domain import load_bands
+from monitor.domain.periods import day_of
 from monitor.domain.scenario import Api, Deployment, Scenario, from_document
 from monitor.domain.usage import DAY
 from monitor.storage import engines, results
@@ -45,11 +46,19 @@ def measured(
     mix = results.mix(conn, workload, start, as_of)
     if not mix.requests:
         return f"No requests were counted in the last {MIX_DAYS} days."
-    if mix.unpriced_tokens * 2 > _tokens(mix):
+    paid, aged = _paid(conn, workload, mix, as_of)
+    if not paid.paid_tokens:
+        return "No API ever served it, so that there are no prices to compare with."
+    if paid.unpriced_tokens * 2 > paid.paid_tokens:
         return "More than half of its tokens have no price."
     document = json.loads(deployment.document)
     stored = from_document(document["scenario"])
-    assumptions = [*document["assumed"], *document.get("remarks", ()), *_aged(document, as_of)]
+    assumptions = [
+        *document["assumed"],
+        *document.get("remarks", ()),
+        *_aged(document, as_of),
+        *aged,
+    ]
     peak = stored.workload.peak_to_mean if document["peak_given"] else None
     if peak is None:
         hours = results.hourly_requests(conn, workload, start, as_of)
@@ -59,8 +68,8 @@ def measured(
         assumptions.append(f"peak demand {DEFAULT_PEAK} times the mean: it is not read by the hour")
     own, said = _own_rates(conn, stored.deployment, document.get("engine_model", ""), start, as_of)
     assumptions += said
-    if mix.unpriced_tokens:
-        assumptions.append(f"{mix.unpriced_tokens:,} unpriced tokens cost as much as the others")
+    if paid.unpriced_tokens:
+        assumptions.append(f"{paid.unpriced_tokens:,} unpriced tokens cost as much as the others")
     per = results.whole_tokens
     scenario = Scenario(
         workload=replace(
@@ -72,11 +81,25 @@ def measured(
             output_tokens=per(mix.output_tokens, mix.requests),
             peak_to_mean=peak,
         ),
-        api=_api(mix),
+        api=_api(paid),
         deployment=own,
         migration=stored.migration,
     )
     return Basis(scenario, assumptions, _zero_lines(scenario))
+
+
+def _paid(
+    conn: Connection, workload: results.Workload, mix: results.Mix, as_of: int
+) -> tuple[results.Mix, list[str]]:
+    """The mix that has the API's prices: an older one, and a word, where no API served of late."""
+    if mix.paid_tokens:
+        return mix, []
+    last = results.last_paid(conn, workload, as_of)
+    if last is None:
+        return mix, []
+    end = last + DAY
+    old = results.mix(conn, workload._replace(runs_on="api"), end - MIX_DAYS * DAY, end)
+    return old, [f"API prices as last paid, on {day_of(last)}: no API has served it since"]
 
 
 def _own_rates(
@@ -119,16 +142,12 @@ def _day(text: str) -> int:
     return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
 
-def _tokens(mix: results.Mix) -> int:
-    return mix.input_tokens + mix.cached_tokens + mix.output_tokens
-
-
 def _api(mix: results.Mix) -> Api:
     """Mean prices of the measured mix, so that the model's bill is the measured one."""
     return Api(
-        input_usd_per_million=results.per_million(mix.input_pico, mix.input_tokens),
-        cached_input_usd_per_million=results.per_million(mix.cached_pico, mix.cached_tokens),
-        output_usd_per_million=results.per_million(mix.output_pico, mix.output_tokens),
+        input_usd_per_million=results.per_million(mix.input_pico, mix.paid_input_tokens),
+        cached_input_usd_per_million=results.per_million(mix.cached_pico, mix.paid_cached_tokens),
+        output_usd_per_million=results.per_million(mix.output_pico, mix.paid_output_tokens),
     )
 
 

@@ -15,12 +15,14 @@ from monitor.domain.periods import add_months
 from monitor.domain.usage import DAY, INPUT_CLASSES, TOKEN_CLASSES
 from monitor.domain.volumes import Volume
 from monitor.storage import bulk
+from monitor.storage.rollup import OWN
 from monitor.storage.setup import ALL
 
 Unit = Literal["tokens", "requests", "usd"]
 UNITS: tuple[Unit, ...] = ("tokens", "requests", "usd")
 
 _COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
+_PAID = " AND s.provider <> 'self'"
 _JOINS = """ JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id
  JOIN account a ON a.id = s.account_id"""
 
@@ -95,7 +97,7 @@ def _streams_of(conn: Connection, workload: Workload) -> set[int]:
         conn,
         "SELECT DISTINCT s.stream_id FROM series s JOIN stream t ON t.id = s.stream_id"
         " JOIN account a ON a.id = s.account_id"
-        f" WHERE t.feeds = 'usage' AND {_COUNTED} AND s.provider <> 'self'{own}",
+        f" WHERE t.feeds = 'usage' AND {_COUNTED}{own}",
         bound,
     )
     return {row[0] for row in rows}
@@ -128,7 +130,7 @@ def _usage(conn: Connection, workload: Workload, column: str, as_of: int) -> dic
         conn,
         f"SELECT d.day, CAST(SUM(d.{column} / 1000000) AS BIGINT),"
         f" CAST(SUM(d.{column} % 1000000) AS BIGINT), CAST(SUM(d.unpriced_tokens) AS BIGINT)"
-        f" FROM usage_day d {_JOINS} WHERE {_COUNTED} AND s.provider <> 'self' AND d.day < ?{own}"
+        f" FROM usage_day d {_JOINS} WHERE {_COUNTED} AND d.day < ?{own}"
         " GROUP BY d.day",
         (as_of, *bound),
     )
@@ -156,7 +158,11 @@ def _spend(conn: Connection, as_of: int) -> dict[int, int | None]:
 
 
 def _of(workload: Workload) -> tuple[str, tuple[int, ...]]:
-    return ("", ()) if workload.name == ALL else (" AND s.workload_id = ?", (workload.id,))
+    """What a workload asks for: where it moved, own engines serve it too."""
+    if workload.name == ALL:
+        return _PAID, ()
+    paid = _PAID if workload.runs_on == "api" else ""
+    return f"{paid} AND s.workload_id = ?", (workload.id,)
 
 
 def _closed_through(conn: Connection, workload: Workload, sources: Sequence[str]) -> int:
@@ -174,16 +180,25 @@ def _closed_through(conn: Connection, workload: Workload, sources: Sequence[str]
 
 
 class Mix(NamedTuple):
-    """What a mean request of a workload holds, and what its tokens cost."""
+    """What a mean request of a workload holds, and what its tokens cost at an API."""
 
     requests: int
     input_tokens: int
     cached_tokens: int
     output_tokens: int
+    paid_input_tokens: int
+    """Of them those that an API served: they have the prices below."""
+    paid_cached_tokens: int
+    paid_output_tokens: int
     input_pico: int
     cached_pico: int
     output_pico: int
     unpriced_tokens: int
+
+    @property
+    def paid_tokens(self) -> int:
+        """Tokens that an API served."""
+        return self.paid_input_tokens + self.paid_cached_tokens + self.paid_output_tokens
 
 
 _KINDS = {
@@ -204,34 +219,49 @@ def mix(conn: Connection, workload: Workload, start: int, end: int) -> Mix:
     columns = ", ".join(f"d.{c}, r.{c}_nano" for c in TOKEN_CLASSES)
     rows = bulk.select(
         conn,
-        f"SELECT d.requests, d.estimated_pico, d.unpriced_tokens, {columns} FROM usage_day d"
-        f" {_JOINS} LEFT JOIN rate r ON r.id = d.rate_id"
-        f" WHERE {_COUNTED} AND s.provider <> 'self' AND d.day >= ? AND d.day < ?{own}",
+        f"SELECT s.provider, d.requests, d.estimated_pico, d.unpriced_tokens, {columns}"
+        f" FROM usage_day d {_JOINS} LEFT JOIN rate r ON r.id = d.rate_id"
+        f" WHERE {_COUNTED} AND d.day >= ? AND d.day < ?{own}",
         (start, end, *bound),
     )
     tokens = dict.fromkeys(("input", "cached", "output"), 0)
-    femto = dict.fromkeys(tokens, 0)
+    paid, femto = dict.fromkeys(tokens, 0), dict.fromkeys(tokens, 0)
     requests = priced = unpriced = 0
-    for row_requests, pico, row_unpriced, *classes in rows:
+    for provider, row_requests, pico, row_unpriced, *classes in rows:
         requests += row_requests or 0
         priced += pico
         unpriced += row_unpriced
         for name, count, nano in zip(TOKEN_CLASSES, classes[::2], classes[1::2], strict=True):
             kind = _KINDS.get(name, "output")
             tokens[kind] += count or 0
+            paid[kind] += 0 if provider == OWN else count or 0
             femto[kind] += (count or 0) * (nano or 0)
     # Fallback classes and per-request prices are in the estimate and in no class: with the output.
     rest = priced - sum(femto.values()) // 1000
     return Mix(
-        requests,
-        tokens["input"],
-        tokens["cached"],
-        tokens["output"],
-        femto["input"] // 1000,
-        femto["cached"] // 1000,
-        femto["output"] // 1000 + rest,
-        unpriced,
+        requests=requests,
+        input_tokens=tokens["input"],
+        cached_tokens=tokens["cached"],
+        output_tokens=tokens["output"],
+        paid_input_tokens=paid["input"],
+        paid_cached_tokens=paid["cached"],
+        paid_output_tokens=paid["output"],
+        input_pico=femto["input"] // 1000,
+        cached_pico=femto["cached"] // 1000,
+        output_pico=femto["output"] // 1000 + rest,
+        unpriced_tokens=unpriced,
     )
+
+
+def last_paid(conn: Connection, workload: Workload, before: int) -> int | None:
+    """The newest day before an instant on which an API served a workload; None: it never did."""
+    rows = bulk.select(
+        conn,
+        f"SELECT MAX(d.day) FROM usage_day d {_JOINS}"
+        f" WHERE {_COUNTED}{_PAID} AND d.tokens > 0 AND d.day < ? AND s.workload_id = ?",
+        (before, workload.id),
+    )
+    return rows[0][0] if rows else None
 
 
 def hourly_requests(conn: Connection, workload: Workload, start: int, end: int) -> dict[int, int]:
@@ -240,7 +270,7 @@ def hourly_requests(conn: Connection, workload: Workload, start: int, end: int) 
     rows = bulk.select(
         conn,
         f"SELECT d.bucket_start, CAST(SUM(d.requests) AS BIGINT) FROM usage d {_JOINS}"
-        f" WHERE {_COUNTED} AND s.provider <> 'self' AND d.bucket_seconds = 3600"
+        f" WHERE {_COUNTED} AND d.bucket_seconds = 3600"
         f" AND d.bucket_start >= ? AND d.bucket_start < ?{own} GROUP BY d.bucket_start",
         (start, end, *bound),
     )

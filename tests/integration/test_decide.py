@@ -15,7 +15,7 @@ from monitor.jobs.plan import NotReady
 from monitor.storage import rollup, setup, work
 from monitor.storage.write import Window, put_window
 from tests import seeded
-from tests.factories import usage
+from tests.factories import dims, usage
 from tests.seeded import END
 
 TO = "platform@acme.example"
@@ -362,3 +362,53 @@ def test_a_month_is_closed_through_the_wired_handler(filled, tmp_path):
     assert plan.carry_out_next(filled, handlers, END, 60) == "close/2026-09"
     with filled.read() as conn:
         assert work.closed_at(conn, "2026-09") == END
+
+
+def serve_at_home(conn, share=Fraction(1), days=40):
+    """From so many days ago own engines serve a share of support-bot, which moved."""
+    place = "self_host" if share == 1 else "hybrid"
+    conn.execute(text("UPDATE workload SET runs_on = :p WHERE name = 'support-bot'"), {"p": place})
+    spec = seeded.StreamSpec("usage", "usage", 31)
+    _, own = setup.put_stream(conn, "vllm", "engines", spec)
+    _, used = setup.put_stream(conn, "openai", "openai", spec)
+    served = dims(account="own", provider="self", model="llama-3.3-70b", project="proj_support")
+    start = max(END - days * DAY, seeded.FIRST)
+    at_home, at_api = [], []
+    for day in range(start, END, DAY):
+        asked, *others = (seeded._use(day, project) for project in seeded._TRAFFIC)
+        n = int(asked.quantities.requests * share)
+        at_home.append(requests(day, served, n))
+        at_api += [requests(day, asked.dims, asked.quantities.requests - n), *others]
+    put_window(conn, Window(own, start, END, END, END), at_home)
+    put_window(conn, Window(used, start, END, END, END), at_api)
+    seeded.refresh(conn)
+
+
+def requests(day, of, n):
+    """The same shape as the requests of support-bot in the seeded traffic."""
+    counts = {"uncached_input": n * 800, "cache_read": n * 200, "output": n * 250}
+    return usage(day, DAY, of, requests=n, **counts)
+
+
+@pytest.mark.parametrize("share", [Fraction(1), Fraction(1, 2)])
+def test_what_moved_is_still_asked_for_and_compared_with_the_api(filled, share):
+    decide_days(filled, 1)
+    sql = "SELECT * FROM v_assessment WHERE workload = 'support-bot' AND volume = 'q50'"
+    (before,) = rows(filled, sql)
+    with filled.write() as conn:
+        serve_at_home(conn, share)
+    decide_days(filled, 1)
+    (after,) = rows(filled, sql)
+    same = ("requests", "crossing_requests", "api_usd", "self_host_usd", "savings_usd", "scenario")
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    (advice,) = rows(filled, "SELECT * FROM v_advice WHERE workload = 'support-bot'")
+    assert advice["advice"] == "self_host", advice["reason"]
+    assert "own service saves" in advice["reason"]
+
+
+def test_a_workload_that_no_api_ever_served_has_nothing_to_compare_with(filled):
+    with filled.write() as conn:
+        serve_at_home(conn, days=400)
+    decide_days(filled, 1)
+    (advice,) = rows(filled, "SELECT * FROM v_advice WHERE workload = 'support-bot'")
+    assert "No API ever served it" in advice["reason"]
