@@ -317,7 +317,7 @@ def source(table: Table, series: Series, path: Path) -> str:
         f"ANCHORS = ({', '.join(map(str, table.anchors))})\n"
         '"""Spans of days (lo, hi) after the last known day; a row of the rest for each."""\n'
         f"{matrix('CENTRE', table.centre)}"
-        f'"""Weights: one, {", ".join(LEVEL_NAMES)}."""\n'
+        f'"""Weights: growth, {", ".join(LEVEL_NAMES)}."""\n'
         f"{matrix('UPPER', table.upper)}"
         '"""Log distance from the middle to q90: one, weekly, monthly, rising, falling."""\n'
         f"{matrix('LOWER', table.lower)}"

@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 
 LEVELS = (7, 14, 56, 112, 364)
 LEVEL_NAMES = (*(f"mean{days}" for days in LEVELS), "limited7", "limited28", "median28")
-"""The logarithms of `Seen.levels`, each relative to the mean of 28 days."""
+"""The logarithms of `Seen.levels` after the first, each relative to the mean of 28 days."""
 SPREAD_NAMES = ("one", "weekly", "monthly", "rising", "falling")
 """The columns of `Seen.unrest`: volatilities in logs, and the change of 7 against 28 days."""
 MONTH = 28
@@ -46,7 +46,7 @@ class Seen(NamedTuple):
     profile: Floats
     """(n, 7) weekday factors with mean 1; column 0 is the weekday of the origin."""
     levels: Floats
-    """(n, 9) a column of ones, then LEVEL_NAMES."""
+    """(n, 9) how far the growth of other series counts, 0 to 1, then LEVEL_NAMES."""
     unrest: Floats
     """(n, 5) SPREAD_NAMES."""
 
@@ -56,9 +56,11 @@ def seen(totals: Floats, origins: Ints) -> Seen:
     sums = np.concatenate([[0.0], np.cumsum(totals)])
     mean = _mean(sums, origins, MONTH)
     profile = weekday_profile(totals, origins)
-    levels = _levels(totals, sums, origins, mean, profile)
     weekly = _unrest(sums, origins, mean, 7, 17, 4)
     monthly = _unrest(sums, origins, mean, MONTH, 13, 2)
+    # What grows elsewhere is no reason to expect growth of a series whose months are all alike.
+    growth = np.minimum(np.exp(monthly), 1.0) ** 2
+    levels = np.column_stack([growth, _levels(totals, sums, origins, mean, profile)])
     change = levels[:, 1]
     ones = np.ones(len(origins))
     columns = (ones, weekly, monthly, np.maximum(change, 0), np.maximum(-change, 0))
@@ -175,7 +177,7 @@ def _levels(totals: Floats, sums: Floats, origins: Ints, mean: Floats, profile: 
     found += [limited[:, -7:].mean(axis=1), limited.mean(axis=1), median]
     ratios = np.array(found) / np.where(mean > 0, mean, 1.0)
     logs = np.log(np.maximum(ratios, 1e-9)).clip(-_FARTHEST_LEVEL, _FARTHEST_LEVEL)
-    return np.concatenate([np.ones((1, len(origins))), logs]).T
+    return logs.T
 
 
 def _unrest(sums: Floats, origins: Ints, mean: Floats, step: int, count: int, prior: int) -> Floats:

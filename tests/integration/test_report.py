@@ -128,7 +128,7 @@ def test_a_report_is_posted_once_to_each_recipient_with_its_tables(filled):
         f"report/{KEY}/{to}" for to in policy.envelope.recipients
     ]
     mail = email.message_from_bytes(messages[0]["message"], policy=default)
-    assert mail["Subject"].startswith("Move support-bot: saves $4,861 a month (Nov projection")
+    assert mail["Subject"].startswith("Move support-bot: saves $4,830 a month (Nov projection")
     assert mail["Date"] == "Mon, 23 Nov 2026 07:00:00 +0000"
     files = {part.get_filename(): part.get_content() for part in mail.iter_attachments()}
     assert list(files) == ["workloads.csv", "breakevens.csv"]

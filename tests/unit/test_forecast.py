@@ -402,3 +402,11 @@ def test_a_long_history_is_read_only_as_far_back_as_the_method_looks():
     assert quantiles(project(long, "2026-11", as_of)) == quantiles(
         project(recent, "2026-11", as_of)
     )
+
+
+@pytest.mark.parametrize("month", ["2026-01", "2026-02", "2026-04"])
+def test_a_series_whose_months_are_all_alike_is_projected_flat(month):
+    as_of = at("2026-01-15")
+    daily = {as_of - back * DAY: 1000 for back in range(1, 401)}
+    found = project(daily, month, as_of)
+    assert found.q50 == pytest.approx(1000 * days_in(month), rel=0.01)
