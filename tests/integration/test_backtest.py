@@ -1,7 +1,6 @@
 """`crossover backtest` on files and on the database, and the regret it shows on real series."""
 
 import csv
-import importlib.util
 import io
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +12,7 @@ import time_machine
 from click.testing import Result
 from typer.testing import CliRunner
 
+from benchmarks import backtest as bench
 from monitor.cli import app, main
 from monitor.domain import backtest
 from monitor.domain.errors import InputError
@@ -20,7 +20,6 @@ from monitor.domain.scenario import parse_scenario
 from monitor.domain.switching import Move
 from monitor.jobs.backtest import past
 from tests import needs, seeded
-from tests.cli import ROOT
 from tests.conftest import FULL
 
 SCENARIO = """[workload]
@@ -166,19 +165,7 @@ def test_a_workload_of_the_database_is_replayed_on_its_deployment(database, tmp_
     assert "support-bot on own-h100" in shown.stderr
 
 
-def benchmark():
-    spec = importlib.util.spec_from_file_location("bench", ROOT / "benchmarks/backtest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def bench():
-    return benchmark()
-
-
-def test_the_fast_cost_of_the_benchmark_is_the_exact_one(bench):
+def test_the_fast_cost_of_the_benchmark_is_the_exact_one():
     daily = backtest.Daily(date(2025, 1, 20), [60_000 + 997 * i % 50_000 for i in range(150)])
     days = backtest.price_days(daily, parse_scenario(SCENARIO))
     fast = bench.Fast(days)
@@ -189,7 +176,7 @@ def test_the_fast_cost_of_the_benchmark_is_the_exact_one(bench):
 
 
 @pytest.mark.proof
-def test_advice_on_real_series_regrets_less_than_the_rules_people_use(bench):
+def test_advice_on_real_series_regrets_less_than_the_rules_people_use():
     script = bench.load(needs.shared("tools/decision_cases.py"))
     data = needs.shared("data/forecast_dev.csv")
     cases = bench.make_cases(script, data, 1 if FULL else 50)
