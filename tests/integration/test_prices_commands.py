@@ -75,18 +75,21 @@ def test_a_models_history_and_future_are_shown_in_every_context():
 
 
 def test_hours_and_tiers_are_shown():
-    peak = [
-        row
-        for row in rows("show", "deepseek", "deepseek-flash", "--from", "2026-11-01")
-        if row["output"] == "1.2"
-    ]
+    shown = rows("show", "deepseek", "deepseek-flash", "--from", "2026-11-01")
+    peak = [row for row in shown if row["output"] == "1.2"]
     (tiered,) = [
         row
         for row in rows("show", "gemini", "gemini-2.5-pro")
         if row["valid_from"] == "2025-05-22" and not row["context"]
     ]
 
-    assert [(row["hours"], row["valid_until"]) for row in peak] == [("mon-fri 01-04 06-10", "")]
+    hours = "mon-fri 01-04 06-10"
+    assert [(row["hours"], row["valid_until"], row["flags"]) for row in peak] == [
+        (hours, "2027-01-04T01:00:00Z", ""),
+        (hours, "", "rate_unverified"),
+    ]
+    off_peak = {row["hours"] for row in shown if row not in peak}
+    assert off_peak == {"mon-fri 00-01 04-06 10-24; sat,sun 00-24"}, "New Year's Day is no rule"
     assert tiered["tiers"] == ">200000: uncached_input=2.5 cache_read=0.25 output=15"
 
 
