@@ -98,8 +98,8 @@ def list_cards(
 ) -> None:
     """List rate cards: those that priced your usage, and with a filter all that are known.
 
-    `used` cards price stored usage, `stored` ones did once, `known` ones are what a quote would
-    take. Without a database everything known is listed. USD per million tokens.
+    `used` cards price stored usage, `stored` ones did once, `announced` ones will, `known` ones are
+    what a quote would take. Without a database everything known is listed. USD per million tokens.
     """
     from monitor import wiring
     from monitor.cli import price_cards as cards

@@ -211,6 +211,71 @@ def test_a_change_that_is_taken_back_waits_for_nobody_and_overrides_never_wait(f
     assert rolled(filled, own, NOW + 5) == listed * 10
 
 
+THEN = NOVEMBER[0] + DAY
+
+
+def until_then(version, after, *, source=LISTED.source):
+    """A list that changes at THEN to so many times the price."""
+    first = replace(LISTED, valid_until=THEN, source_version=version, source=source)
+    rates = first.rates.scaled(Decimal(after))
+    second = replace(first, valid_from=THEN, valid_until=None, rates=rates)
+    return lambda key, at, seconds: second if at >= THEN else first
+
+
+def spent(database, resolve, now):
+    reprice.ask(database, str(now), now)
+    rollup.roll_up(database, resolve, (), now)
+    with database.read() as conn:
+        rows = conn.execute(
+            text("SELECT SUM(estimated_pico) FROM usage_day WHERE day >= :d GROUP BY day"),
+            {"d": NOVEMBER[0]},
+        )
+        return sorted(row[0] for row in rows)
+
+
+def test_a_change_that_was_announced_does_not_wait_on_its_day(filled):
+    day = 2 * (1000 * 250_000 + 100 * 2_000_000)
+    found = reprice.refresh(filled, until_then("1", "3"), NOVEMBER[0])
+    assert (found.taken, found.waiting) == (4, []), "two models, today's price and the next"
+    assert reprice.refresh(filled, until_then("1", "3"), NOVEMBER[0] + 60).taken == 0
+    assert spent(filled, until_then("2", "3"), NOW) == [day, 3 * day]
+    assert no_price_waits(filled)
+
+
+def test_on_that_day_another_price_is_compared_with_the_announced_one(filled):
+    day = 2 * (1000 * 250_000 + 100 * 2_000_000)
+    reprice.refresh(filled, until_then("1", "3"), NOVEMBER[0])
+    assert spent(filled, until_then("2", "4"), NOW) == [day, 4 * day], "by a third of it"
+    assert spent(filled, until_then("3", "30"), NOW + 1) == [day, 4 * day]
+    found = reprice.refresh(filled, until_then("3", "30"), NOW + 2)
+    assert {one.percent for one in found.waiting} == {650}
+
+
+def test_after_a_price_has_ended_a_far_one_of_another_version_waits(filled):
+    day = 2 * (1000 * 250_000 + 100 * 2_000_000)
+    early = until_then("1", "3")
+    reprice.ask(filled, "early", NOVEMBER[0] + 60)
+    rollup.roll_up(filled, lambda key, at, seconds: early(key, min(at, THEN - 1), 0), (), NOW)
+    assert spent(filled, until_then("2", "30"), NOW) == [day, day]
+    with pytest.raises(CrossoverError, match="by 2900%"):
+        no_price_waits(filled)
+    assert reprice.confirm(filled, NOW + 1) == 2
+    assert spent(filled, until_then("2", "30"), NOW + 2) == [day, 30 * day]
+
+
+def test_one_version_of_the_list_may_tell_of_a_large_change_in_the_past(filled):
+    day = 2 * (1000 * 250_000 + 100 * 2_000_000)
+    assert spent(filled, until_then("1", "30"), NOW) == [day, 30 * day]
+    assert no_price_waits(filled)
+
+
+def test_what_a_factor_of_ours_made_of_a_list_price_waits_too(filled):
+    composed = replace(LISTED, source="genai-prices x 0.5 page")
+    listed = rolled(filled, composed, NOW)
+    wrong = replace(composed, rates=composed.rates.scaled(Decimal(100)), source_version="3")
+    assert rolled(filled, wrong, NOW + 2) == listed
+
+
 def test_the_list_is_asked_once_a_day(filled):
     assert reprice.refresh_daily(filled, of(LISTED), NOW).taken == 2
     assert reprice.refresh_daily(filled, of(LISTED), NOW + 60) is None
