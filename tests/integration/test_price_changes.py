@@ -9,7 +9,9 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from monitor.domain.errors import CrossoverError, InputError
+from monitor import wiring
+from monitor.config import from_tables
+from monitor.domain.errors import ConfigError, CrossoverError, InputError
 from monitor.domain.periods import month_bounds
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.usage import DAY
@@ -32,6 +34,9 @@ CARD = RateCard(
 )
 NOTHING = setup.Setup((), (), (), (), ())
 DEAR = replace(CARD, rates=CARD.rates.scaled(Decimal(10)))
+
+
+EURO = {"currency": "EUR", "day": "2026-11-02", "usd": Decimal("1.08"), "source": "ecb.europa.eu"}
 
 
 def of(card):
@@ -397,6 +402,47 @@ def test_a_rate_of_a_currency_is_stored_once_with_its_source(asked):
     assert asked(*euro).code == 0
     other = asked("fx", "EUR", "1.09", *euro[3:])
     assert other.code == 2
-    assert "a rate of that day already: 1.08 from ecb.europa.eu" in other.err
+    assert "EUR has a rate of 2026-11-02 already: 1.08 from ecb.europa.eu" in other.err
     for bad in (("EUR", "0"), ("EUR", "x"), ("EUR", "nan"), ("eur", "1"), ("USD", "1")):
         assert asked("fx", *bad, *euro[3:]).code == 2, bad
+    assert "day" in asked(*euro[:4], "2 November", *euro[5:]).err
+    assert asked(*euro[:-1], " ").code == 2
+
+
+def test_configured_rates_of_a_currency_convert_bills_and_are_kept(database):
+    settings = from_tables({"fx": [EURO, EURO | {"day": "2026-11-10", "usd": Decimal("1.2")}]})
+    with database.write() as conn:
+        setup.apply(conn, wiring.setup(settings))
+        setup.apply(conn, wiring.setup(from_tables({})))
+        setup.apply(conn, wiring.setup(settings))
+        found = conn.execute(text("SELECT day, usd_nano, source FROM fx ORDER BY day")).all()
+    assert [tuple(row) for row in found] == [
+        (NOVEMBER[0] + DAY, 1_080_000_000, "ecb.europa.eu"),
+        (NOVEMBER[0] + 9 * DAY, 1_200_000_000, "ecb.europa.eu"),
+    ]
+    other = wiring.setup(from_tables({"fx": [EURO | {"usd": Decimal("1.09")}]}))
+    with database.write() as conn, pytest.raises(InputError, match=r"2026-11-02 already: 1\.08"):
+        setup.apply(conn, other)
+
+
+@pytest.mark.parametrize(
+    ("changed", "cause"),
+    [
+        ({"currency": "USD"}, "USD is what the others are converted to"),
+        ({"currency": "euro"}, "currency"),
+        ({"usd": 0}, "usd"),
+        ({"usd": Decimal("1.0000000001")}, "usd"),
+        ({"usd": "much"}, "usd"),
+        ({"day": "soon"}, "day"),
+        ({"source": " "}, "source"),
+        ({"rate": 1}, "rate"),
+    ],
+)
+def test_a_configured_rate_that_is_none_is_refused_by_its_key(changed, cause):
+    with pytest.raises(ConfigError, match=cause):
+        from_tables({"fx": [EURO | changed]})
+
+
+def test_two_configured_rates_of_one_day_are_refused():
+    with pytest.raises(ConfigError, match="fx: EUR has 2 rates of 2026-11-02"):
+        from_tables({"fx": [EURO, EURO]})
