@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 
 from monitor.domain import address, contracts
+from monitor.domain.aliases import canonical_context
 from monitor.domain.case import read_facts
 from monitor.domain.errors import ConfigError, InputError, ScenarioError
 from monitor.domain.gates import read_gates
@@ -251,7 +252,7 @@ class PriceOverride(_Section):
 
     account: str = ""
     provider: str
-    model: str = "*"
+    model: str = Field(default="*", min_length=1)
     context: str = ""
     multiplier: Decimal | None = Field(default=None, ge=0)
     usd_per_million: dict[str, Decimal] = {}
@@ -276,6 +277,12 @@ class PriceOverride(_Section):
                 )
         rates_of(**self.usd_per_million)
         return self
+
+    @field_validator("context")
+    @classmethod
+    def _readable(cls, context: str) -> str:
+        canonical_context(context)
+        return context
 
 
 class ContractSettings(_Section):

@@ -27,6 +27,8 @@ Usd = Annotated[str, typer.Option(help="USD per million tokens.", show_default=F
 Yes = Annotated[bool, typer.Option("--yes", help="Apply without asking.")]
 Form = Annotated[Format, typer.Option("--format", help="How to print.")]
 
+_MOST_DAYS = 3_700
+"""Ten years: a longer range has a mistyped date."""
 _SHOWN = {"uncached_input": "input", "output": "output", "cache_read": "cached"}
 
 
@@ -331,6 +333,10 @@ def _range(first: str, until: str) -> tuple[int, int]:
     start, end = _day(first, "--from"), _day(until, "--to") + DAY
     if end <= start:
         raise InputError(f"--to {until} is before --from {first}", "Name the earlier day first.")
+    if end - start > _MOST_DAYS * DAY:
+        raise InputError(
+            f"--from {first} --to {until} is more than {_MOST_DAYS} days", "Name fewer of them."
+        )
     return start, end
 
 
@@ -339,4 +345,6 @@ def _day(text: str, option: str) -> int:
         found = date.fromisoformat(text)
     except ValueError:
         raise InputError(f"{option} {text!r} is no day", "Write it as 2026-11-30.") from None
+    if not 1970 <= found.year < date.max.year:
+        raise InputError(f"{option} {text}: no usage is so old or so new", "Name another day.")
     return int(datetime.combine(found, time(), UTC).timestamp())

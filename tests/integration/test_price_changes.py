@@ -446,3 +446,54 @@ def test_a_configured_rate_that_is_none_is_refused_by_its_key(changed, cause):
 def test_two_configured_rates_of_one_day_are_refused():
     with pytest.raises(ConfigError, match="fx: EUR has 2 rates of 2026-11-02"):
         from_tables({"fx": [EURO, EURO]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (("set", "openai", "", "--input", "1"), "this price: model"),
+        (("set", "", "gpt-5", "--input", "1"), "this price: provider"),
+        (("set", "openai", "gpt-5"), "give either multiplier or usd_per_million"),
+        (("set", "openai", "gpt-5", "--input", "1", "--multiplier", "0.5"), "give either"),
+        (("set", "openai", "gpt-5", "--input", "nan"), "uncached_input"),
+        (("set", "openai", "gpt-5", "--input", "-1"), "-1 is no rate"),
+        (("set", "openai", "gpt-5", "--input", "1", "--context", "batch"), "context: 'batch' is"),
+        (("set", "openai", "gpt-5", "--input", "1", "--from", "2026-13-01"), "valid_from"),
+    ],
+)
+def test_a_price_that_is_none_is_refused_and_not_stored(asked, arguments, cause):
+    done = asked(*arguments, "--yes")
+    assert (done.code, done.out) == (2, "")
+    assert cause in done.err
+    assert "no stored price 1 is in force" in asked("end", "1").err
+
+
+def test_an_empty_cell_is_not_every_model(asked, tmp_path):
+    file = tmp_path / "prices.csv"
+    file.write_text("provider,model,input\nopenai,gpt-5,1\nopenai,,1\n")
+    done = asked("import", str(file), "--yes")
+    assert done.code == 2
+    assert f"{file} line 3: model" in done.err
+    assert "line 2" not in done.err
+
+
+def test_a_table_that_is_no_table_is_named_by_its_place(asked, tmp_path):
+    file = tmp_path / "prices.toml"
+    file.write_text("override = [1]\n")
+    assert f"{file} override 1: provider" in asked("import", str(file), "--yes").err
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "cause"),
+    [
+        ("0001-01-01", "9999-12-31", "so old or so new"),
+        ("2026-11-01", "9999-12-31", "so old or so new"),
+        ("1970-01-01", "2026-11-30", "more than 3700 days"),
+        ("2026-11-30", "2026-11-01", "is before --from"),
+        ("soon", "2026-11-01", "--from 'soon' is no day"),
+    ],
+)
+def test_days_that_cannot_be_priced_again_are_refused(asked, first, last, cause):
+    done = asked("reprice", "--from", first, "--to", last)
+    assert (done.code, done.out) == (2, "")
+    assert cause in done.err

@@ -115,6 +115,14 @@ def test_what_cannot_be_answered_is_refused_with_its_cause(arguments, cause):
         prices(*arguments)
 
 
+def test_that_nothing_is_known_is_said():
+    result = prices("list", "--provider", "nobody", "--format", "csv")
+
+    assert (result.stdout, result.exit_code) == ("", 0)
+    assert "No price is known at that time for provider nobody, model *" in result.stderr
+    assert prices("list", "--provider", "openai", "--stale", "--at", "2026-11-20").stderr == ""
+
+
 def test_a_database_that_cannot_be_asked_is_left_out_aloud(tmp_path, monkeypatch):
     (tmp_path / "broken.db").write_bytes(b"no database at all")
     monkeypatch.setenv("CROSSOVER_DATABASE__URL", f"sqlite:///{tmp_path / 'broken.db'}")
