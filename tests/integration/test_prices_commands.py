@@ -5,13 +5,16 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from monitor import wiring
 from monitor.cli import app
+from monitor.config import from_tables
 from monitor.domain.errors import InputError
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.usage import DAY
+from monitor.jobs import reprice
 from monitor.storage import rollup, setup
 from monitor.storage.write import Window, put_window
-from tests.factories import DAY0, make_stream, usage
+from tests.factories import DAY0, dims, make_stream, usage
 
 
 @pytest.fixture(autouse=True)
@@ -155,4 +158,22 @@ def test_cards_that_priced_usage_come_first_and_an_unchecked_one_warns(
     assert [r["state"] for r in rows("list", "--provider", "openai", "--model", "gpt-5-mini")] == [
         "used",
         "known",
+    ]
+
+
+def test_a_price_that_the_list_announces_is_stored_and_shown(database, database_url, monkeypatch):
+    monkeypatch.setenv("CROSSOVER_DATABASE__URL", database_url)
+    resolve = wiring.resolver(from_tables({}))
+    with database.write() as conn:
+        setup.apply(conn, setup.Setup((), (), (), (), ()))
+        _, stream = make_stream(conn)
+        used = usage(DAY0, DAY, dims(provider="google", model="gemini-3.8-flash"))
+        put_window(conn, Window(stream, DAY0, DAY0 + DAY), [used])
+        rollup.refresh(conn, rollup.waiting(conn), resolve, (), DAY0 + DAY)
+    reprice.refresh(database, resolve, DAY0 + DAY)
+    found = rows("list", "--at", "2026-11-20")
+
+    assert [(r["state"], r["uncached_input"], r["valid_from"]) for r in found] == [
+        ("used", "0.75", "2025-05-22"),
+        ("announced", "1.5", "2027-01-01"),
     ]
