@@ -12,7 +12,7 @@ import tomllib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 
 from monitor.domain import address, contracts
+from monitor.domain.aliases import canonical_context
 from monitor.domain.case import read_facts
 from monitor.domain.errors import ConfigError, InputError, ScenarioError
 from monitor.domain.gates import read_gates
@@ -76,6 +77,9 @@ Sender = Annotated[str, Field(max_length=320), AfterValidator(_sender)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_Part = TypeVar("_Part", bound=_Section)
 
 
 class Organisation(_Section):
@@ -248,7 +252,7 @@ class PriceOverride(_Section):
 
     account: str = ""
     provider: str
-    model: str = "*"
+    model: str = Field(default="*", min_length=1)
     context: str = ""
     multiplier: Decimal | None = Field(default=None, ge=0)
     usd_per_million: dict[str, Decimal] = {}
@@ -274,6 +278,12 @@ class PriceOverride(_Section):
         rates_of(**self.usd_per_million)
         return self
 
+    @field_validator("context")
+    @classmethod
+    def _readable(cls, context: str) -> str:
+        canonical_context(context)
+        return context
+
 
 class ContractSettings(_Section):
     """A commitment to a provider: a least spend of each month, and a discount for it."""
@@ -284,6 +294,22 @@ class ContractSettings(_Section):
     """Exclusive."""
     commit_usd_per_month: Decimal = Field(default=Decimal(0), ge=0, le=_MOST_COMMITTED)
     multiplier: Decimal = Field(default=Decimal(1), ge=0, le=1)
+
+
+class FxSettings(_Section):
+    """A currency's rate: US dollars for one unit, from a UTC day on until the next one."""
+
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    day: date
+    usd: Decimal = Field(gt=0, le=_MOST_USD, decimal_places=9)
+    source: str = Field(min_length=1, max_length=100, pattern=r"\S")
+    """Where the rate was read."""
+
+    @model_validator(mode="after")
+    def _foreign(self) -> Self:
+        if self.currency == "USD":
+            raise ValueError("currency: USD is what the others are converted to")
+        return self
 
 
 class Prices(_Section):
@@ -354,6 +380,7 @@ class Settings(BaseSettings):
     workload: list[WorkloadSettings] = []
     deployment: list[DeploymentSettings] = []
     contract: list[ContractSettings] = []
+    fx: list[FxSettings] = []
     prices: Prices = Prices()
     mail: Mail = Mail()
     report: Report = Report()
@@ -381,6 +408,7 @@ class Settings(BaseSettings):
             *_unknown_references(self),
             *_authorities(self),
             *_terms(self),
+            *_two_rates(self),
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -438,14 +466,32 @@ def _terms(settings: Settings) -> list[str]:
     )
 
 
+def _two_rates(settings: Settings) -> list[str]:
+    days = [(item.currency, item.day) for item in settings.fx]
+    return [
+        f"fx: {currency} has {days.count((currency, day))} rates of {day}; a day has one"
+        for currency, day in sorted(set(days))
+        if days.count((currency, day)) > 1
+    ]
+
+
 def price_override(keys: dict[str, Any], where: str) -> PriceOverride:
     """One [[prices.override]] from elsewhere than the configuration, by the same rules.
 
     Raises:
         ConfigError: its problems, each after `where`.
     """
+    return _section(PriceOverride, keys, where)
+
+
+def fx_rate(keys: dict[str, Any], where: str) -> FxSettings:
+    """One [[fx]], likewise."""
+    return _section(FxSettings, keys, where)
+
+
+def _section(kind: type[_Part], keys: dict[str, Any], where: str) -> _Part:
     try:
-        return PriceOverride(**keys)
+        return kind(**keys)
     except ValidationError as error:
         problems = [line for item in error.errors() for line in _shown(item, "")]
     raise ConfigError([f"{where}: {problem}" for problem in problems])

@@ -20,6 +20,7 @@ from monitor import library
 from monitor.config import (
     ContractSettings,
     DeploymentSettings,
+    FxSettings,
     PriceOverride,
     Settings,
     SourceSettings,
@@ -50,6 +51,7 @@ from monitor.scheduler import LivePrices, Parts
 from monitor.storage import price_changes
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
+from monitor.storage.price_changes import FxRate
 from monitor.storage.rates import RateKey, Resolve
 from monitor.storage.setup import (
     AccountSetup,
@@ -135,7 +137,14 @@ def setup(settings: Settings) -> Setup:
             )
             for item in settings.contract
         ],
+        [fx_rate(item) for item in settings.fx],
     )
+
+
+def fx_rate(item: FxSettings) -> FxRate:
+    """A currency's rate as it is stored."""
+    day = _midnight(item.day) or 0
+    return FxRate(item.currency, day, int(item.usd * 10**9), item.source)
 
 
 def _written(value: object) -> object:

@@ -97,7 +97,8 @@ def kept(
     """The stored cards that are wanted, whatever their time; `used` where they price usage."""
     for card, _, used_until in rows:
         if wanted.has(provider_id(card.provider), card.model):
-            state = "stored" if used_until is None else "used"
+            unused = "announced" if card.valid_from > wanted.at else "stored"
+            state = unused if used_until is None else "used"
             marks = _aged(resolver, card, wanted.at, stale_after)
             yield _row(resolver, card, state, wanted.at, marks)
 

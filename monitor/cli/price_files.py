@@ -55,8 +55,11 @@ def read(path: Path) -> list[PriceOverride]:
 
 
 def keys_of(cells: dict[str, Any]) -> dict[str, Any]:
-    """Columns or options as the keys of a [[prices.override]]; empty ones are left out."""
-    given = {name: value for name, value in cells.items() if value not in {None, ""}}
+    """Columns or options as the keys of a [[prices.override]]; empty ones are left out.
+
+    Not so the model: nobody means every model by an empty cell.
+    """
+    given = {n: value for n, value in cells.items() if value not in {None, ""} or n == "model"}
     keys = {KEYS[name]: value for name, value in given.items() if name in KEYS}
     rates = {CLASSES[name]: value for name, value in given.items() if name in CLASSES}
     return keys | ({"usd_per_million": rates} if rates else {})
@@ -86,8 +89,9 @@ def _tables(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if line.split("#")[0].strip() == "[[override]]"
     ]
     for number, keys in enumerate(written):
-        line = lines[number] if len(lines) == len(written) else f"override {number + 1}"
-        yield f"{path} line {line}", keys if isinstance(keys, dict) else {}
+        known = len(lines) == len(written)
+        place = f"line {lines[number]}" if known else f"override {number + 1}"
+        yield f"{path} {place}", keys if isinstance(keys, dict) else {}
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:

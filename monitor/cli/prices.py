@@ -98,8 +98,8 @@ def list_cards(
 ) -> None:
     """List rate cards: those that priced your usage, and with a filter all that are known.
 
-    `used` cards price stored usage, `stored` ones did once, `known` ones are what a quote would
-    take. Without a database everything known is listed. USD per million tokens.
+    `used` cards price stored usage, `stored` ones did once, `announced` ones will, `known` ones are
+    what a quote would take. Without a database everything known is listed. USD per million tokens.
     """
     from monitor import wiring
     from monitor.cli import price_cards as cards
@@ -115,6 +115,11 @@ def list_cards(
         models = wiring.price_list(chosen).models()
         rows += cards.listed(resolver, cards.names(resolver, models), wanted)
     cards.print_cards([row for row in rows if not stale or "rate_stale" in row["flags"]], form)
+    if not rows:
+        note(
+            f"No price is known at that time for provider {provider or '*'}, model {model or '*'}:"
+            " its usage would be unpriced. A list without --model names every model of a provider."
+        )
     if old:
         note(
             f"Rates that price your usage and that nobody has checked for "

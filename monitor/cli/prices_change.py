@@ -27,8 +27,9 @@ Usd = Annotated[str, typer.Option(help="USD per million tokens.", show_default=F
 Yes = Annotated[bool, typer.Option("--yes", help="Apply without asking.")]
 Form = Annotated[Format, typer.Option("--format", help="How to print.")]
 
+_MOST_DAYS = 3_700
+"""Ten years: a longer range has a mistyped date."""
 _SHOWN = {"uncached_input": "input", "output": "output", "cache_read": "cached"}
-_MOST_USD_OF_ONE = 10**6
 
 
 def register(app: typer.Typer) -> None:
@@ -186,20 +187,15 @@ def set_fx(
 
     Example: crossover prices fx EUR 1.08 --day 2026-11-02 --source ecb.europa.eu
     """
+    from monitor import wiring
+    from monitor.config import fx_rate
     from monitor.storage import price_changes
 
-    rate = price_changes.FxRate(_currency(currency), _day(day, "--day"), _nano(usd), source)
-    if not source.strip() or len(source) > 100:
-        raise InputError("--source must name where the rate was read, in at most 100 characters")
+    keys = {"currency": currency, "usd": usd, "day": day, "source": source}
+    rate = wiring.fx_rate(fx_rate(keys, "this rate"))
     database = common.open_database(ctx)
     with database.write() as conn:
-        stands = price_changes.put_fx(conn, rate)
-    if stands is not None:
-        raise InputError(
-            f"{rate.currency} has a rate of that day already: {Decimal(stands.usd_nano) / 10**9:f}"
-            f" from {stands.source}",
-            "Give another day: a stored rate is not replaced.",
-        )
+        price_changes.put_fx(conn, rate)
     common.note(f"{rate.currency} is converted from {day} on")
 
 
@@ -337,6 +333,10 @@ def _range(first: str, until: str) -> tuple[int, int]:
     start, end = _day(first, "--from"), _day(until, "--to") + DAY
     if end <= start:
         raise InputError(f"--to {until} is before --from {first}", "Name the earlier day first.")
+    if end - start > _MOST_DAYS * DAY:
+        raise InputError(
+            f"--from {first} --to {until} is more than {_MOST_DAYS} days", "Name fewer of them."
+        )
     return start, end
 
 
@@ -345,26 +345,6 @@ def _day(text: str, option: str) -> int:
         found = date.fromisoformat(text)
     except ValueError:
         raise InputError(f"{option} {text!r} is no day", "Write it as 2026-11-30.") from None
+    if not 1970 <= found.year < date.max.year:
+        raise InputError(f"{option} {text}: no usage is so old or so new", "Name another day.")
     return int(datetime.combine(found, time(), UTC).timestamp())
-
-
-def _currency(text: str) -> str:
-    if len(text) != 3 or not text.isascii() or not text.isupper() or text == "USD":
-        raise InputError(f"{text!r} is no foreign currency", "Write three capitals, such as EUR.")
-    return text
-
-
-def _nano(text: str) -> int:
-    """US dollars of one unit in 10^-9; refuses what is no amount above 0."""
-    from monitor.domain.money import usd
-
-    try:
-        nano = usd(text) * 10**9
-    except ValueError as error:
-        raise InputError(str(error), "Write it as 1.08.") from None
-    if not 0 < nano <= _MOST_USD_OF_ONE * 10**9 or nano != int(nano):
-        raise InputError(
-            f"{text} is no rate: above 0, at most {_MOST_USD_OF_ONE:,}, nine decimals",
-            "Write it as 1.08.",
-        )
-    return int(nano)

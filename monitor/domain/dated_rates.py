@@ -25,6 +25,8 @@ class Window(NamedTuple):
     """Monday is 0."""
     days_off: frozenset[int] = frozenset()
     """UTC midnights, in epoch seconds, of days that do not count."""
+    known_until: int | None = None
+    """From when on days that do not count may be missing; None: never."""
 
     def contains(self, at: int) -> bool:
         """Whether an instant falls into the window."""
@@ -146,6 +148,7 @@ def card_at(
     if row is None:
         return None
     stale_from = row.checked_at + stale_after
+    guessed_from = row.window.known_until if row.window else None
     card = RateCard(
         provider=provider,
         model=model,
@@ -158,8 +161,9 @@ def card_at(
         checked_at=row.checked_at,
         marks=("rate_stale",) if at >= stale_from else (),
     )
-    card = card if row.verified else card.flagged("rate_unverified")
-    return card.within(at, [stale_from])
+    if not row.verified or (guessed_from is not None and at >= guessed_from):
+        card = card.flagged("rate_unverified")
+    return card.within(at, [stale_from, *([] if guessed_from is None else [guessed_from])])
 
 
 def turns(rows: Sequence[DatedRates], at: int) -> list[int]:

@@ -26,7 +26,8 @@ FLAGS = {
     "class_fallback": "a class without a rate of its own was charged as the class it belongs to",
     "tier_unknown": "a bucket of several requests, some of which may have been long: base rate",
     CONTEXT_NOT_PRICED: "no rate covers the requested context: charged without it",
-    "rate_unverified": "our own row, behind which no page of the provider stands",
+    "rate_unverified": "our own row, behind which no page of the provider stands, or a"
+    " public holiday that is not announced yet",
     "rate_stale": "nobody has checked this rate for a long time before the usage",
     "rate_before_history": "the usage is older than the price list's own record of changes",
     "rate_changes_in_bucket": "the rate changes inside the bucket: charged at its first instant",

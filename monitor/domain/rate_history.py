@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from monitor.domain.usage import DAY
 _WEEK = 7 * DAY
 _SLOT = 1_800  # seconds: no provider changes its price at a finer time of day
 _MONDAY = 4 * DAY  # 1970-01-05, the first Monday
+_WEEKS_READ = 5
 _LOOKED_AHEAD = 12
 _MOST = 200_000
 """Cards looked at for one model: more than two decades of hourly prices."""
@@ -129,16 +131,17 @@ def _by_price(run: list[Span]) -> list[Span]:
 
 def _hours(spans: list[Span]) -> str:
     """The times of the week that the spans cover, days with the same times together."""
-    slots: dict[int, set[int]] = {}
+    slots: dict[int, Counter[int]] = {}
     for span in spans:
-        # The last week speaks for all: a year says nothing that a week does not.
-        if span.end is None or span.begin < spans[-1].begin - _WEEK:
+        # The last weeks speak for all, together: one of them may hold a holiday.
+        if span.end is None or span.begin < spans[-1].begin - _WEEKS_READ * _WEEK:
             continue
         for at in range(span.begin, span.end, _SLOT):
-            slots.setdefault((at - _MONDAY) // DAY % 7, set()).add(at % DAY // _SLOT)
+            slots.setdefault((at - _MONDAY) // DAY % 7, Counter())[at % DAY // _SLOT] += 1
     days: dict[tuple[int, ...], list[int]] = {}
-    for day in sorted(slots):
-        days.setdefault(tuple(sorted(slots[day])), []).append(day)
+    for day, times in sorted(slots.items()):
+        usual = sorted(slot for slot, n in times.items() if 2 * n > max(times.values()))
+        days.setdefault(tuple(usual), []).append(day)
     return "; ".join(f"{_days(named)} {_ranges(times)}" for times, named in days.items())
 
 

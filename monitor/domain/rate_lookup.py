@@ -101,7 +101,7 @@ class Resolver:
         own: dated rows that outrank the list.
         factors: what a part of a context does to a price, where no rate covers that part.
         aliases: names that are billed as another model for a time.
-        stale_after: seconds after which a row of `own` counts as unchecked.
+        stale_after: seconds after which a row of `own`, a factor or an alias counts as unchecked.
     """
 
     library: RateSource
@@ -197,13 +197,17 @@ class Resolver:
                 yield from _ends(override.valid_from, override.valid_to)
         renamed = [alias for alias in self.aliases if alias.concerns(provider, model)]
         for alias in renamed:
-            yield from _ends(alias.valid_from, alias.valid_until)
+            yield from self._ends(alias)
         for name in {model, *(alias.billed_as for alias in renamed)}:
             for wanted in _subsets(_parts(context)):
                 yield from turns(self._own_rows(provider, name, wanted), at)
             for factor in self.factors:
                 if factor.context in _parts(context) and factor.concerns(provider, name):
-                    yield from _ends(factor.valid_from, factor.valid_until)
+                    yield from self._ends(factor)
+
+    def _ends(self, row: DatedFactor | DatedAlias) -> Iterator[int]:
+        yield from _ends(row.valid_from, row.valid_until)
+        yield row.checked_at + self.stale_after
 
     def _own_rows(self, provider: str, model: str, context: str) -> list[DatedRates]:
         return [r for r in self.own if r.context == context and r.concerns(provider, model)]
@@ -243,7 +247,7 @@ class Resolver:
         for part in card.not_priced:
             card = self._composed(card, provider, name, part, at)
         if alias:
-            card = card if alias.verified else card.flagged("rate_unverified")
+            card = self._by(alias, card, at)
             card = replace(card, model=model).sourced(f"{card.source} as {alias.billed_as}")
         return replace(card, context=context)
 
@@ -258,6 +262,15 @@ class Resolver:
             found.append(own and own.lacking(p for p in parts if p not in _parts(wanted)))
         cards = [card for card in reversed(found) if card is not None]
         return min(cards, key=lambda card: len(card.not_priced), default=None)
+
+    def _by(self, row: DatedFactor | DatedAlias, card: RateCard, at: int) -> RateCard:
+        """The card with the doubts about a row that had a part in it; the older check counts."""
+        if not row.verified:
+            card = card.flagged("rate_unverified")
+        if at >= row.checked_at + self.stale_after:
+            card = card.flagged("rate_stale")
+        checked = card.checked_at and min(card.checked_at, row.checked_at)
+        return replace(card, checked_at=checked)
 
     def _composed(self, card: RateCard, provider: str, model: str, part: str, at: int) -> RateCard:
         """The card with one more part of its context priced, if anything prices it."""
@@ -274,8 +287,7 @@ class Resolver:
         if not holding:
             return card
         factor = max(holding, key=lambda f: f.valid_from)
-        card = card.changed(factor.applied).lacking(rest)
-        card = card if factor.verified else card.flagged("rate_unverified")
+        card = self._by(factor, card.changed(factor.applied).lacking(rest), at)
         return card.sourced(f"{card.source} x {factor.factor} {factor.source}")
 
 

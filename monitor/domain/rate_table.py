@@ -12,6 +12,7 @@ from monitor.domain.dated_rates import DatedAlias, DatedFactor, DatedRates, Wind
 from monitor.domain.money import usd
 from monitor.domain.periods import WEEKDAYS
 from monitor.domain.pricing import MAX_SOURCE, Rates, Tier, usd_per_million
+from monitor.domain.usage import DAY
 
 CERTAINTIES = ("published", "unverified")
 """published: a page of the provider says so. unverified: reported by others or remembered."""
@@ -19,10 +20,20 @@ CERTAINTIES = ("published", "unverified")
 _EVERY_HOUR = range(24)
 _DATED = ("provider", "model", "source", "checked", "from", "to", "certainty")
 _KEYS = {
-    "rate": {*_DATED, "context", "usd_per_million", "tiers", "hours", "weekdays", "days_off"},
+    "rate": {*_DATED, "context", "usd_per_million", "tiers", "hours", "weekdays", "calendar"},
     "factor": {*_DATED, "context", "factor", "except", "classes"},
     "alias": {*_DATED, "billed_as"},
+    "calendar": {"name", "days_off", "through", "source", "checked"},
 }
+
+
+class _Calendar(NamedTuple):
+    """Days that do not count as working days, as far ahead as they were announced."""
+
+    name: str
+    days_off: frozenset[int]
+    known_until: int
+    """The first UTC midnight of which nobody has said yet whether its day counts."""
 
 
 class RateTable(NamedTuple):
@@ -34,7 +45,7 @@ class RateTable(NamedTuple):
 
 
 def parse_rates(document: Mapping[str, Any]) -> RateTable:
-    """The rows of `[[rate]]`, `[[factor]]` and `[[alias]]`.
+    """The rows of `[[rate]]`, `[[factor]]` and `[[alias]]`, and the `[[calendar]]`s that they name.
 
     Rates are USD per million as text, `from` and `to` are dates or UTC instants, `to` excluded.
 
@@ -44,7 +55,8 @@ def parse_rates(document: Mapping[str, Any]) -> RateTable:
     unknown = document.keys() - _KEYS.keys()
     if unknown:
         raise ValueError(f"{', '.join(sorted(unknown))}: not one of {', '.join(_KEYS)}")
-    rates = _rows(document, "rate", _rates)
+    calendars = {c.name: c for c in _rows(document, "calendar", _calendar)}
+    rates = _rows(document, "rate", lambda row: _rates(row, calendars))
     return RateTable(
         tuple(row for rows in rates for row in rows),
         tuple(_rows(document, "factor", _factor)),
@@ -62,7 +74,8 @@ def _rows(
             found.append(parse(row))
         except (KeyError, TypeError, ValueError) as error:
             cause = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise ValueError(f"{kind} {number} ({row.get('model', '')}): {cause}") from None
+            named = row.get("model", row.get("name", ""))
+            raise ValueError(f"{kind} {number} ({named}): {cause}") from None
     return found
 
 
@@ -81,7 +94,15 @@ def _check(kind: str, row: Mapping[str, Any]) -> None:
         raise ValueError("to is not after from")
 
 
-def _rates(row: Mapping[str, Any]) -> list[DatedRates]:
+def _calendar(row: Mapping[str, Any]) -> _Calendar:
+    days, through = frozenset(map(_epoch, row["days_off"])), _epoch(row["through"])
+    _epoch(row["checked"])
+    if not days or max(days) > through:
+        raise ValueError("days_off: at least one, and none after through")
+    return _Calendar(row["name"], days, through + DAY)
+
+
+def _rates(row: Mapping[str, Any], calendars: Mapping[str, _Calendar]) -> list[DatedRates]:
     return [
         DatedRates(
             provider=provider_id(row["provider"]),
@@ -91,7 +112,7 @@ def _rates(row: Mapping[str, Any]) -> list[DatedRates]:
             checked_at=_epoch(row["checked"]),
             valid_from=_instant(row.get("from")) or 0,
             valid_until=_instant(row.get("to")),
-            window=_window(row),
+            window=_window(row, calendars),
             context=canonical_context(row.get("context", "")),
             tiers=tuple(
                 Tier(int(tier["above_input_tokens"]), _card(tier["usd_per_million"]))
@@ -151,14 +172,19 @@ def _verified(row: Mapping[str, Any]) -> bool:
     return bool(row.get("certainty", "published") == "published")
 
 
-def _window(row: Mapping[str, Any]) -> Window | None:
-    if not {"hours", "weekdays", "days_off"} & row.keys():
+def _window(row: Mapping[str, Any], calendars: Mapping[str, _Calendar]) -> Window | None:
+    if not {"hours", "weekdays", "calendar"} & row.keys():
         return None
     hours = frozenset(row.get("hours", _EVERY_HOUR))
     days = frozenset(WEEKDAYS.index(day) for day in row.get("weekdays", WEEKDAYS))
     if not hours <= frozenset(_EVERY_HOUR):
         raise ValueError("hours: whole hours of the UTC day, 0 to 23")
-    return Window(hours, days, frozenset(_epoch(day) for day in row.get("days_off", ())))
+    if "calendar" not in row:
+        return Window(hours, days)
+    if row["calendar"] not in calendars:
+        raise ValueError(f"calendar: {row['calendar']!r} is none of {', '.join(calendars)}")
+    calendar = calendars[row["calendar"]]
+    return Window(hours, days, calendar.days_off, calendar.known_until)
 
 
 def _instant(value: date | datetime | None) -> int | None:

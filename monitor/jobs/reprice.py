@@ -67,7 +67,7 @@ def refresh_daily(database: Database, resolve: Resolve, now: int) -> Refreshed |
 
 
 def refresh(database: Database, resolve: Resolve, now: int) -> Refreshed:
-    """Ask for the card of everything in use, as of now.
+    """Ask for the card of everything in use, as of now and at the next change that is announced.
 
     A new card is taken over, unless the price list changed its word too far (`price_jumps`).
     """
@@ -90,7 +90,10 @@ def _refresh(conn: Connection, resolve: Resolve, now: int) -> Refreshed:
         if used.provider != rollup.OWN:
             context = rollup.context_of(used.tier, used.batch)
             key = RateKey(used.account, used.provider, used.model, context)
-            cards.of(key, Bucket(series_id=0, start=now, seconds=0, closed_at=None))
+            at = Bucket(series_id=0, start=now, seconds=0, closed_at=None)
+            _, card = cards.of(key, at)
+            if card is not None:
+                cards.foresee(key, at, card)
     pending.forget(conn, now)
     return Refreshed(_count_cards(conn) - before, pending.waiting(conn))
 

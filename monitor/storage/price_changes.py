@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
+
+from monitor.domain.errors import InputError
+from monitor.domain.money import plain
+from monitor.domain.periods import day_of
 
 
 class Stored(NamedTuple):
@@ -50,8 +55,12 @@ def end(conn: Connection, number: int, now: int) -> bool:
     return conn.execute(ended, {"i": number, "now": now}).rowcount == 1
 
 
-def put_fx(conn: Connection, rate: FxRate) -> FxRate | None:
-    """Store a day's rate; returns the other rate that stands there already, and keeps it."""
+def put_fx(conn: Connection, rate: FxRate) -> None:
+    """Store a day's rate.
+
+    Raises:
+        InputError: the day has another rate, which is kept.
+    """
     conn.execute(
         text(
             "INSERT INTO fx (currency, day, usd_nano, source)"
@@ -64,7 +73,12 @@ def put_fx(conn: Connection, rate: FxRate) -> FxRate | None:
         {"c": rate.currency, "d": rate.day},
     ).one()
     stands = FxRate(*row)
-    return None if stands.usd_nano == rate.usd_nano else stands
+    if stands.usd_nano != rate.usd_nano:
+        raise InputError(
+            f"{rate.currency} has a rate of {day_of(rate.day)} already:"
+            f" {plain(Decimal(stands.usd_nano).scaleb(-9))} from {stands.source}",
+            "A stored rate is not replaced: write that one, or give another day.",
+        )
 
 
 class Used(NamedTuple):

@@ -11,13 +11,17 @@ from sqlalchemy import Connection, RowMapping, text
 from monitor.domain.periods import month_bounds, month_of
 from monitor.domain.price_jumps import too_large
 from monitor.domain.pricing import RateCard, Rates, Tier
-from monitor.domain.usage import utc_day
+from monitor.domain.usage import DAY, utc_day
 from monitor.storage.pending import confirmed
 
 _RATE_COLUMNS = tuple(f"{name}_nano" for name in Rates._fields)
 
 LIST = "genai-prices"
-"""The source of cards that a new version of the price list may change by itself."""
+"""Stands in the source of cards that a new version of the price list may change by itself."""
+
+_LOOKED_AHEAD = 4
+_BY_THE_HOUR = 7 * DAY
+"""Cards that hold for less are those of a price by the hour."""
 
 UNPRICED = 0
 """The rate id of usage that no card covers."""
@@ -77,17 +81,59 @@ class Cards:
             return self._stored_before(key, at.start, self._now)
         return self._taken(key, at.start, card)
 
+    def foresee(self, key: RateKey, at: Bucket, card: RateCard) -> None:
+        """Remember the next price that the list announces, as it is announced now.
+
+        On its day it is then compared with this, not with the price that ends.
+        """
+        until = card.valid_until if LIST in card.source else None
+        for _ in range(_LOOKED_AHEAD):
+            after = None if until is None else self._resolve(key, until, 0)
+            if until is None or after is None:
+                return
+            if (after.rates, after.tiers) != (card.rates, card.tiers):
+                self.of(key, at._replace(start=until))
+                return
+            until = after.valid_until
+
     def _taken(self, key: RateKey, instant: int, card: RateCard) -> tuple[int, RateCard | None]:
         """The card, unless the price list changed its word by more than is taken unseen."""
-        if (key, card) in self._ids or not card.source.endswith(LIST):
+        if (key, card) in self._ids or LIST not in card.source:
             return self._id_of(key, card), card
-        known = self._find(key, card)
-        rate_id, old = self._stored_before(key, instant, self._now)
-        if known is not None or old is None or old.source != card.source:
+        rate_id, old = self._said_before(key, instant, card)
+        if old is None or self._find(key, card) is not None:
             return self._id_of(key, card), card
         if too_large(old, card) and not confirmed(self._conn, key, old, card, self._now):
             return rate_id, old
         return self._id_of(key, card), card
+
+    def _said_before(
+        self, key: RateKey, instant: int, card: RateCard
+    ) -> tuple[int, RateCard | None]:
+        """What the card's source said of the instant, else the last that it said before it.
+
+        The latter only of another version: one version contradicts itself neither at a change in
+        the past nor from hour to hour.
+        """
+        rows = self._conn.execute(
+            text(
+                "SELECT * FROM rate WHERE account = :account AND provider = :provider"
+                " AND model = :model AND context = :context AND source = :source"
+                " AND valid_from <= :at AND (valid_until IS NULL OR valid_until > :at"
+                " OR (source_version <> :version AND valid_until - valid_from >= :long))"
+                " ORDER BY valid_from DESC, added_at DESC"
+            ),
+            {
+                **key._asdict(),
+                "source": card.source,
+                "at": instant,
+                "version": card.source_version,
+                "long": _BY_THE_HOUR,
+            },
+        ).mappings()
+        found = [(row["id"], _card(row)) for row in rows]
+        holding = (pair for pair in found if pair[1].holds(instant))
+        return next(holding, found[0] if found else (UNPRICED, None))
 
     def _as_closed(self, key: RateKey, at: Bucket, closed_at: int) -> tuple[int, RateCard | None]:
         used = self._used(at)

@@ -11,6 +11,7 @@ from monitor.domain.usage import Dimensions
 from monitor.domain.workloads import UNASSIGNED, Rule, assign, rules_hash
 from monitor.ports import StreamSpec
 from monitor.storage import bulk
+from monitor.storage.price_changes import FxRate, put_fx
 from monitor.storage.tables import SERIES_DIMENSIONS
 
 ALL = "all workloads"
@@ -72,10 +73,15 @@ class Setup(NamedTuple):
     deployments: Sequence[DeploymentSetup]
     rules: Sequence[Rule]
     contracts: Sequence[ContractSetup] = ()
+    fx: Sequence[FxRate] = ()
 
 
 def apply(conn: Connection, setup: Setup) -> None:
-    """Make the configured rows; what was removed from the configuration keeps its history."""
+    """Make the configured rows; what was removed from the configuration keeps its history.
+
+    Raises:
+        InputError: a currency has another rate of a configured day already.
+    """
     for source in setup.sources:
         _put_source(conn, source)
     for account in setup.accounts:
@@ -88,6 +94,8 @@ def apply(conn: Connection, setup: Setup) -> None:
     for deployment in setup.deployments:
         _put_deployment(conn, deployment)
     _put_contracts(conn, setup.contracts)
+    for rate in setup.fx:
+        put_fx(conn, rate)
     _reassign(conn, setup.rules)
 
 

@@ -9,7 +9,9 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from monitor.domain.errors import CrossoverError, InputError
+from monitor import wiring
+from monitor.config import from_tables
+from monitor.domain.errors import ConfigError, CrossoverError, InputError
 from monitor.domain.periods import month_bounds
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.usage import DAY
@@ -32,6 +34,9 @@ CARD = RateCard(
 )
 NOTHING = setup.Setup((), (), (), (), ())
 DEAR = replace(CARD, rates=CARD.rates.scaled(Decimal(10)))
+
+
+EURO = {"currency": "EUR", "day": "2026-11-02", "usd": Decimal("1.08"), "source": "ecb.europa.eu"}
 
 
 def of(card):
@@ -211,6 +216,71 @@ def test_a_change_that_is_taken_back_waits_for_nobody_and_overrides_never_wait(f
     assert rolled(filled, own, NOW + 5) == listed * 10
 
 
+THEN = NOVEMBER[0] + DAY
+
+
+def until_then(version, after, *, source=LISTED.source):
+    """A list that changes at THEN to so many times the price."""
+    first = replace(LISTED, valid_until=THEN, source_version=version, source=source)
+    rates = first.rates.scaled(Decimal(after))
+    second = replace(first, valid_from=THEN, valid_until=None, rates=rates)
+    return lambda key, at, seconds: second if at >= THEN else first
+
+
+def spent(database, resolve, now):
+    reprice.ask(database, str(now), now)
+    rollup.roll_up(database, resolve, (), now)
+    with database.read() as conn:
+        rows = conn.execute(
+            text("SELECT SUM(estimated_pico) FROM usage_day WHERE day >= :d GROUP BY day"),
+            {"d": NOVEMBER[0]},
+        )
+        return sorted(row[0] for row in rows)
+
+
+def test_a_change_that_was_announced_does_not_wait_on_its_day(filled):
+    day = 2 * (1000 * 250_000 + 100 * 2_000_000)
+    found = reprice.refresh(filled, until_then("1", "3"), NOVEMBER[0])
+    assert (found.taken, found.waiting) == (4, []), "two models, today's price and the next"
+    assert reprice.refresh(filled, until_then("1", "3"), NOVEMBER[0] + 60).taken == 0
+    assert spent(filled, until_then("2", "3"), NOW) == [day, 3 * day]
+    assert no_price_waits(filled)
+
+
+def test_on_that_day_another_price_is_compared_with_the_announced_one(filled):
+    day = 2 * (1000 * 250_000 + 100 * 2_000_000)
+    reprice.refresh(filled, until_then("1", "3"), NOVEMBER[0])
+    assert spent(filled, until_then("2", "4"), NOW) == [day, 4 * day], "by a third of it"
+    assert spent(filled, until_then("3", "30"), NOW + 1) == [day, 4 * day]
+    found = reprice.refresh(filled, until_then("3", "30"), NOW + 2)
+    assert {one.percent for one in found.waiting} == {650}
+
+
+def test_after_a_price_has_ended_a_far_one_of_another_version_waits(filled):
+    day = 2 * (1000 * 250_000 + 100 * 2_000_000)
+    early = until_then("1", "3")
+    reprice.ask(filled, "early", NOVEMBER[0] + 60)
+    rollup.roll_up(filled, lambda key, at, seconds: early(key, min(at, THEN - 1), 0), (), NOW)
+    assert spent(filled, until_then("2", "30"), NOW) == [day, day]
+    with pytest.raises(CrossoverError, match="by 2900%"):
+        no_price_waits(filled)
+    assert reprice.confirm(filled, NOW + 1) == 2
+    assert spent(filled, until_then("2", "30"), NOW + 2) == [day, 30 * day]
+
+
+def test_one_version_of_the_list_may_tell_of_a_large_change_in_the_past(filled):
+    day = 2 * (1000 * 250_000 + 100 * 2_000_000)
+    assert spent(filled, until_then("1", "30"), NOW) == [day, 30 * day]
+    assert no_price_waits(filled)
+
+
+def test_what_a_factor_of_ours_made_of_a_list_price_waits_too(filled):
+    composed = replace(LISTED, source="genai-prices x 0.5 page")
+    listed = rolled(filled, composed, NOW)
+    wrong = replace(composed, rates=composed.rates.scaled(Decimal(100)), source_version="3")
+    assert rolled(filled, wrong, NOW + 2) == listed
+
+
 def test_the_list_is_asked_once_a_day(filled):
     assert reprice.refresh_daily(filled, of(LISTED), NOW).taken == 2
     assert reprice.refresh_daily(filled, of(LISTED), NOW + 60) is None
@@ -332,6 +402,98 @@ def test_a_rate_of_a_currency_is_stored_once_with_its_source(asked):
     assert asked(*euro).code == 0
     other = asked("fx", "EUR", "1.09", *euro[3:])
     assert other.code == 2
-    assert "a rate of that day already: 1.08 from ecb.europa.eu" in other.err
+    assert "EUR has a rate of 2026-11-02 already: 1.08 from ecb.europa.eu" in other.err
     for bad in (("EUR", "0"), ("EUR", "x"), ("EUR", "nan"), ("eur", "1"), ("USD", "1")):
         assert asked("fx", *bad, *euro[3:]).code == 2, bad
+    assert "day" in asked(*euro[:4], "2 November", *euro[5:]).err
+    assert asked(*euro[:-1], " ").code == 2
+
+
+def test_configured_rates_of_a_currency_convert_bills_and_are_kept(database):
+    settings = from_tables({"fx": [EURO, EURO | {"day": "2026-11-10", "usd": Decimal("1.2")}]})
+    with database.write() as conn:
+        setup.apply(conn, wiring.setup(settings))
+        setup.apply(conn, wiring.setup(from_tables({})))
+        setup.apply(conn, wiring.setup(settings))
+        found = conn.execute(text("SELECT day, usd_nano, source FROM fx ORDER BY day")).all()
+    assert [tuple(row) for row in found] == [
+        (NOVEMBER[0] + DAY, 1_080_000_000, "ecb.europa.eu"),
+        (NOVEMBER[0] + 9 * DAY, 1_200_000_000, "ecb.europa.eu"),
+    ]
+    other = wiring.setup(from_tables({"fx": [EURO | {"usd": Decimal("1.09")}]}))
+    with database.write() as conn, pytest.raises(InputError, match=r"2026-11-02 already: 1\.08"):
+        setup.apply(conn, other)
+
+
+@pytest.mark.parametrize(
+    ("changed", "cause"),
+    [
+        ({"currency": "USD"}, "USD is what the others are converted to"),
+        ({"currency": "euro"}, "currency"),
+        ({"usd": 0}, "usd"),
+        ({"usd": Decimal("1.0000000001")}, "usd"),
+        ({"usd": "much"}, "usd"),
+        ({"day": "soon"}, "day"),
+        ({"source": " "}, "source"),
+        ({"rate": 1}, "rate"),
+    ],
+)
+def test_a_configured_rate_that_is_none_is_refused_by_its_key(changed, cause):
+    with pytest.raises(ConfigError, match=cause):
+        from_tables({"fx": [EURO | changed]})
+
+
+def test_two_configured_rates_of_one_day_are_refused():
+    with pytest.raises(ConfigError, match="fx: EUR has 2 rates of 2026-11-02"):
+        from_tables({"fx": [EURO, EURO]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (("set", "openai", "", "--input", "1"), "this price: model"),
+        (("set", "", "gpt-5", "--input", "1"), "this price: provider"),
+        (("set", "openai", "gpt-5"), "give either multiplier or usd_per_million"),
+        (("set", "openai", "gpt-5", "--input", "1", "--multiplier", "0.5"), "give either"),
+        (("set", "openai", "gpt-5", "--input", "nan"), "uncached_input"),
+        (("set", "openai", "gpt-5", "--input", "-1"), "-1 is no rate"),
+        (("set", "openai", "gpt-5", "--input", "1", "--context", "batch"), "context: 'batch' is"),
+        (("set", "openai", "gpt-5", "--input", "1", "--from", "2026-13-01"), "valid_from"),
+    ],
+)
+def test_a_price_that_is_none_is_refused_and_not_stored(asked, arguments, cause):
+    done = asked(*arguments, "--yes")
+    assert (done.code, done.out) == (2, "")
+    assert cause in done.err
+    assert "no stored price 1 is in force" in asked("end", "1").err
+
+
+def test_an_empty_cell_is_not_every_model(asked, tmp_path):
+    file = tmp_path / "prices.csv"
+    file.write_text("provider,model,input\nopenai,gpt-5,1\nopenai,,1\n")
+    done = asked("import", str(file), "--yes")
+    assert done.code == 2
+    assert f"{file} line 3: model" in done.err
+    assert "line 2" not in done.err
+
+
+def test_a_table_that_is_no_table_is_named_by_its_place(asked, tmp_path):
+    file = tmp_path / "prices.toml"
+    file.write_text("override = [1]\n")
+    assert f"{file} override 1: provider" in asked("import", str(file), "--yes").err
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "cause"),
+    [
+        ("0001-01-01", "9999-12-31", "so old or so new"),
+        ("2026-11-01", "9999-12-31", "so old or so new"),
+        ("1970-01-01", "2026-11-30", "more than 3700 days"),
+        ("2026-11-30", "2026-11-01", "is before --from"),
+        ("soon", "2026-11-01", "--from 'soon' is no day"),
+    ],
+)
+def test_days_that_cannot_be_priced_again_are_refused(asked, first, last, cause):
+    done = asked("reprice", "--from", first, "--to", last)
+    assert (done.code, done.out) == (2, "")
+    assert cause in done.err

@@ -5,13 +5,16 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from monitor import wiring
 from monitor.cli import app
+from monitor.config import from_tables
 from monitor.domain.errors import InputError
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.usage import DAY
+from monitor.jobs import reprice
 from monitor.storage import rollup, setup
 from monitor.storage.write import Window, put_window
-from tests.factories import DAY0, make_stream, usage
+from tests.factories import DAY0, dims, make_stream, usage
 
 
 @pytest.fixture(autouse=True)
@@ -75,18 +78,21 @@ def test_a_models_history_and_future_are_shown_in_every_context():
 
 
 def test_hours_and_tiers_are_shown():
-    peak = [
-        row
-        for row in rows("show", "deepseek", "deepseek-flash", "--from", "2026-11-01")
-        if row["output"] == "1.2"
-    ]
+    shown = rows("show", "deepseek", "deepseek-flash", "--from", "2026-11-01")
+    peak = [row for row in shown if row["output"] == "1.2"]
     (tiered,) = [
         row
         for row in rows("show", "gemini", "gemini-2.5-pro")
         if row["valid_from"] == "2025-05-22" and not row["context"]
     ]
 
-    assert [(row["hours"], row["valid_until"]) for row in peak] == [("mon-fri 01-04 06-10", "")]
+    hours = "mon-fri 01-04 06-10"
+    assert [(row["hours"], row["valid_until"], row["flags"]) for row in peak] == [
+        (hours, "2027-01-04T01:00:00Z", ""),
+        (hours, "", "rate_unverified"),
+    ]
+    off_peak = {row["hours"] for row in shown if row not in peak}
+    assert off_peak == {"mon-fri 00-01 04-06 10-24; sat,sun 00-24"}, "New Year's Day is no rule"
     assert tiered["tiers"] == ">200000: uncached_input=2.5 cache_read=0.25 output=15"
 
 
@@ -110,6 +116,14 @@ def test_a_table_leaves_empty_columns_out():
 def test_what_cannot_be_answered_is_refused_with_its_cause(arguments, cause):
     with pytest.raises(InputError, match=cause):
         prices(*arguments)
+
+
+def test_that_nothing_is_known_is_said():
+    result = prices("list", "--provider", "nobody", "--format", "csv")
+
+    assert (result.stdout, result.exit_code) == ("", 0)
+    assert "No price is known at that time for provider nobody, model *" in result.stderr
+    assert prices("list", "--provider", "openai", "--stale", "--at", "2026-11-20").stderr == ""
 
 
 def test_a_database_that_cannot_be_asked_is_left_out_aloud(tmp_path, monkeypatch):
@@ -144,4 +158,22 @@ def test_cards_that_priced_usage_come_first_and_an_unchecked_one_warns(
     assert [r["state"] for r in rows("list", "--provider", "openai", "--model", "gpt-5-mini")] == [
         "used",
         "known",
+    ]
+
+
+def test_a_price_that_the_list_announces_is_stored_and_shown(database, database_url, monkeypatch):
+    monkeypatch.setenv("CROSSOVER_DATABASE__URL", database_url)
+    resolve = wiring.resolver(from_tables({}))
+    with database.write() as conn:
+        setup.apply(conn, setup.Setup((), (), (), (), ()))
+        _, stream = make_stream(conn)
+        used = usage(DAY0, DAY, dims(provider="google", model="gemini-3.8-flash"))
+        put_window(conn, Window(stream, DAY0, DAY0 + DAY), [used])
+        rollup.refresh(conn, rollup.waiting(conn), resolve, (), DAY0 + DAY)
+    reprice.refresh(database, resolve, DAY0 + DAY)
+    found = rows("list", "--at", "2026-11-20")
+
+    assert [(r["state"], r["uncached_input"], r["valid_from"]) for r in found] == [
+        ("used", "0.75", "2025-05-22"),
+        ("announced", "1.5", "2027-01-01"),
     ]

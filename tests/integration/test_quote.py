@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from monitor.domain.pricing_quote import COLUMNS
 from tests.unit.test_genai_rates import FIGURES, NOON
 
 CHECKOUT = Path(__file__).parents[2]
+CASES = CHECKOUT / "tests" / "quote_cases.csv"
+"""A rule in each row, and the sum that it gives: tokens of a class x USD per million, `?` unknown."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +57,36 @@ def test_published_figures_are_met_to_the_last_digit_through_a_file(tmp_path):
         (name, usd, flags) for name, *_, usd, flags in FIGURES
     ]
     assert (result.stderr, result.exit_code) == ("", 0)
+
+
+@pytest.mark.proof
+def test_every_rule_gives_the_sum_worked_out_by_hand(tmp_path):
+    asked, expected = [], []
+    with CASES.open(encoding="utf-8", newline="") as file:
+        for case in csv.DictReader(file):
+            counts, usd = worked_out(case["sum"])
+            same = {name: case[name] for name in ("provider", "model", "at", "context")}
+            asked.append({"id": case["rule"], "requests": case["requests"]} | same | counts)
+            expected.append((case["rule"], usd, case["flags"]))
+    columns = [*COLUMNS, *sorted({name for row in asked for name in row} - set(COLUMNS))]
+    result = quote("--input", write(tmp_path / "usage.csv", asked, columns), "--format", "csv")
+    answers = csv.DictReader(io.StringIO(result.stdout))
+
+    assert [
+        (a["id"], Decimal(a["usd"]) if a["usd"] else None, a["flags"]) for a in answers
+    ] == expected
+    assert len(expected) > 100
+
+
+def worked_out(text: str) -> tuple[dict[str, str], Decimal | None]:
+    """The counts of a sum, and what it comes to; None where all of it is unknown."""
+    counts, priced = {}, []
+    for term in text.split(" + "):
+        count, name, _, rate = term.split(" ")
+        counts[name] = count
+        if rate != "?":
+            priced.append(Decimal(count) * Decimal(rate) / 10**6)
+    return counts, sum(priced, Decimal(0)) if priced else None
 
 
 def test_one_usage_is_priced_from_options():

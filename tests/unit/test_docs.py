@@ -59,7 +59,7 @@ def tables_of(kind, place):
 
 def expected():
     found = blocks_of(config.Settings, "")
-    for key in ("source", "account", "workload", "deployment", "contract"):
+    for key in ("source", "account", "workload", "deployment", "contract", "fx"):
         del found["", key]
     return (
         found
@@ -68,6 +68,7 @@ def expected():
         | blocks_of(config.WorkloadSettings, "[[workload]]")
         | blocks_of(config.DeploymentSettings, "[[deployment]]")
         | blocks_of(config.ContractSettings, "[[contract]]")
+        | blocks_of(config.FxSettings, "[[fx]]")
         | blocks_of(config.PriceOverride, "[[prices.override]]")
         | tables_of(scenario.Deployment, "[deployment.cost]")
         | tables_of(scenario.Owned, "[deployment.owned]")

@@ -364,6 +364,29 @@ def test_a_row_that_nobody_checked_again_is_flagged():
     assert resolver.card("p", "m", NOON + 30 * DAY).marks == ("rate_stale",)
 
 
+def test_a_factor_and_an_alias_that_nobody_checked_again_are_flagged():
+    moved = DatedAlias("p", ("old",), "m", "notice", NOON - 10 * DAY)
+    half = HALF._replace(checked_at=NOON, valid_until=None)
+    resolver = Resolver(shelf(), (), (), [half], [moved], stale_after=30 * DAY)
+
+    def marks(model, days, context=""):
+        found = resolver.card("p", model, NOON + days * DAY, context)
+        return [mark for mark in found.marks if mark == "rate_stale"]
+
+    assert [marks("old", days) for days in (19, 20)] == [[], ["rate_stale"]]
+    assert [marks("m", days, "processing=batch") for days in (29, 30)] == [[], ["rate_stale"]]
+    assert marks("m", 400) == []
+    assert resolver.card("p", "old", NOON).valid_until == NOON + 20 * DAY
+
+
+def test_of_a_row_and_its_factor_the_older_check_counts():
+    later = HALF._replace(checked_at=NOON, valid_until=None)
+    rows = [row._replace(checked_at=NOON - DAY, valid_until=None) for row in ROWS[:1]]
+    found = Resolver(Shelf(), (), rows, [later]).card("p", "m", NOON, "processing=batch")
+
+    assert (found.checked_at, found.not_priced) == (NOON - DAY, ())
+
+
 def test_a_card_is_found_the_same_whatever_was_asked_before():
     instants = [at("2026-11-18T00:00") + n * 1800 for n in range(4 * 48)]
     warm = Resolver(Shelf(), (), ROWS)

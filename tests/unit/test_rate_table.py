@@ -1,7 +1,7 @@
 """Our own rates as a document, and one model's price over time."""
 
 import tomllib
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
@@ -13,7 +13,14 @@ from monitor.domain.rate_lookup import Resolver
 from monitor.domain.rate_table import parse_rates
 from monitor.domain.usage import DAY, HOUR
 
-RATE = """[[rate]]
+RATE = """[[calendar]]
+name = "feasts"
+days_off = [2026-01-05]
+through = 2026-01-11
+source = "notice"
+checked = 2025-12-01
+
+[[rate]]
 provider = "bedrock"
 model = ["Claude-X*", "claude-y"]
 usd_per_million = { uncached_input = "0.25", output = "1.25" }
@@ -21,7 +28,7 @@ from = 2026-01-01
 to = 2026-02-01T12:00:00Z
 hours = [1, 2]
 weekdays = ["mon", "sun"]
-days_off = [2026-01-05]
+calendar = "feasts"
 context = "service_tier=batch"
 source = "page"
 checked = 2026-11-20
@@ -41,7 +48,9 @@ def test_a_row_is_read_with_canonical_names_and_utc_instants():
     assert one.context == "processing=batch"
     assert (one.valid_from, one.valid_until) == (at("2026-01-01T00:00"), at("2026-02-01T12:00"))
     day_off = at("2026-01-05T00:00")
-    assert one.window == Window(frozenset({1, 2}), frozenset({0, 6}), frozenset({day_off}))
+    assert one.window == Window(
+        frozenset({1, 2}), frozenset({0, 6}), frozenset({day_off}), day_off + 7 * DAY
+    )
     assert [one.holds(day_off + HOUR), one.holds(day_off + 7 * DAY + HOUR)] == [False, True]
     assert (one.verified, one.tiers[0].rates.output) == (False, nano_per_million(2))
 
@@ -59,6 +68,7 @@ def test_a_row_is_read_with_canonical_names_and_utc_instants():
         ('output = "1.25"', 'outptu = "1"', "outptu: not one of"),
         ("0.25", "-1", "-1 is no rate"),
         ("checked = 2026-11-20", 'checked = "yesterday"', "rate 1"),
+        ('calendar = "feasts"', 'calendar = "fasts"', "calendar: 'fasts' is none of feasts"),
         ('context = "service_tier=batch"', 'content = "x"', "content: not one of"),
     ],
 )
@@ -67,6 +77,46 @@ def test_a_row_that_cannot_be_read_is_named(old, new, cause):
     with pytest.raises(ValueError, match=cause) as refused:
         parse_rates(tomllib.loads(RATE.replace(old, new)))
     assert str(refused.value).startswith("rate 1 (")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cause"),
+    [
+        ("through = 2026-01-11", "through = 2026-01-04", "none after through"),
+        ("days_off = [2026-01-05]", "days_off = []", "days_off: at least one"),
+        ('source = "notice"\n', "", "'source' is missing"),
+        ("through = 2026-01-11\n", "", "'through' is missing"),
+        ("checked = 2025-12-01\n", "", "'checked' is missing"),
+        ('name = "feasts"\n', "", "'name' is missing"),
+    ],
+)
+def test_a_calendar_that_cannot_be_read_is_named(old, new, cause):
+    assert old in RATE
+    with pytest.raises(ValueError, match=cause) as refused:
+        parse_rates(tomllib.loads(RATE.replace(old, new)))
+    assert str(refused.value).startswith("calendar 1 (")
+
+
+def test_hours_of_days_that_nobody_has_announced_are_marked_and_no_others():
+    table = RATE.replace('certainty = "unverified"\n', "").replace(
+        'context = "service_tier=batch"\n', ""
+    )
+    rows = parse_rates(tomllib.loads(table)).rates
+    resolver = Resolver(Nothing(), (), rows)
+    sunday, monday = at("2026-01-11T01:00"), at("2026-01-12T01:00")
+    known, unknown = (resolver.card("aws", "claude-y", t) for t in (sunday, monday))
+
+    assert (known.rates, known.marks) == (unknown.rates, ())
+    assert unknown.marks == ("rate_unverified",)
+    assert resolver.card("aws", "claude-y", at("2026-01-05T01:00")) is None
+
+
+def test_the_holidays_that_ship_are_weekdays_and_their_row_says_until_when():
+    windows = {row.window for row in library.rates().rates if row.window and row.window.days_off}
+
+    assert {w.known_until for w in windows} == {at("2027-01-02T00:00")}
+    for day in {day for w in windows for day in w.days_off}:
+        assert datetime.fromtimestamp(day, UTC).weekday() < 5
 
 
 def test_a_table_of_another_name_is_refused():
