@@ -6,7 +6,7 @@ import csv
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,7 +95,7 @@ def _from_files(source: Path, tasks: Path, form: Format) -> None:
     found = [_projected(series, task, tasks.name, problems) for task in asked]
     _refuse(problems)
     rows = [
-        _row(task, result, series.places)
+        _row(task, result, series)
         for task, result in zip(asked, found, strict=True)
         if result is not None
     ]
@@ -145,8 +145,8 @@ def _remark(where: str, found: Projection) -> None:
         note(f"{where}: {'; '.join(remarks)}")
 
 
-def _row(task: Task, found: Projection | NotEnough, places: int) -> dict[str, Any]:
-    figures = _figures(found, lambda total: _plain(Decimal(total).scaleb(-places)))
+def _row(task: Task, found: Projection | NotEnough, series: Series) -> dict[str, Any]:
+    figures = _figures(found, partial(series.written, task))
     return {"series": task.series, "asof": task.day, "month": task.month, **figures}
 
 
@@ -166,12 +166,6 @@ def _figures(found: Projection | NotEnough, shown: Any) -> dict[str, Any]:
         "method": method,
         "flags": flags,
     }
-
-
-def _plain(amount: Decimal) -> str:
-    from monitor.domain.money import plain
-
-    return plain(amount)
 
 
 def _refuse(problems: Sequence[str]) -> None:

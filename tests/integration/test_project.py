@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from datetime import date, timedelta
+from decimal import Context, Decimal
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,33 @@ def test_days_after_the_as_of_day_change_nothing(tmp_path):
     assert rows(projected(tmp_path, {"s": past}, task)) == rows(
         projected(tmp_path, {"s": future}, task)
     )
+
+
+def test_later_days_and_other_series_do_not_decide_the_digits(tmp_path):
+    past = daily(70)
+    task = ["s,2026-03-11,2026-03,x"]
+    later = past | daily(30, "2026-03-12", lambda i: f"{i}.123456789")
+    series = {"s": later, "t": daily(30, value=lambda i: f"{i}.5")}
+    assert rows(projected(tmp_path, {"s": past}, task)) == rows(projected(tmp_path, series, task))
+
+
+def test_a_closed_month_of_huge_amounts_is_exact_to_the_last_decimal(tmp_path):
+    value = "999999999999999999999999.123456789"
+    found = projected(tmp_path, {"s": daily(31, value=lambda i: value)}, ["s,2026-01-31,2026-01,x"])
+    (row,) = rows(found)
+    assert (
+        row["q10"] == row["q50"] == row["q90"] == str(Context(prec=60).multiply(Decimal(value), 31))
+    )
+
+
+def test_decimals_beyond_the_ninth_are_rounded_off(tmp_path):
+    for value in ("999999999999999999999999.1234567891", "1e-400", "0." + "1" * 99):
+        found = projected(
+            tmp_path, {"s": daily(31, value=lambda i, v=value: v)}, ["s,2026-01-31,2026-01,x"]
+        )
+        (row,) = rows(found)
+        nine = Decimal(value).quantize(Decimal("1e-9"), context=Context(prec=60))
+        assert Decimal(row["q50"]) == Context(prec=60).multiply(nine, 31)
 
 
 def test_too_little_history_is_empty_and_said_and_two_weeks_are_flagged(tmp_path):
