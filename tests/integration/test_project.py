@@ -8,6 +8,7 @@ import sys
 from datetime import date, timedelta
 from decimal import Context, Decimal
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 from typer.testing import CliRunner
@@ -138,6 +139,7 @@ def test_holes_and_an_as_of_after_the_data_are_projected_and_said(tmp_path):
     found = projected(tmp_path, {"s": days}, ["s,2026-02-20,2026-02,x", "s,2026-03-20,2026-03,x"])
     assert all(float(r["q50"]) > 0 for r in rows(found))
     assert found.stderr.count("days are missing") == 2
+    assert found.stderr.endswith("; the newest day is 2026-03-01, 19 before the as-of\n")
 
 
 @pytest.mark.parametrize(
@@ -217,6 +219,11 @@ def test_the_database_is_projected_by_workload_and_in_sum(database, tmp_path):
     names = sorted({r["workload"] for r in every} - {"all workloads"})[:2]
     some = json.loads(asked("--workload", names[0], "--workload", names[-1]).stdout)
     assert len(some) == 9 if len(names) > 1 else 3
+    assert len(json.loads(asked("--workload", names[0], "--workload", names[0]).stdout)) == 3
+    started = perf_counter()
+    late = json.loads(asked("--as-of", "9998-12-31").stdout)
+    assert len(late) == len(every)
+    assert perf_counter() - started < 5
     assert isinstance(asked("--workload", "nobody").exception, InputError)
 
 
