@@ -6,7 +6,7 @@ import csv
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,7 +95,7 @@ def _from_files(source: Path, tasks: Path, form: Format) -> None:
     found = [_projected(series, task, tasks.name, problems) for task in asked]
     _refuse(problems)
     rows = [
-        _row(task, result, series.places)
+        _row(task, result, series)
         for task, result in zip(asked, found, strict=True)
         if result is not None
     ]
@@ -130,23 +130,30 @@ def _projected(
     if isinstance(found, NotEnough):
         note(f"{where}: not enough history: {found.history_days} of {found.needed} days")
     else:
-        _remark(where, found)
+        newest = max(day for day in totals if day < task.as_of)
+        _remark(where, found, newest)
     return found
 
 
-def _remark(where: str, found: Projection) -> None:
+def _remark(where: str, found: Projection, newest: int) -> None:
     """What a reader of the figures must know besides them."""
+    from monitor.domain.periods import day_of
+    from monitor.domain.usage import DAY
+
     says = {
         "short_history": f"short history ({found.history_days} days): the range is a prior's",
         "level_shift": "the level changed at once: older days count at the new one",
         "holes": "days are missing: they are estimated",
     }
-    if remarks := [text for flag, text in says.items() if flag in found.flags]:
+    remarks = [text for flag, text in says.items() if flag in found.flags]
+    if silent := (found.as_of - newest) // DAY - 1:
+        remarks.append(f"the newest day is {day_of(newest)}, {silent} before the as-of")
+    if remarks:
         note(f"{where}: {'; '.join(remarks)}")
 
 
-def _row(task: Task, found: Projection | NotEnough, places: int) -> dict[str, Any]:
-    figures = _figures(found, lambda total: _plain(Decimal(total).scaleb(-places)))
+def _row(task: Task, found: Projection | NotEnough, series: Series) -> dict[str, Any]:
+    figures = _figures(found, partial(series.written, task))
     return {"series": task.series, "asof": task.day, "month": task.month, **figures}
 
 
@@ -166,12 +173,6 @@ def _figures(found: Projection | NotEnough, shown: Any) -> dict[str, Any]:
         "method": method,
         "flags": flags,
     }
-
-
-def _plain(amount: Decimal) -> str:
-    from monitor.domain.money import plain
-
-    return plain(amount)
 
 
 def _refuse(problems: Sequence[str]) -> None:
@@ -206,7 +207,7 @@ def _from_database(
         for one in chosen:
             found = projecting.project_all(conn, one, months, as_of, sources)
             rows += _stored(one.name, day_of(as_of - DAY), found)
-        if len(names) > 1:
+        if len(chosen) > 1 and names:
             total = projecting.project_together(conn, chosen, months, as_of, sources)
             rows += _stored(" + ".join(w.name for w in chosen), day_of(as_of - DAY), total)
     _show(rows, form)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monitor.domain.errors import InputError
+from monitor.domain.money import EXACT, plain
 from monitor.domain.names import clean_name
 from monitor.domain.periods import day_bounds, month_bounds
 
@@ -17,6 +18,7 @@ LARGEST = Decimal(10) ** 24
 """A total of a day above it is damage, not usage."""
 PLACES = 9
 """Decimals of a value that count."""
+_KEPT = PLACES + 2  # a quantile of small counts is none of them
 
 
 class Task(NamedTuple):
@@ -32,10 +34,20 @@ class Task(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Daily totals in whole units of 10^-places."""
+    """Daily totals in whole units of 10^-11, by series and day."""
 
     totals: Mapping[str, Mapping[int, int]]
-    places: int
+    decimals: Mapping[str, Mapping[int, int]]
+    """How many each value was written with, at most `PLACES`."""
+
+    def written(self, task: Task, total: int) -> str:
+        """A total of a task's series, with two decimals more than its days up to the as-of have.
+
+        Neither later days nor other series decide how it is printed.
+        """
+        seen = (n for day, n in self.decimals[task.series].items() if day < task.as_of)
+        amount = Decimal(total).scaleb(-_KEPT, EXACT)
+        return plain(amount.quantize(_unit(max(seen, default=0) + 2), context=EXACT))
 
 
 class Refused(Exception):
@@ -44,26 +56,18 @@ class Refused(Exception):
 
 def read_series(path: Path, problems: list[str]) -> Series:
     """`series,date,value`: values are numbers of at least 0; a date that is absent is a hole."""
-    values: dict[str, dict[int, Decimal]] = defaultdict(dict)
-    places = 0
+    totals: dict[str, dict[int, int]] = defaultdict(dict)
+    decimals: dict[str, dict[int, int]] = defaultdict(dict)
     for line, row in _rows(path, ("series", "date", "value")):
         try:
             day, value = _midnight(row["date"]), _value(row["value"])
-            if day in values[row["series"]]:
+            if day in totals[row["series"]]:
                 _raise(f"{row['date']} is there twice")
-            values[row["series"]][day] = value
-            exponent = value.as_tuple().exponent
-            assert isinstance(exponent, int)
-            places = max(places, -exponent)
+            totals[row["series"]][day] = int(value.scaleb(_KEPT, EXACT))
+            decimals[row["series"]][day] = _decimals(value)
         except Refused as error:
             problems.append(f"{path.name} line {line}: {clean_name(row['series'])}: {error}")
-    # Two more decimals than the values have, since a quantile of small counts is none of them.
-    places += 2
-    totals = {
-        name: {day: int(value.scaleb(places)) for day, value in days.items()}
-        for name, days in values.items()
-    }
-    return Series(totals, places)
+    return Series(totals, decimals)
 
 
 def read_tasks(path: Path, series: Series, problems: list[str]) -> list[Task]:
@@ -131,7 +135,14 @@ def _value(text: str) -> Decimal:
         raise Refused(f"{shown} is negative")
     if value > LARGEST:
         raise Refused(f"{shown} is too large")
+    return value.quantize(_unit(_decimals(value)), context=EXACT)
+
+
+def _decimals(value: Decimal) -> int:
     exponent = value.as_tuple().exponent
-    if isinstance(exponent, int) and (exponent < -PLACES or exponent > 0):
-        return round(value, min(max(-exponent, 0), PLACES))
-    return value
+    assert isinstance(exponent, int)
+    return min(max(-exponent, 0), PLACES)
+
+
+def _unit(places: int) -> Decimal:
+    return Decimal(1).scaleb(-places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from monitor.cli import common
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from monitor.storage.results import Assessed
 
 SHOWN_FLIPS = 8
+_WIDE = Context(prec=1_000)
+"""Wider than any amount that a scenario's numbers, of 200 digits each, can make."""
 
 _COMPARED = {
     "requests_per_month": "requests a month",
@@ -114,7 +116,7 @@ def _difference(before: Any, after: Any) -> str | None:
     """After minus before, as text; None where one of them is undefined."""
     if before is None or after is None:
         return None
-    return str(Decimal(str(after)) - Decimal(str(before)))
+    return format(_WIDE.subtract(Decimal(str(after)), Decimal(str(before))), "f")
 
 
 def before_and_after(document: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -152,7 +152,9 @@ def _api_days(daily: Daily, scenario: Scenario, share: Fraction) -> list[Fractio
     fixed = scenario.api.fixed_usd_per_month / DAYS_PER_MONTH
     unit = share * Fraction(costs.api_usd_per_request(scenario))
     days: list[Fraction] = []
-    for month, group in groupby(range(len(daily.requests)), lambda i: f"{daily.date_of(i):%Y-%m}"):
+    for month, group in groupby(
+        range(len(daily.requests)), lambda i: daily.date_of(i).isoformat()[:7]
+    ):
         usage = [fixed + daily.requests[i] * unit for i in group]
         floor = scenario.api.minimum_usd_per_month * len(usage) / days_in(month)
         top_up = max(Fraction(0), floor - sum(usage)) / len(usage)

@@ -27,6 +27,7 @@ from monitor.domain.scenario import (
 )
 
 _REMEDY = "Correct the case: docs/advice.md explains every key"
+_LAST_YEAR = 9_900  # a plan is dated decades ahead, and its dates must be dates too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +131,8 @@ def read_facts(values: object) -> tuple[Facts | None, list[str]]:
         problems += _shares(facts.tasks)
         if facts.requests_low and facts.requests_high and facts.requests_low > facts.requests_high:
             problems.append("facts.requests_low must not be above facts.requests_high")
+        if facts.as_of and facts.as_of.year > _LAST_YEAR:
+            problems.append(f"facts.as_of = {facts.as_of} must not be after the year {_LAST_YEAR}")
     return (None, problems) if problems else (facts, problems)
 
 

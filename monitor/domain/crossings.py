@@ -9,22 +9,27 @@ where a unit is a server, or a replica if GPUs are bought singly. The units grow
 steps and more, which `floors` searches without walking. units(n) may be a rounding of a rounding
 (needed replicas to whole ones, their GPUs to whole servers). Then it is the least of a few
 sequences with one rounding each, and the greatest of a few others: the difference is negative
-where any of the former makes it so, positive where any of the latter does.
+where any of the former makes it so, positive where any of the latter does. That is needed near zero
+only: where a fleet of broken units and one rounded up twice give the same sign, the sign will do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
-from math import gcd, lcm
+from math import ceil, floor, gcd, lcm
 from typing import NamedTuple, TypeVar
 
 from monitor.domain import costs
+from monitor.domain.errors import ScenarioError
 from monitor.domain.floors import Line, first_negative, word
 from monitor.domain.scenario import MAX_REQUESTS, ONE, ZERO, Deployment, Scenario
 
 MAX_REGIONS = 100
+MAX_LEVELS = 3_000
+"""Sequences that are searched at most: some seconds. Only fleets of thousands of GPUs a replica and
+a server, at prices that tie for long, have more."""
 
 
 class Region(NamedTuple):
@@ -71,12 +76,11 @@ class _Staircase(NamedTuple):
     run: int
 
 
-class _Units(NamedTuple):
-    """units(n) up to n = `last`: the least of `above`, and also the greatest of `below`."""
+class _Flat(NamedTuple):
+    """The same number of units up to n = `last`."""
 
     last: int
-    above: list[_Staircase]
-    below: list[_Staircase]
+    units: int
 
 
 class _Piece(NamedTuple):
@@ -143,17 +147,59 @@ def _pieces(scenario: Scenario, limit: int) -> Iterator[_Piece]:
         saved, left, units = _at(last, api), _at(last, rest), _at(last, fleet)
         constant = own.constant + left.constant - saved.constant
         bill = _Bill(last, constant, own.slope + left.slope - saved.slope)
-        above = [_line(bill, usd_per_unit, stairs) for stairs in units.above]
-        below = [_line(bill, usd_per_unit, stairs) for stairs in units.below]
-        yield _Piece(first, last, above, below)
+        if isinstance(units, _Flat) or not usd_per_unit:
+            count = units.units if isinstance(units, _Flat) else 0
+            line = _line(bill, usd_per_unit, _Staircase(count, 0, 0, 0, 1))
+            yield _Piece(first, last, [line], [line])
+        else:
+            yield from _grown(first, bill, usd_per_unit, units)
         first = last + 1
 
 
-_Part = TypeVar("_Part", _Bill, _Units)
+_Part = TypeVar("_Part", _Bill, "_Flat | _Growing")
 
 
-def _at(n: int, parts: list[_Part]) -> _Part:
+def _at(n: int, parts: Sequence[_Part]) -> _Part:
     return next(part for part in parts if n <= part.last)
+
+
+def _grown(first: int, bill: _Bill, usd_per_unit: Fraction, units: _Growing) -> Iterator[_Piece]:
+    """The difference from `first` on while the fleet grows; where it is sure, its sign alone."""
+    start = first
+    for end, sign in _signs(bill, usd_per_unit, units):
+        last = min(end, bill.last)
+        if last < start:
+            continue
+        if sign:
+            line = Line(sign, 0, 0, 0, 0, 1)
+            yield _Piece(start, last, [line], [line])
+        else:
+            above, below = units.stairs(start, last)
+            yield _Piece(
+                start,
+                last,
+                [_line(bill, usd_per_unit, stairs) for stairs in above],
+                [_line(bill, usd_per_unit, stairs) for stairs in below],
+            )
+        start = last + 1
+
+
+def _signs(bill: _Bill, usd_per_unit: Fraction, units: _Growing) -> list[tuple[int, int]]:
+    """Up to which n the difference has which sign whatever is rounded; 0: it depends.
+
+    The units lie in [least, least + more), `least` being those of a fleet that is not rounded.
+    """
+    least, each, more = units.unrounded()
+    low = bill.constant + usd_per_unit * least
+    high = low + usd_per_unit * more
+    slope = bill.slope + usd_per_unit * each
+    if not slope:
+        return [(bill.last, 1 if low > 0 else -1 if high <= 0 else 0)]
+    # Where low + slope*n and high + slope*n are 0, the larger n second.
+    zeros = sorted((-low / slope, -high / slope))
+    if slope < 0:
+        return [(ceil(zeros[0]) - 1, 1), (ceil(zeros[1]) - 1, 0), (bill.last, -1)]
+    return [(floor(zeros[0]), -1), (floor(zeros[1]), 0), (bill.last, 1)]
 
 
 def _line(bill: _Bill, usd_per_unit: Fraction, stairs: _Staircase) -> Line:
@@ -204,7 +250,11 @@ class _Shape(NamedTuple):
     def level(self, needed: int) -> tuple[int, int]:
         """The units for so many needed replicas, and the most needed replicas that fit them."""
         units = -(-(needed + self.spare) * self.replica // self.unit)
-        return units, units * self.unit // self.replica - self.spare
+        return units, self.holds(units)
+
+    def holds(self, units: int) -> int:
+        """The most needed replicas that fit so many units."""
+        return units * self.unit // self.replica - self.spare
 
 
 def _shape(deployment: Deployment) -> _Shape:
@@ -214,7 +264,63 @@ def _shape(deployment: Deployment) -> _Shape:
     return _Shape(replica // common, unit // common, deployment.spare_replicas)
 
 
-def _fleet(scenario: Scenario, limit: int) -> list[_Units]:
+class _Growing(NamedTuple):
+    """The units up to n = `last` of a fleet whose replicas are all needed, its spares aside."""
+
+    last: int
+    shape: _Shape
+    per_request: Fraction
+
+    def unrounded(self) -> tuple[Fraction, Fraction, Fraction]:
+        """(least, each, more): at n there are least + each*n units, and less than `more` beyond."""
+        per_replica = Fraction(self.shape.replica, self.shape.unit)
+        return self.shape.spare * per_replica, self.per_request * per_replica, 1 + per_replica
+
+    def stairs(self, first: int, last: int) -> tuple[list[_Staircase], list[_Staircase]]:
+        """`above` and `below`: units(n) in first..last is the least and the greatest of them.
+
+        Levels repeat: `shape.unit` replicas further on there are `shape.replica` units more. Each
+        of the levels of one period stands for all that are whole periods away.
+
+        Raises:
+            ScenarioError: there are more than `MAX_LEVELS`.
+        """
+        above: list[_Staircase] = []
+        below: list[_Staircase] = []
+        needed = ceil(self.per_request * first)
+        for _ in range(min(self.shape.replica, self.shape.unit)):
+            if len(above) == MAX_LEVELS:
+                raise self._too_many()
+            units, holds = self.shape.level(needed)
+            held = self.shape.holds(units - 1)
+            above.append(self._repeated(units, holds))
+            below.append(self._repeated(units - self.shape.replica, held))
+            if holds >= self.per_request * last:
+                break
+            needed = holds + 1
+        return above, below
+
+    def _repeated(self, base: int, edge: int) -> _Staircase:
+        """The units base + shape.replica * ceil((per_request*n - edge) / shape.unit)."""
+        run = self.per_request.denominator * self.shape.unit
+        return _Staircase(
+            base=base,
+            height=self.shape.replica,
+            rise=self.per_request.numerator,
+            offset=run - 1 - self.per_request.denominator * edge,
+            run=run,
+        )
+
+    def _too_many(self) -> ScenarioError:
+        return ScenarioError(
+            "deployment.gpus_per_replica and deployment.gpus_per_server fit together in more than"
+            f" {MAX_LEVELS:,} ways while both bills nearly tie",
+            "Give one of them as a multiple of the other, or GPUs that are bought singly:"
+            " deployment.gpus_per_server = 0",
+        )
+
+
+def _fleet(scenario: Scenario, limit: int) -> list[_Flat | _Growing]:
     """The units for the moved share of n: flat at first, then growing."""
     share, least = scenario.workload.share_moved, scenario.deployment.min_replicas
     shape = _shape(scenario.deployment)
@@ -222,40 +328,6 @@ def _fleet(scenario: Scenario, limit: int) -> list[_Units]:
     replicas_per_request = share * costs.replicas_per_request(scenario)
     if replicas_per_request:
         flat_to = min(limit, holds // replicas_per_request)
-        return [_flat(flat_to, idle), _growing(shape, replicas_per_request, holds, limit)]
+        return [_Flat(flat_to, idle), _Growing(limit, shape, replicas_per_request)]
     busy, _ = shape.level(max(least, 1))
-    return [_flat(0, idle), _flat(limit, busy)] if share else [_flat(limit, idle)]
-
-
-def _flat(last: int, units: int) -> _Units:
-    stairs = [_Staircase(base=units, height=0, rise=0, offset=0, run=1)]
-    return _Units(last, stairs, stairs)
-
-
-def _growing(shape: _Shape, replicas_per_request: Fraction, held: int, limit: int) -> _Units:
-    """The units beyond the volume whose needed replicas are `held`.
-
-    Levels repeat: `shape.unit` replicas further on there are `shape.replica` units more. Each of
-    the levels of one period stands for all that are whole periods away.
-    """
-    above, below = [], []
-    for _ in range(min(shape.replica, shape.unit)):
-        if held >= replicas_per_request * limit:
-            break
-        units, holds = shape.level(held + 1)
-        above.append(_repeated(shape, replicas_per_request, units, holds))
-        below.append(_repeated(shape, replicas_per_request, units - shape.replica, held))
-        held = holds
-    return _Units(limit, above, below)
-
-
-def _repeated(shape: _Shape, per_request: Fraction, base: int, edge: int) -> _Staircase:
-    """The units base + shape.replica * ceil((per_request*n - edge) / shape.unit)."""
-    run = per_request.denominator * shape.unit
-    return _Staircase(
-        base=base,
-        height=shape.replica,
-        rise=per_request.numerator,
-        offset=run - 1 - per_request.denominator * edge,
-        run=run,
-    )
+    return [_Flat(0, idle), _Flat(limit, busy)] if share else [_Flat(limit, idle)]

@@ -106,9 +106,11 @@ def project(
     expected = range(max(first, start), end, DAY)
     if known and as_of >= end and all(day in known for day in expected):
         return Projection(month, as_of, to_date, to_date, to_date, to_date, ACTUAL, len(known), ())
-    if len(known) < NEEDED_DAYS:
-        return NotEnough(month, as_of, len(known), NEEDED_DAYS, to_date)
-    return _projected(known, month, as_of, to_date, table)
+    # Of a series that fell silent for years, the days before that are no history of those after.
+    near = sum(day >= max(known) - LOOKBACK * DAY for day in known)
+    if near < NEEDED_DAYS:
+        return NotEnough(month, as_of, near, NEEDED_DAYS, to_date)
+    return _projected(known, month, as_of, to_date, table, near)
 
 
 def span_total(totals: _Floats, lo: int, hi: int) -> tuple[float, float, float]:
@@ -156,12 +158,13 @@ def known_days(daily: Mapping[int, int | None], until: int) -> dict[int, int]:
 
 
 def _projected(
-    known: Mapping[int, int], month: str, as_of: int, to_date: int, table: Table
+    known: Mapping[int, int], month: str, as_of: int, to_date: int, table: Table, near: int
 ) -> Projection:
+    """The projection from known days, the newest `near` of which have an influence."""
     first, end = month_bounds(month)
     history, flags = _clean(known, min(first, as_of - _RECENT * DAY), min(as_of, end))
     whole = filled(history.totals)
-    ready = prepare(whole, len(known))
+    ready = prepare(whole, near)
     in_month = max((first - history.start) // DAY, 0)
     holes = whole[in_month:][np.isnan(history.totals[in_month:])]
     lo, hi = max((first - history.end) // DAY, 0), (end - history.end) // DAY
@@ -170,7 +173,7 @@ def _projected(
     q10, q50, q90 = (
         to_date + max(0, min(round(rest), round(ceiling) - to_date)) for rest in remaining
     )
-    notes = {"short_history": len(known) < SHORT, "level_shift": ready.shifted}
+    notes = {"short_history": near < SHORT, "level_shift": ready.shifted}
     flags = (*(name for name, on in notes.items() if on), *flags)
     return Projection(month, as_of, q10, q50, q90, to_date, METHOD, len(known), flags)
 
@@ -194,10 +197,11 @@ def _clean(known: Mapping[int, int], recent: int, until: int) -> tuple[_History,
     Missing days at its end lengthen the horizon: they are days to project like those to come.
     """
     start = max(min(known), max(known) - LOOKBACK * DAY)
-    days = range(start, until, DAY)
+    end = max(known) + DAY
+    days = range(start, end, DAY)
     totals = np.array([known.get(day, math.nan) for day in days], dtype=np.float64)
     tail = max((recent - start) // DAY, 0)
-    holes = bool(np.isnan(totals[tail:]).any())
+    holes = end < until or bool(np.isnan(totals[tail:]).any())
     zeros = doubtful_zeros(totals)
     totals[zeros] = math.nan
     flags = {"holes": holes, "zero_days_as_missing": bool((zeros >= tail).any())}

@@ -30,7 +30,8 @@ def together(dailies: Sequence[Daily], month: str, as_of: int) -> Projection | N
     """
     known = [known_days(daily, as_of) for daily in dailies]
     starts = [min(days) for days in known if days]
-    spans = [range(min(days), as_of, DAY) for days in known if days]
+    until = max((max(days) + DAY for days in known if days), default=as_of)
+    spans = [range(start, until, DAY) for start in starts]
     first, end = month_bounds(month)
     missing = {
         day
@@ -40,7 +41,7 @@ def together(dailies: Sequence[Daily], month: str, as_of: int) -> Projection | N
     }
     summed: dict[int, int | None] = {
         day: None if day in missing else sum(days.get(day, 0) for days in known)
-        for day in range(min(starts, default=as_of), as_of, DAY)
+        for day in range(min(starts, default=until), until, DAY)
     }
     to_date = sum(total for days in known for day, total in days.items() if first <= day < end)
     found = project(summed, month, as_of)

@@ -318,6 +318,8 @@ def _shown(value: object) -> str:
         text = json.dumps(value)
     elif isinstance(value, Decimal):
         text = str(value).lower().replace("infinity", "inf").replace("e+", "e")
+    elif isinstance(value, Fraction):
+        text = exact_text(value)
     else:
         text = str(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -14,7 +14,7 @@ from monitor.domain.inputs import BY_NAME, Input, checked, main_key, moved, read
 from monitor.domain.scenario import Api, Deployment, Migration, Owned, Scenario, Workload
 
 _NUMBER = r"\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?"
-_VALUE = re.compile(rf"(?P<sign>[+-]?)(?P<number>{_NUMBER})(?P<unit>%|x?)")
+_VALUE = re.compile(rf"(?P<sign>[+-]?)(?P<number>{_NUMBER})(?P<unit>%|x?)", re.ASCII)
 _TABLES = {
     "workload": Workload,
     "api": Api,

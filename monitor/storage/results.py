@@ -106,7 +106,7 @@ def _streams_of(conn: Connection, workload: Workload) -> set[int]:
 def daily(
     conn: Connection, workload: Workload, unit: Unit, as_of: int, sources: Sequence[str]
 ) -> dict[int, int | None]:
-    """Totals by day before `as_of`: a closed day without rows is 0, an unknown one is None.
+    """Totals by day before `as_of`: a closed day without rows is 0, an unknown one None or absent.
 
     Dollars are integer pico-USD, of a workload as estimated, of all workloads as spent. How far
     days are closed is what the live `sources` say; a file or a source that was removed has said
@@ -119,7 +119,7 @@ def daily(
     if not found:
         return {}
     closed = _closed_through(conn, workload, sources)
-    days = range(min(found), as_of, DAY)
+    days = range(min(found), min(as_of, max(closed, max(found) + DAY)), DAY)
     return {day: found.get(day, 0) if day + DAY <= closed else None for day in days}
 
 

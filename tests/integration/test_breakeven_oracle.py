@@ -118,6 +118,65 @@ def sampled(rng, oracle, limit):
     return [n for n in volumes if 0 <= n <= limit]
 
 
+ODD = """\
+[workload]
+requests_per_month = 30000000
+input_tokens = 0
+output_tokens = 1
+[api]
+input_usd_per_million = 0
+output_usd_per_million = {price}
+[deployment]
+gpus_per_replica = {replica}
+gpus_per_server = {server}
+gpu_output_tokens_per_second = {rate}
+headroom = 1
+usd_per_gpu_hour = 3.6
+people_usd_per_month = {people}
+"""
+"""Own service costs $0.001 / rate for a request, if its fleet is full."""
+
+
+def odd(replica, server, *, steps, tilt, people):
+    """A fleet of `steps` replicas at 10^13 requests, beside an API that costs `tilt` times it."""
+    rate = Decimal(LIMIT) / (2_628_000 * steps * replica)
+    price = Decimal(1000) / rate * tilt
+    return ODD.format(price=price, replica=replica, server=server, rate=rate, people=people)
+
+
+@pytest.mark.proof
+def test_fleets_whose_replicas_do_not_fit_their_servers_are_solved_exactly(tmp_path):
+    rng = Random(3)
+    sizes = [(997, 1009), (1009, 997), (12, 7), (7, 12), (1, 10**9 + 7), (10**9 + 7, 998244353)]
+    for _ in range(8 if FULL else 2):
+        for replica, server in sizes:
+            text = odd(
+                replica,
+                server,
+                steps=rng.choice([3, 40, 400]),
+                tilt=Decimal(rng.choice(["1", "1.001", "0.999", "1.1", "2"])),
+                people=rng.choice([0, 10**6, 10**9 * replica]),
+            )
+            check(tmp_path / "odd.toml", text, Oracle(text))
+
+
+def test_a_fleet_of_billions_of_odd_sizes_is_answered_at_once(tmp_path):
+    text = odd(10**9 + 7, 998244353, steps=10**10, tilt=Decimal("1.3"), people=10**15)
+    (tmp_path / "odd.toml").write_text(text)
+    printed, oracle = told(computed(tmp_path / "odd.toml")), Oracle(text)
+    crossing = printed["crossing"]["requests_per_month"]
+    assert oracle.gap(crossing) <= 0 < oracle.gap(crossing - 1)
+
+
+def test_bills_that_tie_for_ever_over_too_many_ways_to_fill_servers_are_refused(tmp_path):
+    text = odd(10**9 + 7, 998244353, steps=10**10, tilt=Decimal(1), people=0)
+    (tmp_path / "odd.toml").write_text(text)
+    ended = crossover("breakeven", "--scenario", tmp_path / "odd.toml", "--format", "json")
+    assert (ended.code, ended.out) == (2, "")
+    assert "deployment.gpus_per_replica and deployment.gpus_per_server" in ended.err
+    assert "gpus_per_server = 0" in ended.err
+
+
 def test_a_process_of_its_own_prints_the_same_bytes(tmp_path):
     path = tmp_path / "random.toml"
     for seed in range(2):

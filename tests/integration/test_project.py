@@ -6,7 +6,9 @@ import io
 import json
 import sys
 from datetime import date, timedelta
+from decimal import Context, Decimal
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 from typer.testing import CliRunner
@@ -70,6 +72,33 @@ def test_days_after_the_as_of_day_change_nothing(tmp_path):
     )
 
 
+def test_later_days_and_other_series_do_not_decide_the_digits(tmp_path):
+    past = daily(70)
+    task = ["s,2026-03-11,2026-03,x"]
+    later = past | daily(30, "2026-03-12", lambda i: f"{i}.123456789")
+    series = {"s": later, "t": daily(30, value=lambda i: f"{i}.5")}
+    assert rows(projected(tmp_path, {"s": past}, task)) == rows(projected(tmp_path, series, task))
+
+
+def test_a_closed_month_of_huge_amounts_is_exact_to_the_last_decimal(tmp_path):
+    value = "999999999999999999999999.123456789"
+    found = projected(tmp_path, {"s": daily(31, value=lambda i: value)}, ["s,2026-01-31,2026-01,x"])
+    (row,) = rows(found)
+    assert (
+        row["q10"] == row["q50"] == row["q90"] == str(Context(prec=60).multiply(Decimal(value), 31))
+    )
+
+
+def test_decimals_beyond_the_ninth_are_rounded_off(tmp_path):
+    for value in ("999999999999999999999999.1234567891", "1e-400", "0." + "1" * 99):
+        found = projected(
+            tmp_path, {"s": daily(31, value=lambda i, v=value: v)}, ["s,2026-01-31,2026-01,x"]
+        )
+        (row,) = rows(found)
+        nine = Decimal(value).quantize(Decimal("1e-9"), context=Context(prec=60))
+        assert Decimal(row["q50"]) == Context(prec=60).multiply(nine, 31)
+
+
 def test_too_little_history_is_empty_and_said_and_two_weeks_are_flagged(tmp_path):
     found = projected(
         tmp_path,
@@ -110,6 +139,7 @@ def test_holes_and_an_as_of_after_the_data_are_projected_and_said(tmp_path):
     found = projected(tmp_path, {"s": days}, ["s,2026-02-20,2026-02,x", "s,2026-03-20,2026-03,x"])
     assert all(float(r["q50"]) > 0 for r in rows(found))
     assert found.stderr.count("days are missing") == 2
+    assert found.stderr.endswith("; the newest day is 2026-03-01, 19 before the as-of\n")
 
 
 @pytest.mark.parametrize(
@@ -189,6 +219,11 @@ def test_the_database_is_projected_by_workload_and_in_sum(database, tmp_path):
     names = sorted({r["workload"] for r in every} - {"all workloads"})[:2]
     some = json.loads(asked("--workload", names[0], "--workload", names[-1]).stdout)
     assert len(some) == 9 if len(names) > 1 else 3
+    assert len(json.loads(asked("--workload", names[0], "--workload", names[0]).stdout)) == 3
+    started = perf_counter()
+    late = json.loads(asked("--as-of", "9998-12-31").stdout)
+    assert len(late) == len(every)
+    assert perf_counter() - started < 5
     assert isinstance(asked("--workload", "nobody").exception, InputError)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,26 @@ def test_what_if_shows_before_and_after_with_their_difference(decided):
     table = call(decided, *words).stdout
     assert "before" in table
     assert "chance that own service is cheaper" in table
+
+
+def test_a_difference_of_huge_amounts_is_exact_to_the_cent(tmp_path):
+    text = Path(GROWING).read_text().replace("input_tokens = 394.88", "input_tokens = 1e30")
+    (tmp_path / "huge.toml").write_text(text)
+    words = (
+        "--scenario",
+        str(tmp_path / "huge.toml"),
+        "--what-if",
+        "volume=2x",
+        "--format",
+        "json",
+    )
+    figures = json.loads(CliRunner().invoke(app, ["breakeven", *words]).stdout)
+    before, after = (
+        Fraction(d["api_usd_per_month"]) for d in (figures, figures["what_if"]["after"])
+    )
+    difference = figures["what_if"]["difference"]["api_usd_per_month"]
+    assert Fraction(difference) == after - before
+    assert "E" not in difference
 
 
 def test_a_workload_without_an_assessment_is_refused_with_the_names_known(decided):

@@ -97,6 +97,16 @@ def test_below_fourteen_days_there_is_no_projection():
     assert isinstance(project({}, "2026-12", at("2026-11-14")), NotEnough)
 
 
+def test_days_before_years_of_silence_are_no_history_of_those_after():
+    daily = history("2020-01-01", "2020-12-31") | history("2026-11-18", "2026-11-30")
+    found = project(daily, "2026-12", at("2026-12-01"))
+    assert isinstance(found, NotEnough)
+    assert (found.history_days, found.needed) == (13, 14)
+    daily |= history("2026-11-17", "2026-11-17")
+    found = project(daily, "2026-12", at("2026-12-01"))
+    assert "short_history" in found.flags
+
+
 def test_a_month_that_ended_before_the_first_day_is_unknown_not_zero():
     result = project(history("2026-05-10"), "2026-04", at("2026-09-01"))
     assert isinstance(result, NotEnough)

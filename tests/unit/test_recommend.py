@@ -97,6 +97,7 @@ def test_a_wrong_answer_is_refused_by_name(gates, problem):
         ({"options": {"batch_share": 2}}, "facts.options.batch_share = 2"),
         ({"max_gpus": 0}, "facts.max_gpus = 0"),
         ({"fast": 1}, "facts.fast = 1 is an unknown key"),
+        ({"as_of": "9999-12-31"}, "facts.as_of = 9999-12-31 must not be after"),
     ],
 )
 def test_a_wrong_fact_is_refused_by_name(facts, problem):

@@ -61,7 +61,7 @@ def test_changes_are_applied_together_and_leave_the_rest():
         ("people=nan", "no value"),
         ("people=20%", r"people=\+20% or people=-20%"),
         ("people=1e999999999", "no value"),
-        ("peak=0.5", "workload.peak_to_mean = 1/2 must be at least 1"),
+        ("peak=0.5", "workload.peak_to_mean = 0.5 must be at least 1"),
         ("share=1.2", "workload.share_moved"),
         ("people=-5", "people_usd_per_month = -5 must be at least 0"),
         ("setup=2x", "has no effect: migration.setup_usd is 0"),
