@@ -107,7 +107,8 @@ def project(
     if known and as_of >= end and all(day in known for day in expected):
         return Projection(month, as_of, to_date, to_date, to_date, to_date, ACTUAL, len(known), ())
     # Of a series that fell silent for years, the days before that are no history of those after.
-    near = sum(day >= max(known) - LOOKBACK * DAY for day in known)
+    seen_from = max(known, default=as_of) - LOOKBACK * DAY
+    near = sum(day >= seen_from for day in known)
     if near < NEEDED_DAYS:
         return NotEnough(month, as_of, near, NEEDED_DAYS, to_date)
     return _projected(known, month, as_of, to_date, table, near)
