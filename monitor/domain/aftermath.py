@@ -8,7 +8,7 @@ replicas as everywhere; a part of a month is paid for its days.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Literal, NamedTuple
@@ -17,8 +17,17 @@ from monitor.domain import costs, hybrid
 from monitor.domain.attribution import attribute, in_units, saving
 from monitor.domain.decisions import REOPEN_SHARE
 from monitor.domain.money import PICO
+from monitor.domain.pricing import RateCard, price
 from monitor.domain.scenario import Api, Deployment, Scenario
 from monitor.domain.switching import Bills
+from monitor.domain.usage import INPUT_CLASSES, TOKEN_CLASSES, Quantities
+
+_CACHED = tuple(name for name in INPUT_CLASSES if name.endswith("cache_read"))
+_KINDS = (
+    tuple(name for name in INPUT_CLASSES if name not in _CACHED),
+    _CACHED,
+    tuple(name for name in TOKEN_CLASSES if name not in INPUT_CLASSES),
+)
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "volume": ("volume",),
@@ -31,6 +40,13 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 Direction = Literal["stay", "grow", "return"]
 Span = tuple[int, int | None]
 """First instant in own service, and the first after it; None: it still runs there."""
+
+
+class Promise(NamedTuple):
+    """What was told of a month before the move."""
+
+    as_of: int
+    scenario: Scenario
 
 
 class Served(NamedTuple):
@@ -57,6 +73,17 @@ class Month(NamedTuple):
     def part(self) -> Fraction:
         """The known part of the month."""
         return Fraction(self.known_days, self.days)
+
+
+class Bundle(NamedTuple):
+    """What an API served before the move, at the rates of a later day; money in femto-USD.
+
+    Kinds are (fresh input, cached input, output); tokens are those that have a rate.
+    """
+
+    tokens: tuple[int, int, int]
+    femto: tuple[int, int, int]
+    unpriced_tokens: int
 
 
 class Prices(NamedTuple):
@@ -112,6 +139,44 @@ def moved_spans(standings: Sequence[tuple[int, bool]]) -> list[Span]:
         elif running and not moved:
             spans[-1] = (spans[-1][0], at)
     return spans
+
+
+def bundle(used: Iterable[tuple[Quantities, RateCard | None]]) -> Bundle:
+    """What the API served, priced by kind. What is not a token's price is the output's."""
+    tokens, femto, unpriced = [0, 0, 0], [0, 0, 0], 0
+    for quantities, card in used:
+        whole = price(quantities, card)
+        unpriced += whole.unpriced_tokens
+        known = 0
+        for kind, classes in enumerate(_KINDS):
+            of_kind = Quantities(**{name: getattr(quantities, name) for name in classes})
+            priced = price(of_kind, card)
+            tokens[kind] += of_kind.tokens - priced.unpriced_tokens
+            femto[kind] += priced.femto or 0
+            known += priced.femto or 0
+        femto[2] += (whole.femto or 0) - known
+    return Bundle((tokens[0], tokens[1], tokens[2]), (femto[0], femto[1], femto[2]), unpriced)
+
+
+def mean_prices(days: Iterable[tuple[Served, Bundle]]) -> Prices | str:
+    """Prices over days, each weighing what own engines served on it; a text says why none."""
+    weights, usd = [Fraction(0)] * 3, [Fraction(0)] * 3
+    for served, found in days:
+        fresh, cached, output = found.tokens
+        if found.unpriced_tokens > fresh + cached + output:
+            return "more than half of what an API served before the move has no price"
+        if (served.input_tokens and not fresh + cached) or (served.output_tokens and not output):
+            return "an API never served such tokens, so that they have no price"
+        read = Fraction(served.input_tokens, (fresh + cached) or 1)
+        wrote = Fraction(served.output_tokens)
+        for kind, weight in enumerate((read * fresh, read * cached, wrote)):
+            weights[kind] += weight
+            usd[kind] += weight * Fraction(found.femto[kind], found.tokens[kind] * 10**9 or 1)
+    fresh_usd, cached_usd, output_usd = (
+        paid / (weight or 1) for paid, weight in zip(usd, weights, strict=True)
+    )
+    share = weights[1] / (weights[0] + weights[1] or 1)
+    return Prices(fresh_usd, cached_usd, output_usd, share)
 
 
 def as_measured(
