@@ -40,7 +40,9 @@ def upgrade():
             ["workload_id"], ["workload.id"], name=op.f("fk_after_move_workload_id_workload")
         ),
         sa.ForeignKeyConstraint(
-            ["deployment_id"], ["deployment.id"], name=op.f("fk_after_move_deployment_id_deployment")
+            ["deployment_id"],
+            ["deployment.id"],
+            name=op.f("fk_after_move_deployment_id_deployment"),
         ),
         sa.CheckConstraint(
             "status IN ('measured', 'partial', 'unknown')", name=op.f("ck_after_move_status")

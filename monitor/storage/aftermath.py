@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from monitor.domain.aftermath import Promise
+from monitor.domain.money import to_cents
 from monitor.domain.scenario import from_document
 from monitor.domain.usage import INPUT_CLASSES, QUANTITY_FIELDS, Quantities
 from monitor.storage import bulk, tables
+from monitor.storage.export import number
 from monitor.storage.rates import RateKey
 from monitor.storage.results import Deployment, Workload, deployments
 from monitor.storage.rollup import OWN, context_of
@@ -214,8 +216,11 @@ def forget(conn: Connection, month: str) -> None:
     conn.execute(text("DELETE FROM after_move WHERE month = :m"), {"m": month})
 
 
-def accounts(conn: Connection, workload: str, deployment: str) -> list[Mapping[str, Any]]:
-    """The accounts of a workload's months, oldest first, as the view has them."""
+def accounts(conn: Connection, workload: str, deployment: str) -> list[dict[str, Any]]:
+    """The accounts of a workload's months, oldest first, as the view has them.
+
+    Dollars are text with cents; the stored scenario is left out.
+    """
     rows = conn.execute(
         text(
             "SELECT * FROM v_after_move WHERE workload = :w AND deployment IN (:d, '')"
@@ -223,4 +228,14 @@ def accounts(conn: Connection, workload: str, deployment: str) -> list[Mapping[s
         ),
         {"w": workload, "d": deployment},
     )
-    return [dict(row) for row in rows.mappings()]
+    return [
+        {name: _shown(name, value) for name, value in row.items() if name != "scenario"}
+        for row in rows.mappings()
+    ]
+
+
+def _shown(name: str, value: Any) -> Any:
+    if not name.endswith("_usd"):
+        return value
+    exact = number(value)
+    return None if exact is None else str(to_cents(exact))

@@ -2,21 +2,26 @@
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 from sqlalchemy import text
+from typer.testing import CliRunner
 
+from monitor.cli import app
 from monitor.domain.attribution import saving
+from monitor.domain.money import to_cents
 from monitor.domain.periods import day_bounds, month_bounds
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.scenario import from_document
 from monitor.domain.usage import DAY, HOUR
-from monitor.jobs import decisions
+from monitor.jobs import decisions, report
 from monitor.jobs.close import close_month
 from monitor.jobs.repricing import Order, reprice
 from monitor.ports import StreamSpec
 from monitor.storage import rollup, setup, work
+from monitor.storage.engine import Database
 from monitor.storage.write import Window, put_window
 from tests import seeded
 from tests.factories import dims, usage
@@ -257,3 +262,37 @@ def test_where_several_deployments_could_be_meant_an_accepted_one_is(database):
         close(conn)
         (row,) = rows(conn)
     assert (row["status"], row["deployment"]) == ("measured", "own-h100")
+
+
+def test_the_weekly_report_and_its_file_tell_it(moved):
+    with moved.write() as conn:
+        serve(conn, FIRST, END)
+        close(conn)
+    with moved.read() as conn:
+        (row,) = rows(conn)
+        told = report.render_week(conn, "2027-W01", seeded.policy(), END + 10 * DAY)
+    text_ = " ".join(told.text.split())
+    assert "support-bot on own-h100, December 2026" in text_
+    saved = to_cents(Decimal(str(row["saved_usd"])))
+    assert f"It {'saved' if saved > 0 else 'lost'} ${abs(saved):,}; " in text_
+    (table,) = [a for a in told.attachments if a.filename == "moves.csv"]
+    assert table.data.decode().splitlines()[1].startswith("support-bot,own-h100,2026-11-24,2026-12")
+
+
+def test_the_command_shows_the_months_beside_the_advice(sqlite_url, tmp_path):
+    opened = Database(sqlite_url)
+    with opened.write() as conn:
+        move(conn)
+        serve(conn, MOVED, FIRST)
+        close(conn, "2026-11")
+        close(conn)
+    opened.close()
+    config = tmp_path / "crossover.toml"
+    config.write_text(f'[database]\nurl = "{sqlite_url}"\n')
+    words = ["--config", str(config), "advise", "--workload", "support-bot"]
+    (document,) = json.loads(CliRunner().invoke(app, [*words, "--format", "json"]).stdout)
+    assert [month["status"] for month in document["after_move"]] == ["partial", "unknown"]
+    assert document["after_move"][1]["saved_usd"] is None
+    shown = " ".join(CliRunner().invoke(app, words).stdout.split())
+    assert "moved, 2026-11" in shown
+    assert "partial: It ran in own service" in shown
