@@ -51,8 +51,8 @@ def _saved(row: Row, saved: Decimal) -> str:
     told = "nothing was promised" if promised is None else f"{usd(promised)} was promised"
     verb = "saved" if saved >= 0 else "lost"
     return (
-        f"It {verb} {usd(abs(saved))}; {told}. The API alone would have cost {usd(api)}, it cost"
-        f" {usd(actual)}."
+        f"It {verb} {usd(abs(saved))}; {told}. The API alone would have cost {usd(api)}; own"
+        f" engines, by the deployment's cost lines, and the rest on the API cost {usd(actual)}."
     )
 
 

@@ -50,25 +50,8 @@ def prices(_stored):
     return card, "h"
 
 
-def configured(runs_on, deployments=seeded.DEPLOYMENTS):
-    made = []
-    for rule in seeded.RULES:
-        place = runs_on if rule.workload == "support-bot" else "api"
-        made.append(setup.WorkloadSetup(rule.workload, "", "", place, seeded.ANSWERED))
-    usage_, costs = StreamSpec("usage", "usage", 31), StreamSpec("costs", "bill", 31)
-    return setup.Setup(
-        sources=[
-            setup.SourceSetup("openai", "openai", "acme", [usage_, costs]),
-            setup.SourceSetup("vllm", "engines", "own", [usage_]),
-        ],
-        accounts=[
-            setup.AccountSetup("acme", "USD", "openai", "openai"),
-            setup.AccountSetup("own", "USD", "vllm", ""),
-        ],
-        workloads=made,
-        deployments=[setup.DeploymentSetup(n, w, seeded.document()) for n, w in deployments],
-        rules=seeded.RULES,
-    )
+def configured(runs_on="self_host", deployments=seeded.DEPLOYMENTS):
+    return seeded.configured(deployments, **{"support-bot": runs_on})
 
 
 def decide(conn, as_of):
@@ -229,7 +212,7 @@ def test_closing_twice_changes_nothing_and_a_reopened_month_is_made_anew(moved):
         )
 
     order = Order(FIRST, END, "ann", "why", reopen=True, apply=True)
-    reprice(moved, halved, configured("self_host"), order, END + 6 * DAY)
+    reprice(moved, halved, configured(), order, END + 6 * DAY)
     with moved.read() as conn:
         (after,) = rows(conn)
     assert float(after["counterfactual_usd"]) < float(before[0]["counterfactual_usd"]) / 2
@@ -262,6 +245,18 @@ def test_where_several_deployments_could_be_meant_an_accepted_one_is(database):
         close(conn)
         (row,) = rows(conn)
     assert (row["status"], row["deployment"]) == ("measured", "own-h100")
+
+
+def test_an_accepted_move_is_worth_what_was_measured_since(moved):
+    with moved.write() as conn:
+        at = datetime.fromtimestamp(MOVED, UTC)
+        decisions.decide(conn, "support-bot", "own-h100", "accept", None, "w", "ann", at)
+        assert decisions.worths(conn)[0]["measured_saving_usd"] is None
+        serve(conn, FIRST, END)
+        close(conn)
+        (row,) = rows(conn)
+        (decided,) = decisions.worths(conn)
+    assert decided["measured_saving_usd"] == str(to_cents(Decimal(str(row["saved_usd"]))))
 
 
 def test_the_weekly_report_and_its_file_tell_it(moved):
