@@ -17,6 +17,7 @@ from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.scenario import from_document
 from monitor.domain.usage import DAY, HOUR
 from monitor.jobs import decisions, report
+from monitor.jobs.aftermath import settle_month
 from monitor.jobs.close import close_month
 from monitor.jobs.repricing import Order, reprice
 from monitor.ports import StreamSpec
@@ -217,6 +218,68 @@ def test_closing_twice_changes_nothing_and_a_reopened_month_is_made_anew(moved):
         (after,) = rows(conn)
     assert float(after["counterfactual_usd"]) < float(before[0]["counterfactual_usd"]) / 2
     assert after["promised_usd"] == before[0]["promised_usd"]
+
+
+def test_who_returned_within_a_month_is_accounted_for_up_to_that_day(moved):
+    back = FIRST + 12 * DAY
+    with moved.write() as conn:
+        serve(conn, MOVED, back)
+        setup.apply(conn, configured("api"))
+        close(conn)
+        (row,) = rows(conn)
+        assert settle_month(conn, "2027-01", card, END + 36 * DAY) == 0
+    assert (row["status"], row["known_days"]) == ("partial", 12)
+    assert row["reason"] == "It ran in own service on 12 of 31 days."
+
+
+def test_who_was_never_seen_on_the_api_moved_when_own_engines_began(database):
+    """There was no promise and no API: a saving that nobody can know is not told."""
+    with database.write() as conn:
+        setup.apply(conn, seeded.configured(**{"support-bot": "self_host"}))
+        _, api = setup.put_stream(conn, "openai", "openai", StreamSpec("usage", "usage", 31))
+        put_window(conn, Window(api, FIRST, END, END, END), [])
+        serve(conn, FIRST + 3 * DAY, END)
+        close(conn)
+        (row,) = rows(conn)
+    assert (row["since"], row["status"]) == ("2026-12-04", "unknown")
+    assert "no API ever served it" in row["reason"]
+
+
+def test_without_a_comparison_before_it_a_saving_was_measured_and_nothing_promised(moved):
+    with moved.write() as conn:
+        conn.execute(text("DELETE FROM assessment"))
+        serve(conn, FIRST, END)
+        close(conn)
+        (row,) = rows(conn)
+    assert (row["status"], row["promised_usd"], row["by_price_usd"]) == ("measured", None, None)
+    assert row["moving_usd"] is None
+    assert float(row["saved_usd"]) > 0
+
+
+def test_a_share_that_stays_on_the_api_costs_the_same_on_both_sides(moved):
+    with moved.write() as conn:
+        serve(conn, FIRST, END)
+        _, api = setup.put_stream(conn, "openai", "openai", StreamSpec("usage", "usage", 31))
+        kept = dims(model="gpt-5", project="proj_support")
+        many = {"requests": 50_000, "uncached_input": 40_000_000, "output": 12_500_000}
+        days = range(FIRST, END, DAY)
+        put_window(
+            conn,
+            Window(api, FIRST, END, END, END),
+            [usage(day, DAY, kept, **many) for day in days],
+        )
+        refresh(conn)
+        close(conn)
+        (row,) = rows(conn)
+    usd = {name: Fraction(str(value)) for name, value in row.items() if name.endswith("_usd")}
+    rest = 31 * Fraction(40) * Fraction("1.25") + Fraction("12.5") * (10 * 10 + 21 * 12)
+    assert usd["api_usd"] == rest
+    assert usd["actual_usd"] == usd["own_usd"] + rest
+    assert abs(usd["saved_usd"] - usd["counterfactual_usd"] + usd["actual_usd"]) < Fraction(
+        1, 10**5
+    )
+    found = from_document(json.loads(row["scenario"]))
+    assert found.workload.share_moved == Fraction(5, 6)
 
 
 def test_who_never_moved_has_no_account(database):

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -13,6 +14,8 @@ from monitor.domain.aftermath import (
     Prices,
     Served,
     as_measured,
+    bundle,
+    mean_prices,
     moved_spans,
     one_off,
     outlook,
@@ -20,6 +23,8 @@ from monitor.domain.aftermath import (
     settle,
 )
 from monitor.domain.attribution import GROUPS, saving
+from monitor.domain.pricing import RateCard, usd_per_million
+from monitor.domain.usage import Quantities
 from tests.weekly_facts import scenario
 
 PICO = 10**12
@@ -101,6 +106,45 @@ def test_without_a_promise_there_is_a_saving_and_no_difference():
     settled = settle(None, measured(), WHOLE)
     assert (settled.promised, settled.parts) == (None, {})
     assert settled.saved == settle(scenario(), measured(), WHOLE).saved
+
+
+def card(**usd):
+    return RateCard("openai", "gpt-5", "", 0, usd_per_million(**usd))
+
+
+def test_prices_are_those_of_each_day_weighed_by_what_own_engines_served_on_it():
+    """A million requests' tokens before the move; prices double before the busier second day."""
+    used = Quantities(uncached_input=600, cache_write=200, cache_read=200, output=100, requests=5)
+    rates = {"uncached_input": "1", "cache_write": "2", "cache_read": "0.1", "output": "10"}
+    doubled = {name: str(2 * Decimal(rate)) for name, rate in rates.items()}
+    days = [
+        (Served(1, 1000, 50), bundle([(used, card(**rates))])),
+        (Served(3, 3000, 0), bundle([(used, card(**doubled))])),
+    ]
+    found = mean_prices(days)
+    assert found.input == Fraction(5, 4) * Fraction(7, 4)
+    assert found.cached == Fraction(1, 10) * Fraction(7, 4)
+    assert found.output == 10
+    assert found.cached_share == Fraction(1, 5)
+
+
+def test_a_price_of_requests_is_paid_with_the_output():
+    used = Quantities(uncached_input=10, output=10, requests=4)
+    rates = usd_per_million(uncached_input="1", output="1", per_request="5")
+    found = bundle([(used, RateCard("openai", "gpt-5", "", 0, rates))])
+    assert found.femto == (10 * 10**9, 0, (10 + 4 * 5) * 10**9)
+
+
+@pytest.mark.parametrize(
+    ("used", "says"),
+    [
+        ([(Quantities(uncached_input=9, output=9), None)], "more than half"),
+        ([(Quantities(output=9), card(output="1"))], "never served such tokens"),
+        ([], "never served such tokens"),
+    ],
+)
+def test_without_a_price_there_is_a_reason_and_no_zero(used, says):
+    assert says in mean_prices([(Served(1, 5, 5), bundle(used))])
 
 
 @pytest.mark.parametrize(
