@@ -7,11 +7,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from monitor.domain.aftermath import PARTS, payback
+from monitor.domain.aftermath import PARTS, agrees, payback
 from monitor.domain.attribution import in_cents
 from monitor.domain.money import to_cents
 from reports.formats import day, month, name, plural, signed, usd
 from reports.model import Row, WeeklyFacts, decimal, whole, words
+from reports.verdict import key
 
 SHOWN = 5
 """Workloads; the rest is in the attached file."""
@@ -28,10 +29,11 @@ class Told(NamedTuple):
 
 def moves(facts: WeeklyFacts) -> list[Told]:
     """Each workload that moved; empty where none did."""
-    return [_told(row) for row in facts.tables["moves"][:SHOWN]]
+    advised = {key(row): words(row, "advice") for row in facts.tables["breakevens"]}
+    return [_told(row, advised.get(key(row))) for row in facts.tables["moves"][:SHOWN]]
 
 
-def _told(row: Row) -> Told:
+def _told(row: Row, advice: str | None) -> Told:
     place = f" on {name(words(row, 'deployment'))}" if row["deployment"] else ""
     of = words(row, "month")
     title = f"{name(words(row, 'workload'))}{place}, {month(of)} {of[:4]}"
@@ -41,8 +43,16 @@ def _told(row: Row) -> Told:
         texts = (f"What it saved is unknown. {name(words(row, 'reason'), 400)}", _paid(row))
     else:
         said = (_saved(row, saved), _why(row, saved), words(row, "reason"), _paid(row))
-        texts = (*said, f"{words(row, 'direction').capitalize()}: {words(row, 'outlook')}")
+        texts = (*said, _outlook(row, advice))
     return Told(title, tuple(name(text, 600) for text in texts if text), row)
+
+
+def _outlook(row: Row, advice: str | None) -> str:
+    """What to do with the fleet; '' where the advice is by now another."""
+    direction = words(row, "direction")
+    if advice is not None and not agrees(direction, advice):
+        return ""
+    return f"{direction.capitalize()}: {words(row, 'outlook')}"
 
 
 def _saved(row: Row, saved: Decimal) -> str:

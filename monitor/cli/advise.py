@@ -128,7 +128,9 @@ def _summary(document: Mapping[str, Any]) -> None:
 
 
 def _after_move(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The closed months since it moved, and what to do with the fleet."""
+    """The closed months since it moved, and what follows unless the advice changed since."""
+    from monitor.domain.aftermath import agrees
+
     months = document.get("after_move", ())
     for row in months:
         if row["saved_usd"] is None:
@@ -139,7 +141,7 @@ def _after_move(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         part = "" if row["status"] == "measured" else f" (partial: {row['reason']})"
         yield f"moved, {row['month']}", f"saved {_usd(row['saved_usd'])}, {told}{part}"
     for row in months[-1:]:
-        if row["direction"]:
+        if row["direction"] and agrees(row["direction"], document["kind"]):
             yield "fleet", f"{row['direction']}: {row['outlook']}"
 
 

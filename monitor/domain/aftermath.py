@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from monitor.domain import costs, hybrid
+from monitor.domain.advice import Kind
 from monitor.domain.attribution import attribute, in_units, saving
 from monitor.domain.decisions import REOPEN_SHARE
 from monitor.domain.money import PICO
@@ -267,6 +268,11 @@ def outlook(promised: Scenario | None, found: Scenario, returns: str) -> Outlook
         return Outlook("stay", f"Own service saves ${round(saves):,} a month at this load.")
     lost = f"Own service costs ${round(-saves):,} a month more than the API at this load"
     return Outlook("stay", f"{lost}; when that is reason to return, the daily advice says so.")
+
+
+def agrees(direction: str, kind: str) -> bool:
+    """Whether a month's outlook goes with today's advice, so that one message may say both."""
+    return (direction == "return") == (kind == Kind.RETURN_TO_API)
 
 
 def _planned(promised: Scenario | None) -> costs.Number | None:

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.storage.figure_sql import CATALOGUE
 from reports import after_move, weekly
-from tests.weekly_facts import facts, visible
+from tests.weekly_facts import breakeven, facts, visible
 
 
 def row(**changes):
@@ -71,6 +71,24 @@ def test_the_parts_add_up_to_the_cents_that_are_shown():
 )
 def test_what_was_paid_back_or_lost_or_is_partial_is_said(changes, says):
     assert says in said(**changes)[1]
+
+
+@pytest.mark.parametrize(
+    ("direction", "advice", "shown"),
+    [
+        ("stay", "self_host", True),
+        ("grow", "hybrid", True),
+        ("return", "return_to_api", True),
+        ("return", "self_host", False),
+        ("grow", "return_to_api", False),
+    ],
+)
+def test_an_outlook_that_the_advice_contradicts_by_now_is_not_told(direction, advice, shown):
+    told = facts(
+        tables={"moves": [row(direction=direction)], "breakevens": [breakeven(advice=advice)]}
+    )
+    ((_, texts, _),) = after_move.moves(told)
+    assert any(text.startswith(f"{direction.capitalize()}: ") for text in texts) is shown
 
 
 def test_an_unknown_month_says_why_and_shows_no_amount():
