@@ -403,32 +403,40 @@ def _claim_seconds(settings: Settings) -> int:
     return max(1, int(settings.daemon.claim_minutes * 60))
 
 
-def handlers(settings: Settings, *, demo: bool = False) -> dict[str, Handler]:
-    """What carries out each kind of run."""
+def handlers(
+    settings: Settings, *, demo: bool = False, prices: LivePrices | None = None
+) -> dict[str, Handler]:
+    """What carries out each kind of run; `prices` spares looking them up twice."""
     chosen = policy(settings, demo=demo)
     report = chosen._replace(envelope=envelope(settings, settings.report.to))
     return {
         DECIDE: at_once(partial(decide, policy=chosen)),
         WEEKLY: partial(weekly, policy=report),
-        CLOSE: at_once(partial(close_month, live_sources=chosen.live_sources)),
+        CLOSE: at_once(
+            partial(
+                close_month,
+                live_sources=chosen.live_sources,
+                prices=prices or live_prices(settings),
+            )
+        ),
     }
 
 
 def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
     """The whole daemon, wired; `demo` labels what it says as a demonstration."""
-    found = sources(settings)
+    found, priced = sources(settings), live_prices(settings)
     return Parts(
         database=database(settings),
         setup=setup(settings),
         sources=found,
         channels=channels(settings),
         sampler=sampler(settings),
-        prices=live_prices(settings),
+        prices=priced,
         rules=rules(settings),
         rules_hash=rules_hash(rules(settings)),
         pace=pace(settings),
         calendar=calendar(settings),
-        handlers=handlers(settings, demo=demo),
+        handlers=handlers(settings, demo=demo, prices=priced),
         tick_seconds=settings.daemon.tick_seconds,
         gpu_seconds=settings.nvml.every_seconds,
         claim_seconds=_claim_seconds(settings),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from monitor.domain.money import plain
 from monitor.domain.names import clean_name
 from monitor.domain.periods import add_months, days_in
-from reports import charts, formats, judgement, sections
+from reports import after_move, charts, formats, judgement, sections
 from reports.charts import Spending, Volumes
 from reports.comparison import Comparison, comparison, migration, scenario
 from reports.formats import about, count, month, name, short, short_range, span, usd
@@ -70,6 +70,8 @@ class View:
     beside_movers: Sequence[str]
     comparisons: Sequence[Comparison]
     more_comparisons: int
+    moves: Sequence[after_move.Told]
+    """Workloads that moved, and what that saved."""
     gpus: Sequence[str]
     hosts: Sequence[sections.Host]
     alerts: Sequence[sections.Event]
@@ -103,6 +105,7 @@ def view(facts: WeeklyFacts) -> View:
     movers = sections.movers(facts)
     order = ranked(facts.tables["breakevens"], facts.standings)
     comparisons = [comparison(*pair) for pair in order[: sections.SHOWN]]
+    moves = after_move.moves(facts)
     pictures = [_spend_picture(facts), _cost_picture(found.lead)]
     return View(
         subject=_subject(facts, found),
@@ -122,6 +125,7 @@ def view(facts: WeeklyFacts) -> View:
         beside_movers=sections.beside_movers(facts, len(movers)),
         comparisons=comparisons,
         more_comparisons=len(order) - len(comparisons),
+        moves=moves,
         gpus=sections.gpus(facts),
         hosts=sections.hosts(facts),
         alerts=sections.alerts(facts),
@@ -132,7 +136,7 @@ def view(facts: WeeklyFacts) -> View:
         pictures={picture.cid: picture for picture in pictures if picture},
         not_drawn="",
         footer=_footer(facts),
-        traced=_traced(facts, movers, comparisons),
+        traced=_traced(facts, movers, comparisons, moves),
     )
 
 
@@ -244,14 +248,18 @@ def comparison_words(row: Row) -> str:
 
 
 def _traced(
-    facts: WeeklyFacts, movers: Sequence[sections.Mover], shown: Sequence[Comparison]
+    facts: WeeklyFacts,
+    movers: Sequence[sections.Mover],
+    shown: Sequence[Comparison],
+    moves: Sequence[after_move.Told],
 ) -> list[Traced]:
     """Every figure shown: those of the whole, then by workload, then by deployment."""
     scalars = [(id_, _exact(value), facts.units[id_]) for id_, value in facts.numbers.items()]
     found = [Traced("", scalars)]
     found += [_cells(facts, "workload", mover.row, ("workload",)) for mover in movers]
     keys = ("workload", "deployment")
-    return found + [_cells(facts, "breakeven", each.row, keys) for each in shown]
+    found += [_cells(facts, "breakeven", each.row, keys) for each in shown]
+    return found + [_cells(facts, "moved", each.row, ("workload",)) for each in moves]
 
 
 def _cells(facts: WeeklyFacts, prefix: str, row: Row, keys: Sequence[str]) -> Traced:

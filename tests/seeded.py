@@ -95,26 +95,29 @@ def refresh(conn: Connection) -> None:
 
 
 def apply_setup(conn: Connection) -> None:
+    setup.apply(conn, configured())
+
+
+def configured(deployments=DEPLOYMENTS, **runs_on: str) -> setup.Setup:
+    """What is configured; `runs_on` by workload's name, else on the API."""
     usage_, costs = StreamSpec("usage", "usage", 31), StreamSpec("costs", "bill", 31)
-    setup.apply(
-        conn,
-        setup.Setup(
-            sources=[
-                setup.SourceSetup("openai", "openai", "acme", [usage_, costs]),
-                setup.SourceSetup("vllm", "engines", "own", [usage_]),
-            ],
-            accounts=[
-                setup.AccountSetup("acme", "USD", "openai", "openai"),
-                setup.AccountSetup("own", "USD", "vllm", ""),
-            ],
-            workloads=[
-                setup.WorkloadSetup(rule.workload, "", "", "api", ANSWERED) for rule in RULES
-            ],
-            deployments=[
-                setup.DeploymentSetup(name, workload, document()) for name, workload in DEPLOYMENTS
-            ],
-            rules=RULES,
-        ),
+    return setup.Setup(
+        sources=[
+            setup.SourceSetup("openai", "openai", "acme", [usage_, costs]),
+            setup.SourceSetup("vllm", "engines", "own", [usage_]),
+        ],
+        accounts=[
+            setup.AccountSetup("acme", "USD", "openai", "openai"),
+            setup.AccountSetup("own", "USD", "vllm", ""),
+        ],
+        workloads=[
+            setup.WorkloadSetup(rule.workload, "", "", runs_on.get(rule.workload, "api"), ANSWERED)
+            for rule in RULES
+        ],
+        deployments=[
+            setup.DeploymentSetup(name, workload, document()) for name, workload in deployments
+        ],
+        rules=RULES,
     )
 
 

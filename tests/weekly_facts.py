@@ -12,7 +12,7 @@ from monitor.domain.scenario import Api, Deployment, Migration, Scenario, Worklo
 from monitor.storage.figure_sql import CATALOGUE
 from reports.model import Standing, WeeklyFacts
 
-_CELLS = ("workload", "breakeven")
+_CELLS = ("workload", "breakeven", "moved")
 SCALARS = [
     name
     for name, spec in CATALOGUE.items()

@@ -65,12 +65,13 @@ def _computed(path: Path) -> dict[str, Any]:
 def _stored(ctx: typer.Context, workload: str) -> list[dict[str, Any]]:
     """The newest advice of each of the workload's deployments."""
     from monitor.domain.errors import InputError
-    from monitor.storage import results
+    from monitor.storage import aftermath, results
 
     opened = common.open_database(ctx)
     try:
         with opened.read() as conn:
             rows = results.newest_advice(conn, workload)
+            moved = [aftermath.accounts(conn, workload, row["deployment"]) for row in rows]
     finally:
         opened.close()
     if not rows:
@@ -86,8 +87,9 @@ def _stored(ctx: typer.Context, workload: str) -> list[dict[str, Any]]:
             "since": row["since"],
             "text": row["reason"],
             **json.loads(row["document"]),
+            "after_move": months,
         }
-        for row in rows
+        for row, months in zip(rows, moved, strict=True)
     ]
 
 
@@ -120,9 +122,27 @@ def _summary(document: Mapping[str, Any]) -> None:
     # Text, because a name from outside must not be read as markup.
     console.print(Text(head, style="bold"))
     table = Table(box=None, show_header=False, pad_edge=False)
-    for label, text in _lines(document):
+    for label, text in (*_lines(document), *_after_move(document)):
         table.add_row(label, Text(text))
     console.print(table)
+
+
+def _after_move(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The closed months since it moved, and what follows unless the advice changed since."""
+    from monitor.domain.aftermath import agrees
+
+    months = document.get("after_move", ())
+    for row in months:
+        if row["saved_usd"] is None:
+            yield f"moved, {row['month']}", f"saving unknown: {row['reason']}"
+            continue
+        promised = row["promised_usd"]
+        told = "nothing was promised" if promised is None else f"{_usd(promised)} was promised"
+        part = "" if row["status"] == "measured" else f" (partial: {row['reason']})"
+        yield f"moved, {row['month']}", f"saved {_usd(row['saved_usd'])}, {told}{part}"
+    for row in months[-1:]:
+        if row["direction"] and agrees(row["direction"], document["kind"]):
+            yield "fleet", f"{row['direction']}: {row['outlook']}"
 
 
 def _said(document: Mapping[str, Any]) -> str:

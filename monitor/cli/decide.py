@@ -10,6 +10,12 @@ import typer
 
 from monitor.cli import common
 
+_MODELLED = (
+    "modelled_worth_usd is modelled: what following a decision saved beside the other choice, at"
+    " the projected volume of each assessed day while it stood, the cost of moving left out;"
+    " measured_saving_usd is what own engines saved in the closed months of an accepted move"
+)
+
 
 class Choice(StrEnum):
     """What was decided about a move."""
@@ -38,16 +44,18 @@ def decide(
 ) -> None:
     """Record a decision with what is known today, or list what was decided.
 
+    The list says what each decision was worth since, as modelled day by day.
     Alerts about it are not sent and the report shows the decision, until its
     date has passed or the saving has moved by more than `alerts.reopen_percent`.
 
     Example: crossover decide support-bot defer --until 2027-03-01 --why "contract"
     """
     if listing:
-        from monitor.storage import decisions
+        from monitor.jobs import decisions
 
         with common.open_database(ctx).read() as conn:
-            common.show([dict(row) for row in decisions.listed(conn)], form)
+            common.show(decisions.worths(conn), form)
+        common.note(_MODELLED)
         return
     _record(ctx, workload, choice, deployment, until, why, by)
 

@@ -114,14 +114,19 @@ def _with(before: Scenario, after: Scenario, groups: set[str]) -> Scenario:
 
 
 def in_cents(parts: Mapping[str, Fraction], total_cents: int) -> dict[str, int]:
-    """Parts as whole cents that add up to the total as it is shown.
+    """Parts as whole cents that add up to the total as it is shown."""
+    return in_units(parts, total_cents, 100)
 
-    Each is rounded down, and the cents that lack go to the largest remainders.
+
+def in_units(parts: Mapping[str, Fraction], total: int, units_per_usd: int) -> dict[str, int]:
+    """Parts as whole units, such as cents, that add up to the total in the same unit.
+
+    Each is rounded down, and the units that lack go to the largest remainders.
     """
-    down = {name: part * 100 // 1 for name, part in parts.items()}
-    lacking = total_cents - sum(down.values())
-    rest = sorted(parts, key=lambda name: down[name] - parts[name] * 100)
-    # The shown total is within a cent of the exact one, so a part moves by less than two cents.
+    down = {name: part * units_per_usd // 1 for name, part in parts.items()}
+    lacking = total - sum(down.values())
+    rest = sorted(parts, key=lambda name: down[name] - parts[name] * units_per_usd)
+    # The total is rounded too, within a few units of the exact one, so a part moves by few.
     for n in range(abs(lacking)):
         down[rest[n % len(rest)] if lacking > 0 else rest[-1 - n % len(rest)]] += (
             1 if lacking > 0 else -1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
-from monitor.domain.money import from_pico, to_cents
+from monitor.domain.breakeven import DAYS_PER_MONTH
+from monitor.domain.money import PICO, from_pico, to_cents
 from monitor.domain.periods import day_of
 
 Choice = Literal["accept", "defer", "reject"]
@@ -61,6 +62,28 @@ def stands(
     if reason := _reopened(decision, now, as_of, share):
         return Standing(stands=False, reason=f"It was {was}; that is open again: {reason}.")
     return Standing(stands=True, reason=f"Decided: {was}.")
+
+
+class Worth(NamedTuple):
+    """What following a decision was worth so far, as modelled."""
+
+    days: int
+    """On which both bills were compared while it stood."""
+    usd: Fraction
+    """Of these days, beside the other choice; negative: the other choice would have cost less."""
+
+
+def worth(kind: Choice, savings: Sequence[int]) -> Worth | None:
+    """What a decision was worth over days, beside doing the other thing; None: no day is known.
+
+    Args:
+        kind: an accepted move is beside staying; a deferred or rejected one beside moving.
+        savings: what moving would save a month at each day's q50 volume, in pico-USD.
+    """
+    if not savings:
+        return None
+    usd = Fraction(sum(savings), PICO) / DAYS_PER_MONTH
+    return Worth(len(savings), usd if kind == "accept" else -usd)
 
 
 def _until(decision: Decision) -> str:

@@ -190,3 +190,21 @@ def _zero_lines(scenario: Scenario) -> list[str]:
 def at_volume(scenario: Scenario, requests: int) -> Scenario:
     """The same scenario at another monthly volume."""
     return replace(scenario, workload=replace(scenario.workload, requests_per_month=requests))
+
+
+class Owned(NamedTuple):
+    """A deployment's cost side, whatever the volume."""
+
+    deployment: Deployment
+    """With the rates that its own engines were measured to reach, where they were ever full."""
+    peak: Fraction | None
+    """Peak to mean, where it is configured."""
+    stored: Scenario
+
+
+def owned(conn: Connection, deployment: results.Deployment, start: int, end: int) -> Owned:
+    """What a deployment costs, as it is configured and as its engines were measured."""
+    document = json.loads(deployment.document)
+    stored = from_document(document["scenario"])
+    own, _ = _own_rates(conn, stored.deployment, document.get("engine_model", ""), start, end)
+    return Owned(own, stored.workload.peak_to_mean if document["peak_given"] else None, stored)

@@ -1,23 +1,36 @@
-"""Closing a month: from here on its rates do not move, and what was told of it is scored."""
+"""Closing a month: its rates do not move any more, what was told is scored, moves are accounted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 from sqlalchemy import Connection
 
 from monitor.domain.periods import month_of
+from monitor.domain.pricing import RateCard
 from monitor.domain.usage import DAY
+from monitor.jobs.aftermath import settle_month
 from monitor.jobs.plan import NotReady
 from monitor.jobs.scores import score_month
-from monitor.storage import results, rollup
+from monitor.storage import price_changes, results, rollup
+from monitor.storage.rates import RateKey, Resolve
 from monitor.storage.work import Claim
+
+Prices = Callable[[tuple[str, ...]], tuple[Resolve, str]]
+"""Stored prices in force -> what prices a usage, and a hash of it."""
 
 
 def close_month(
-    conn: Connection, claim: Claim, now: int, live_sources: Sequence[str]
+    conn: Connection,
+    claim: Claim,
+    now: int,
+    live_sources: Sequence[str],
+    prices: Prices | None = None,
 ) -> Mapping[str, object]:
     """Close once every live source has reported the whole month and all of it is rolled up.
+
+    `prices` tell what the API would have cost who moved; without them the stored cards do.
 
     Raises:
         NotReady: something of the month is still missing.
@@ -27,5 +40,22 @@ def close_month(
         raise NotReady(f"waits for {', '.join(late)}")
     if waiting := rollup.waiting(conn, end):
         raise NotReady(f"waits for {len(waiting)} days to be rolled up")
-    score_month(conn, month_of(end - DAY), live_sources, now)
+    month = month_of(end - DAY)
+    score_month(conn, month, live_sources, now)
+    settle_month(conn, month, _looked_up(conn, prices), now)
     return {}
+
+
+def _looked_up(conn: Connection, prices: Prices | None) -> Resolve:
+    """What prices a usage now, made when it is asked first: most months nobody has moved."""
+
+    @lru_cache(maxsize=1)
+    def found() -> Resolve | None:
+        stored = tuple(price.document for price in price_changes.in_force(conn))
+        return prices(stored)[0] if prices else None
+
+    def resolve(key: RateKey, at: int, seconds: int) -> RateCard | None:
+        ask = found()
+        return ask(key, at, seconds) if ask else None
+
+    return resolve

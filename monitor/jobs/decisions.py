@@ -7,8 +7,10 @@ from fractions import Fraction
 
 from sqlalchemy import Connection
 
-from monitor.domain.decisions import Choice, Decision, Standing, stands
+from monitor.domain.breakeven import cents
+from monitor.domain.decisions import Choice, Decision, Standing, stands, worth
 from monitor.domain.errors import InputError
+from monitor.domain.money import PICO
 from monitor.storage import decisions, results
 
 
@@ -44,6 +46,26 @@ def decide(
     facts = {name: each for name, each in known.items() if each}
     named = chosen[0] if deployment else None
     decisions.put(conn, found, named, Decision(kind, until, why, by, None), facts, at)
+
+
+def worths(conn: Connection) -> list[dict[str, object]]:
+    """Every decision, newest first, with what following it was worth since.
+
+    `modelled_worth_usd` is of the `assessed_days`, one-off cost left out; `measured_saving_usd` is
+    what own engines saved after an accepted move. None is unknown.
+    """
+    known = decisions.stood(conn)
+    return [_worth(dict(row), known[row["decision_id"]]) for row in decisions.listed(conn)]
+
+
+def _worth(row: dict[str, object], stood: decisions.Stood) -> dict[str, object]:
+    found, saved = worth(stood.kind, stood.savings), stood.measured_pico
+    row.pop("decision_id")
+    return row | {
+        "assessed_days": found.days if found else 0,
+        "modelled_worth_usd": cents(found.usd) if found else None,
+        "measured_saving_usd": None if saved is None else cents(Fraction(saved, PICO)),
+    }
 
 
 def standing(

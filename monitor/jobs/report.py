@@ -35,7 +35,7 @@ LATE_AFTER = DAY
 
 # What the weekly report shows: the catalogue without the cells of its tables.
 _TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
-_CELLS = {"workloads": "workload", "breakevens": "breakeven"}
+_CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
 _SCALARS = [
     name
     for name in CATALOGUE

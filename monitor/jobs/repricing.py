@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from monitor.domain.errors import InputError
 from monitor.domain.periods import add_months, month_of
+from monitor.jobs.aftermath import settle_again
 from monitor.storage import repricing, rollup, setup, work
 from monitor.storage.engine import Database
 from monitor.storage.rates import Resolve
@@ -100,6 +101,8 @@ def _carry_out(
         pico_after=sum(cost.pico for cost in after.values()),
         editions=[work.close_again(conn, month, now) for month in closed],
     )
+    for month in closed:
+        settle_again(conn, month, resolve, now)
     repricing.record(
         conn,
         repricing.Record(

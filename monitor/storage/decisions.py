@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, RowMapping, text
 
-from monitor.domain.decisions import Decision, Facts, from_document, to_document
+from monitor.domain.decisions import Choice, Decision, Facts, from_document, to_document
+from monitor.domain.periods import month_of
+from monitor.domain.usage import DAY
 from monitor.storage import tables
 from monitor.storage.results import Deployment, Workload
 
@@ -81,6 +84,70 @@ def newest(conn: Connection, workload: Workload, deployment: Deployment) -> Deci
     return Decision(row["kind"], row["until"], row["reason"], row["by"], then)
 
 
+_FOR_EVER = 10**11
+"""Seconds: some three thousand years."""
+
+
+class Stood(NamedTuple):
+    """A decision and the days on which it stood."""
+
+    kind: Choice
+    savings: list[int]
+    """What moving would save a month, in pico-USD, as compared for each whole day while it stood;
+    of several deployments the one that saves most."""
+    measured_pico: int | None
+    """What own engines saved in the closed months from its own on, while it stood; None: none is
+    known, or it was no acceptance."""
+
+
+def stood(conn: Connection) -> dict[int, Stood]:
+    """Every decision by its id, with what was found on the days until its date or the next one."""
+    made = list(conn.execute(tables.decision.select()).mappings())
+    return {row["id"]: _stood(conn, row, _next_at(row, made)) for row in made}
+
+
+def _next_at(row: RowMapping, made: Sequence[RowMapping]) -> int | None:
+    """When a newer decision about the same was made; None: there is none."""
+    newer = [
+        int(other["decided_at"].timestamp())
+        for other in made
+        if other["id"] > row["id"]
+        and other["workload_id"] == row["workload_id"]
+        and other["deployment_id"] in (None, row["deployment_id"])
+    ]
+    return min(newer, default=None)
+
+
+def _stood(conn: Connection, row: RowMapping, next_at: int | None) -> Stood:
+    begun = int(row["decided_at"].timestamp())
+    ends = [at for at in (row["until"], next_at) if at is not None]
+    bound = {
+        "w": row["workload_id"],
+        "d": row["deployment_id"] or 0,
+        "from": begun + DAY,
+        "to": min(ends, default=_FOR_EVER),
+    }
+    of = " workload_id = :w AND (:d = 0 OR deployment_id = :d)"
+    savings = conn.execute(
+        text(
+            f"SELECT MAX(savings_pico) FROM assessment WHERE{of} AND volume = 'q50'"
+            " AND as_of >= :from AND as_of <= :to GROUP BY as_of"
+        ),
+        bound,
+    ).scalars()
+    known: list[int] = []
+    if row["kind"] == "accept":
+        found = conn.execute(
+            text(
+                f"SELECT at_api_pico - own_pico FROM after_move WHERE{of}"
+                " AND own_pico IS NOT NULL AND month >= :first AND month <= :last"
+            ),
+            bound | {"first": month_of(begun), "last": month_of(bound["to"])},
+        )
+        known = list(found.scalars())
+    return Stood(row["kind"], list(savings), sum(known) if known else None)
+
+
 def listed(conn: Connection) -> list[RowMapping]:
     """Every decision, newest first, with the closed months since and what moving would have saved.
 
@@ -90,8 +157,8 @@ def listed(conn: Connection) -> list[RowMapping]:
     return list(
         conn.execute(
             text(
-                "SELECT d.workload, d.deployment, d.decided_at, d.kind, d.until, d.why,"
-                " d.decided_by, d.superseded, COUNT(s.month) AS months_since,"
+                "SELECT d.decision_id, d.workload, d.deployment, d.decided_at, d.kind, d.until,"
+                " d.why, d.decided_by, d.superseded, COUNT(s.month) AS months_since,"
                 " ROUND(SUM(s.savings_usd), 2) AS savings_usd_since FROM v_decision d"
                 " LEFT JOIN v_assessment_score s ON s.workload = d.workload"
                 " AND s.deployment = d.deployment AND s.volume = 'q50'"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from monitor.storage.figure_breakevens import BREAKEVENS
+from monitor.storage.figure_moves import MOVES
 from monitor.storage.figure_record import RECORD
 from monitor.storage.figure_spec import Spec, cells
 from monitor.storage.setup import ALL
@@ -320,6 +321,8 @@ CATALOGUE: Mapping[str, Spec] = {
     **cells("workload", _WORKLOAD),
     "breakevens": BREAKEVENS,
     **cells("breakeven", BREAKEVENS),
+    "moves": MOVES,
+    **cells("moved", MOVES),
     **RECORD,
     **_DATA,
 }

@@ -61,6 +61,11 @@ class Sql:
         """Dollars of one pico amount."""
         return self.parted(f"{column} / 1000000", f"{column} % 1000000")
 
+    @staticmethod
+    def half(column: str, n: int) -> str:
+        """Of a pico amount the whole millionths (0), or the rest below them (1)."""
+        return f"{column} {'%' if n else '/'} 1000000"
+
     def parted(self, micro: str, rest: str) -> str:
         """Dollars of whole millionths and the pico-units below them."""
         return f"ROUND(({micro} + {self.micro(rest)}) / 1000000.0, 6)"

@@ -659,6 +659,40 @@ assessment_score = Table(
     info=REFERENCE,
 )
 
+# Rows are added when a month is closed, and made anew only when it is reopened.
+after_move = Table(
+    "after_move",
+    metadata,
+    Column("workload_id", BigInteger, ForeignKey("workload.id"), nullable=False),
+    Column("month", String(7), nullable=False),
+    Column("deployment_id", BigInteger, ForeignKey("deployment.id")),
+    Column("since", BigInteger, nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("days", Integer, nullable=False),
+    Column("known_days", Integer, nullable=False),
+    Column("own_requests", BigInteger),
+    Column("own_tokens", BigInteger),
+    Column("api_requests", BigInteger, nullable=False),
+    Column("api_pico", BigInteger, nullable=False),
+    Column("unpriced_tokens", BigInteger, nullable=False),
+    Column("at_api_pico", BigInteger),
+    Column("own_pico", BigInteger),
+    Column("promised_pico", BigInteger),
+    Column("volume_pico", BigInteger),
+    Column("mix_pico", BigInteger),
+    Column("price_pico", BigInteger),
+    Column("own_cost_pico", BigInteger),
+    Column("one_off_pico", BigInteger),
+    Column("direction", String(10), nullable=False),
+    Column("outlook", Text, nullable=False),
+    Column("scenario", Text, nullable=False),
+    Column("settled_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workload_id", "month"),
+    CheckConstraint("status IN ('measured', 'partial', 'unknown')", name="status"),
+    info=REFERENCE,
+)
+
 # --- alerts and delivery --------------------------------------------------------------------
 
 alert = Table(

@@ -294,6 +294,35 @@ FROM decision c JOIN workload w ON w.id = c.workload_id
   LEFT JOIN deployment d ON d.id = c.deployment_id"""
 
 
+# A saving is what the API would have charged less what own engines cost; what stayed on the API
+# costs the same on both sides. Amounts are added in two parts, because one of them may be large.
+def _after_move(q: Sql) -> str:
+    at_api, own, api = (
+        [q.half(f"m.{name}_pico", n) for n in (0, 1)] for name in ("at_api", "own", "api")
+    )
+    saved = [f"({a} - {b})" for a, b in zip(at_api, own, strict=True)]
+    both = [f"({a} + {b})" for a, b in zip(at_api, api, strict=True)]
+    actual = [f"({a} + {b})" for a, b in zip(own, api, strict=True)]
+    so_far = "OVER (PARTITION BY m.workload_id, m.since ORDER BY m.month)"
+    summed = q.parted(*(f"SUM({half}) {so_far}" for half in saved))
+    parts = ", ".join(
+        f"{q.one(f'm.{name}_pico')} AS by_{name}_usd"
+        for name in ("volume", "mix", "price", "own_cost")
+    )
+    return f"""
+SELECT w.name AS workload, COALESCE(d.name, '') AS deployment, {q.day("m.since")} AS since,
+  m.month, m.status, m.reason, m.days, m.known_days, m.own_requests, m.own_tokens,
+  m.api_requests, {q.one("m.promised_pico")} AS promised_usd,
+  {q.parted(*both)} AS counterfactual_usd, {q.one("m.own_pico")} AS own_usd,
+  {q.one("m.api_pico")} AS api_usd, {q.parted(*actual)} AS actual_usd,
+  {q.parted(*saved)} AS saved_usd, {parts}, m.unpriced_tokens,
+  {q.one("m.one_off_pico")} AS moving_usd, {summed} AS cumulated_usd,
+  COUNT(m.own_pico) {so_far} AS months_known, m.direction, m.outlook, m.scenario,
+  {q.instant("m.settled_at")} AS settled_at
+FROM after_move m JOIN workload w ON w.id = m.workload_id
+  LEFT JOIN deployment d ON d.id = m.deployment_id"""
+
+
 def _rate(q: Sql) -> str:
     classes = ", ".join(
         f"ROUND(r.{c}_nano / 1000000000.0, 9) AS {c}_usd_per_million" for c in TOKEN_CLASSES
@@ -384,6 +413,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_projection_score": _projection_score(q),
         "v_assessment_score": _assessment_score(q),
         "v_decision": _decision(q),
+        "v_after_move": _after_move(q),
         "v_rate": _rate(q),
         "v_restatement": _restatement(q),
         "v_data_quality": _data_quality(q),

@@ -222,6 +222,7 @@ def _results(conn: Connection, workload: int, deployment: int) -> None:
         state="{}",
     )
     _ledger(conn, workload, deployment)
+    _after_move(conn, workload, deployment)
     stream = conn.scalar(text("SELECT id FROM stream WHERE name = 'usage'"))
     _insert(
         conn,
@@ -280,6 +281,47 @@ def _ledger(conn: Connection, workload: int, deployment: int) -> None:
         by="ann",
         reason="the contract ends in March",
         until=DAY0 + 120 * DAY,
+    )
+
+
+def _after_move(conn: Connection, workload: int, deployment: int) -> None:
+    """A month that saved less than promised, and one of which nothing was measured."""
+    same = {"workload_id": workload, "since": DAY0 - 40 * DAY, "api_requests": 700}
+    same |= {"api_pico": 3 * PICO + 1, "unpriced_tokens": 0, "settled_at": DAY0 + 5 * DAY}
+    money = {"at_api_pico": 9_000_001 * PICO, "own_pico": 410 * PICO + 499_999}
+    difference = {"volume_pico": -7 * PICO, "mix_pico": 2, "price_pico": 0, "own_cost_pico": -1}
+    _put(
+        conn,
+        tables.after_move,
+        month="2026-10",
+        deployment_id=deployment,
+        status="measured",
+        reason="",
+        days=31,
+        known_days=31,
+        own_requests=90_000,
+        own_tokens=40_000_000,
+        promised_pico=8_000_000 * PICO,
+        one_off_pico=30_000 * PICO,
+        direction="stay",
+        outlook="Own service saves.",
+        scenario="{}",
+        **same,
+        **money,
+        **difference,
+    )
+    _put(
+        conn,
+        tables.after_move,
+        month="2026-11",
+        status="unknown",
+        reason="Nothing was measured.",
+        days=30,
+        known_days=0,
+        direction="",
+        outlook="",
+        scenario="",
+        **same,
     )
 
 

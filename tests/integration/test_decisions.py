@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from fractions import Fraction
 
 import pytest
 from sqlalchemy import text
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from monitor.cli import app
 from monitor.domain.errors import InputError
+from monitor.domain.periods import day_of
 from monitor.domain.usage import DAY
 from monitor.jobs import decisions, report
 from monitor.storage import decisions as stored
@@ -75,6 +77,30 @@ def test_a_decision_keeps_what_was_known_and_what_was_decided_before(filled):
     assert {row["months_since"] for row in listed} == {0}
 
 
+def test_a_decision_is_worth_the_days_on_which_it_stood_as_modelled(filled):
+    """Deferred four days before the end, and accepted two days later: each stands for its own."""
+    with filled.write() as conn:
+        defer(conn, END + 90 * DAY)
+        later = datetime.fromtimestamp(END - 2 * DAY, UTC)
+        decisions.decide(conn, "support-bot", "own-h100", "accept", None, "w", "ann", later)
+        seeded.decide_days(conn, 4)
+        accepted, deferred = decisions.worths(conn)
+        saved = dict(
+            conn.execute(
+                text(
+                    "SELECT as_of, savings_usd FROM v_assessment WHERE workload = 'support-bot'"
+                    " AND volume = 'q50'"
+                )
+            ).all()
+        )
+    days = [Fraction(str(saved[day_of(END - n * DAY)])) for n in (3, 2, 1, 0)]
+    expected = [usd / Fraction("30.4375") for usd in (days[2] + days[3], -days[0] - days[1])]
+    assert [row["assessed_days"] for row in (accepted, deferred)] == [2, 2]
+    for row, usd in zip((accepted, deferred), expected, strict=True):
+        assert abs(Fraction(row["modelled_worth_usd"]) - usd) <= Fraction(1, 100)
+    assert accepted["measured_saving_usd"] is None
+
+
 def test_an_unknown_name_or_a_day_that_is_past_is_refused(filled):
     with filled.write() as conn:
         with pytest.raises(InputError, match="has no deployment 'x'"):
@@ -103,7 +129,10 @@ def crossover(sqlite_url, tmp_path):
 def test_the_command_records_and_lists(crossover):
     words = ("decide", "support-bot", "defer", "--until", "2199-01-01", "--why", "a contract")
     assert crossover(*words, "--by", "ann").exit_code == 0
-    (row,) = json.loads(crossover("decide", "--list", "--format", "json").stdout)
+    listed = crossover("decide", "--list", "--format", "json")
+    assert "is modelled" in listed.stderr
+    (row,) = json.loads(listed.stdout)
+    assert (row["assessed_days"], row["modelled_worth_usd"]) == (0, None)
     shown = {name: row[name] for name in ("workload", "kind", "until", "why", "decided_by")}
     assert list(shown.values()) == ["support-bot", "defer", "2199-01-01", "a contract", "ann"]
 
