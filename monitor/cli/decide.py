@@ -81,6 +81,8 @@ def _record(
         )
     day = day_bounds(until)[0] if until else None
     who, reason = clean_name(by or getpass.getuser(), 200), clean_name(why, 400)
+    if not who or not reason:
+        raise InputError("--by or --why has no readable character", "Say it in words.")
     with common.open_database(ctx).write() as conn:
         decisions.decide(conn, workload, deployment, choice.value, day, reason, who, common.now())
     common.note(f"{choice} is recorded for {deployment or 'every deployment of ' + workload}")

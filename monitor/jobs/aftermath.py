@@ -204,9 +204,9 @@ def _prices(
     conn: Connection, workload: results.Workload, days: _Days, seen: _Seen, cards: Cards
 ) -> after.Prices | str:
     """What the API that served it before the move asked for the same, day by day."""
-    last = stored.last_api_day(conn, workload, days.since)
+    last = results.last_paid(conn, workload, days.since)
     if last is None:
-        last = stored.last_api_day(conn, workload, days.end)
+        last = results.last_paid(conn, workload, days.end)
     if last is None:
         return "no API ever served it"
     used = stored.api_use(conn, workload, last + DAY - MIX_DAYS * DAY, last + DAY)

@@ -36,11 +36,16 @@ def decide(
     if found is None:
         raise InputError(f"there is no workload {workload!r}", "Name one of the configuration.")
     every = results.deployments(conn, found.id)
+    if not every:
+        raise InputError(
+            f"{workload} has no deployment, so that nothing is advised on it",
+            "Configure a [[deployment]] for it, or name another workload.",
+        )
     chosen = [d for d in every if deployment in ("", d.name)]
     if not chosen:
         raise InputError(
             f"{workload} has no deployment {deployment!r}",
-            f"Name one of: {', '.join(d.name for d in every) or 'none is configured'}.",
+            f"Name one of: {', '.join(d.name for d in every)}.",
         )
     known = {d.name: decisions.facts(conn, found.id, d.id, now) for d in chosen}
     facts = {name: each for name, each in known.items() if each}

@@ -130,16 +130,6 @@ def api_days(conn: Connection, workload: Workload, start: int, end: int) -> dict
     }
 
 
-def last_api_day(conn: Connection, workload: Workload, before: int) -> int | None:
-    """The newest day before an instant on which an API served it; None: none ever did."""
-    rows = bulk.select(
-        conn,
-        f"SELECT MAX(d.day){_FROM} AND s.provider <> '{OWN}' AND d.tokens > 0 AND d.day < ?",
-        (workload.id, before),
-    )
-    return None if rows[0][0] is None else int(rows[0][0])
-
-
 def api_use(conn: Connection, workload: Workload, start: int, end: int) -> list[Used]:
     """What an API served on the days [start, end), by what its price depends on."""
     sums = ", ".join(f"CAST(SUM(d.{name}) AS BIGINT)" for name in QUANTITY_FIELDS)

@@ -109,6 +109,8 @@ def test_an_unknown_name_or_a_day_that_is_past_is_refused(filled):
             defer(conn, END - 9 * DAY)
         with pytest.raises(InputError, match="no workload 'x'"):
             decisions.decide(conn, "x", "", "defer", None, "w", "ann", AT)
+        with pytest.raises(InputError, match="all workloads has no deployment, so that"):
+            decisions.decide(conn, "all workloads", "", "defer", None, "w", "ann", AT)
 
 
 @pytest.fixture
@@ -150,3 +152,10 @@ def test_the_record_of_nothing_is_said_and_an_unknown_workload_is_refused(crosso
     assert (nothing.stdout, nothing.exit_code) == ("[]\n", 0)
     assert "no month was scored yet" in nothing.stderr
     assert isinstance(crossover("project", "--score", "--workload", "x").exception, InputError)
+
+
+@pytest.mark.parametrize("words", [("--why", "\x07"), ("--why", "w", "--by", "\x1b\u202e")])
+def test_a_decision_without_a_readable_word_is_refused(crossover, words):
+    ended = crossover("decide", "support-bot", "defer", *words)
+    assert isinstance(ended.exception, InputError)
+    assert "no readable character" in str(ended.exception)
