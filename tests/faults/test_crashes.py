@@ -219,9 +219,9 @@ def test_one_report_and_one_alert_arrive_exactly_once(parent, config, database, 
         parent, config, database, NOW + HOUR, log, lambda: count(database, '"fetch"') == reads + 3
     )
     decided = "run WHERE kind = 'decide' AND state = 'done'"
-    assert count(database, decided) == 11
+    assert count(database, decided) == 7
     run_until_settled(
-        parent, config, database, NOW + 26 * HOUR, log, lambda: count(database, decided) == 12
+        parent, config, database, NOW + 26 * HOUR, log, lambda: count(database, decided) == 8
     )
     assert_one_of_each(mail, database, repeat_allowed=False)
 
