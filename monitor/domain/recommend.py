@@ -247,9 +247,10 @@ def _base(base: hybrid.Base, why: tuple[Reason, ...]) -> Answer:
 
 
 def _base_reason(base: hybrid.Base) -> Reason:
+    own = f"{base.replicas:,} own replica{'s' if base.replicas != 1 else ''}"
     text = (
-        f"{base.replicas:,} own replicas for the base load and the API for the hours above serve"
-        f" {float(base.share):.1%} of the requests themselves and save {_usd(base.saves)} a month."
+        f"With {own} for the base load and the API for the hours above, {float(base.share):.1%} of"
+        f" the requests run in house, which saves {_usd(base.saves)} a month."
     )
     return Reason("hybrid.base_load", text)
 

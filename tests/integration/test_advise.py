@@ -120,7 +120,7 @@ def test_stored_advice_is_the_whole_recommendation_of_the_newest_day(filled):
     assert (found["deployment"], found["kind"]) == ("own-h100", "self_host")
     assert found["reason"] == "money.above_crossing"
     assert {"people", "services"}.isdisjoint(found["assumed_zero"])
-    assert "They did on an earlier day, and moving still saves." in found["text"]
+    assert "The move was advised on an earlier day" in found["text"]
     assert "support-bot: self host" in crossover(*words, "table").stdout
     with pytest.raises(InputError, match="no advice on a workload 'nobody'"):
         crossover("--config", filled, "advise", "--workload", "nobody")
