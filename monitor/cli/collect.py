@@ -18,6 +18,8 @@ def collect(
 
     Reads the same windows as the daemon; a second call changes nothing that did not change at the
     source. Exit code 4 if a source failed; the others are read all the same.
+
+    Example: crossover collect --source openai
     """
     from monitor import logs, wiring
     from monitor.domain.errors import InputError

@@ -132,8 +132,31 @@ def called(text):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_call_in_a_document_names_a_command_and_options_that_exist(path):
+    check_calls(called(path.read_text()), path.name)
+
+
+# Whose every option stands for itself.
+PLAIN = {"crossover db upgrade", "crossover db check", "crossover db size"}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_help_of_a_command_loses_no_word_and_its_examples_can_be_called(name):
+    command = get_command(cli.app)
+    for word in name.split()[1:]:
+        command = command.commands[word]
+    # What stands in brackets is taken for markup and left out.
+    assert "[" not in command.help
+    text = re.sub(r"\n(?!\n|Example:)", " ", command.help)
+    calls = re.findall(r"Example: crossover (.+)", text)
+    assert all(name.removeprefix("crossover ") in call for call in calls)
+    assert calls or name in PLAIN or name.startswith("crossover prices ")
+    check_calls(map(shlex.split, calls), name)
+
+
+def check_calls(calls, where):
+    """Each call, as words, names a command and options that exist."""
     root = get_command(cli.app)
-    for words in called(path.read_text()):
+    for words in calls:
         command, given = root, []
         for word in words:
             inner = getattr(command, "commands", {})
@@ -143,8 +166,8 @@ def test_every_call_in_a_document_names_a_command_and_options_that_exist(path):
                 given.append((command, word.partition("=")[0]))
         for owner, option in given:
             known = {name for p in owner.params for name in p.opts} | {"--help"}
-            assert option in known, f"{path.name}: crossover {' '.join(words)}"
-        assert command is not root or given, f"{path.name}: crossover {' '.join(words)}"
+            assert option in known, f"{where}: crossover {' '.join(words)}"
+        assert command is not root or given, f"{where}: crossover {' '.join(words)}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
