@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from reports import formats
-from reports.formats import about, count, day, month, name, span
+from reports.formats import REASON_CAP, about, count, day, month, name, span
 from reports.judgement import Note, drawn_savings, notes
 from reports.judgement import zero as taken_as_zero
 from reports.model import AlertFacts, Crossed, Rendered
@@ -140,7 +140,7 @@ def view(facts: AlertFacts) -> View:
             ahead=_month(facts.ahead_month),
             changed=_CHANGED.get(facts.advice, _LEAVES),
         ),
-        advice=f"{LABELS.get(facts.advice, name(facts.advice))}. {name(facts.reason, 600)}",
+        advice=f"{LABELS.get(facts.advice, name(facts.advice))}. {name(facts.reason, REASON_CAP)}",
         month=_month(facts.month),
         volumes=_volumes(facts),
         crossing=_crossing(facts),

@@ -13,6 +13,7 @@ from monitor.domain.attribution import attribute, in_cents
 from monitor.domain.money import usd as exact
 from monitor.domain.scenario import Scenario, from_document
 from reports.formats import (
+    REASON_CAP,
     about,
     count,
     count_span,
@@ -79,7 +80,7 @@ def comparison(row: Row, standing: Standing) -> Comparison:
         advice=advice,
         tone=tone,
         since=f"since {day(date.fromisoformat(words(row, 'since')))}",
-        reason=name(f"{standing.decided} {words(row, 'reason')}".strip(), 600),
+        reason=name(f"{standing.decided} {words(row, 'reason')}".strip(), REASON_CAP),
         compared=_compared(row) if there else None,
         notes=notes(row, here=standing.runs_on != "api", decided=standing.stands),
         taken_as_zero=zero(row, standing.zero_lines),

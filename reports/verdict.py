@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from reports.formats import about, name, plural
+from reports.formats import REASON_CAP, about, name, plural
 from reports.judgement import held
 from reports.model import Row, Standing, WeeklyFacts, decimal
 
@@ -82,7 +82,7 @@ def verdict(facts: WeeklyFacts) -> Verdict:
     row, standing = order[0]
     workload, tone = name(str(row["workload"]), _NAME_CAP), label(row, standing)[1]
     if standing.stands:
-        return Verdict(f"Decided: {workload}", name(standing.decided, 400), "stay", row)
+        return Verdict(f"Decided: {workload}", name(standing.decided, REASON_CAP), "stay", row)
     if tone == "return":
         headline = f"Return {workload} to the API: {effect(savings(row), -1)}"
     elif row["advice"] in MOVES:
@@ -124,7 +124,7 @@ def _cheaper(row: Row) -> Decimal:
 
 
 def _reason(row: Row) -> str:
-    return name(str(row["reason"]), 600)
+    return name(str(row["reason"]), REASON_CAP)
 
 
 def _without(facts: WeeklyFacts) -> str:

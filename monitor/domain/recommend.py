@@ -249,8 +249,8 @@ def _base(base: hybrid.Base, why: tuple[Reason, ...]) -> Answer:
 def _base_reason(base: hybrid.Base) -> Reason:
     own = f"{base.replicas:,} own replica{'s' if base.replicas != 1 else ''}"
     text = (
-        f"With {own} for the base load and the API for the hours above, {float(base.share):.1%} of"
-        f" the requests run in house, which saves {_usd(base.saves)} a month."
+        f"With {own} for the base load and the API above it, {float(base.share):.1%} of the"
+        f" requests run in house and {_usd(base.saves)} a month is saved."
     )
     return Reason("hybrid.base_load", text)
 

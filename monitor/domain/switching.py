@@ -132,11 +132,9 @@ class Reading:
         """One sentence with the figures that decide, for who pays the bills."""
         entering = self.state.place == "api"
         counted = (
-            "a careful count: the lower of projection and usual week, with a margin for a short"
-            " history"
+            "a careful count: the lower of projection and usual week, less a margin"
             if entering
-            else "a generous count: the higher of projection and usual week, at the projection's"
-            " high end"
+            else "a generous count: the higher of projection and usual week, at its high end"
         )
         weighed = self._entry() if entering else self._return()
         return f"At {self.counted:,} requests a month ({counted}) own GPUs {weighed}."

@@ -121,7 +121,7 @@ def test_stored_advice_is_the_whole_recommendation_of_the_newest_day(filled):
     assert (found["deployment"], found["kind"]) == ("own-h100", "self_host")
     assert found["reason"] == "money.above_crossing"
     assert {"people", "services"}.isdisjoint(found["assumed_zero"])
-    assert "The move was advised on an earlier day" in found["text"]
+    assert "It was advised before, and still saves" in found["text"]
     assert re.fullmatch(r"2026-11-\d\d", found["since"])
     shown = crossover(*words, "table").stdout
     assert f"support-bot: self host, on own-h100, since {found['since']}" in shown

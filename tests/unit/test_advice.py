@@ -89,7 +89,7 @@ def test_a_move_that_was_not_made_is_withdrawn_when_it_saves_no_more():
     state, _ = follow([HIGH, 1.02])
     assert "a month more than the API, and moving costs $24,000 once" in state.current.advice.reason
     assert state.current.advice.reason.endswith(
-        "was advised on an earlier day, and still saves at the higher of projection and usual week."
+        "It was advised before, and still saves at the higher of the two."
     )
 
 
@@ -209,8 +209,8 @@ def test_the_reason_names_the_money_and_what_a_move_costs():
     state, _ = follow([HIGH])
     assert state.current.advice.reason == (
         "At 3,793,400 requests a month (a careful count: the lower of projection and usual week,"
-        " with a margin for a short history) own GPUs save $17,934 a month; 24 months of that"
-        " repay the $24,000 that moving costs."
+        " less a margin) own GPUs save $17,934 a month; 24 months of that repay the $24,000 that"
+        " moving costs."
     )
 
 

@@ -112,7 +112,8 @@ COMMANDS = commands(get_command(cli.app))
 
 
 def test_every_command_is_documented_and_none_that_does_not_exist():
-    assert set(re.findall(r"^\| `(crossover [a-z ]+)` \|", CONFIGURATION, re.MULTILINE)) == COMMANDS
+    found = re.findall(r"^\| `(crossover [a-z ]+)` \|", CONFIGURATION, re.MULTILINE)
+    assert sorted(found) == sorted(COMMANDS)
 
 
 def test_exit_codes_are_those_of_the_errors():
