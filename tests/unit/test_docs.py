@@ -171,6 +171,17 @@ def check_calls(calls, where):
         assert command is not root or given, f"{where}: crossover {' '.join(words)}"
 
 
+def test_every_reason_that_advice_may_give_is_documented():
+    said = set(re.findall(r"`([\w.]+)`", (ROOT / "docs/advice.md").read_text()))
+    given = set()
+    for path in (ROOT / "monitor/domain").glob("*.py"):
+        text = path.read_text()
+        given |= set(re.findall(r'\bReason\(\s*"([\w.]+)"', text))
+        given |= set(re.findall(r'\bFinding\(\s*"\w+", "([\w.]+)"', text))
+    assert len(given) > 30
+    assert given - said == set()
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_link_leads_somewhere(path):
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", path.read_text()):
