@@ -44,6 +44,8 @@ def collect(
     rows = [row for s in chosen for row in job.collect_all(database, s, wiring.pace(settings), now)]
     resolve = wiring.resolver(settings, wiring.stored_prices(settings))
     days = roll_up(database, resolve, wiring.rules(settings), now)
+    if not sources:
+        common.note("no source is configured: uncomment one in the configuration")
     common.note(f"{days} days were priced anew")
     common.show([_row(found) for found in rows], form)
     if any(found.error for found in rows):
