@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from reports import formats
-from reports.formats import about, count, day, month, name, span
+from reports.formats import REASON_CAP, about, count, day, month, name, span
 from reports.judgement import Note, drawn_savings, notes
 from reports.judgement import zero as taken_as_zero
 from reports.model import AlertFacts, Crossed, Rendered
 from reports.twins import twins
 from reports.verdict import LABELS, MOVES, Tone
+from reports.verdict import unsure as hesitant
 
 _TONES: dict[Crossed, Tone] = {
     "crossed_up": "move",
@@ -139,7 +140,7 @@ def view(facts: AlertFacts) -> View:
             ahead=_month(facts.ahead_month),
             changed=_CHANGED.get(facts.advice, _LEAVES),
         ),
-        advice=f"{LABELS.get(facts.advice, name(facts.advice))}. {name(facts.reason, 400)}",
+        advice=f"{LABELS.get(facts.advice, name(facts.advice))}. {name(facts.reason, REASON_CAP)}",
         month=_month(facts.month),
         volumes=_volumes(facts),
         crossing=_crossing(facts),
@@ -165,7 +166,7 @@ def _effect(facts: AlertFacts, *, unsure: bool = False) -> str:
     amount = about(abs(saved))
     if saved <= 0:
         return f"costs {amount} a month more"
-    return f"would save {amount} a month, not surely" if unsure else f"saves {amount} a month"
+    return hesitant(saved, facts.row) if unsure else f"saves {amount} a month"
 
 
 def _returned(facts: AlertFacts) -> str:

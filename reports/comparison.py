@@ -10,9 +10,11 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from monitor.domain.attribution import attribute, in_cents
+from monitor.domain.breakeven import WHY_NEVER
 from monitor.domain.money import usd as exact
 from monitor.domain.scenario import Scenario, from_document
 from reports.formats import (
+    REASON_CAP,
     about,
     count,
     count_span,
@@ -28,12 +30,6 @@ from reports.formats import (
 from reports.judgement import Note, drawn_savings, notes, payback, zero
 from reports.model import Row, Standing, decimal, whole, words
 from reports.verdict import Tone, label
-
-_NO_CROSSING = {
-    "nothing_moved": "never crosses: no request would move",
-    "marginal_cost": "never crosses: one more own request costs at least the API's price",
-    "fixed_cost": "never crosses: the fixed cost is too high",
-}
 
 
 class Compared(NamedTuple):
@@ -79,7 +75,7 @@ def comparison(row: Row, standing: Standing) -> Comparison:
         advice=advice,
         tone=tone,
         since=f"since {day(date.fromisoformat(words(row, 'since')))}",
-        reason=name(f"{standing.decided} {words(row, 'reason')}".strip(), 600),
+        reason=name(f"{standing.decided} {words(row, 'reason')}".strip(), REASON_CAP),
         compared=_compared(row) if there else None,
         notes=notes(row, here=standing.runs_on != "api", decided=standing.stands),
         taken_as_zero=zero(row, standing.zero_lines),
@@ -126,7 +122,8 @@ def _amount(row: Row, figure: str) -> Decimal:
 def _crossing(row: Row) -> str:
     requests = whole(row, "crossing_requests")
     if requests is None:
-        return _NO_CROSSING.get(_result(row)["crossing"]["reason"], "never crosses")
+        why = WHY_NEVER.get(_result(row)["crossing"]["reason"])
+        return f"never crosses: {why}" if why else "never crosses"
     return f"crosses at {count(requests)}" if requests else "cheaper at any volume"
 
 

@@ -15,6 +15,8 @@ from monitor.domain.money import EXACT, to_cents
 from monitor.domain.names import clean_name
 
 NAME_CAP = 48
+REASON_CAP = 440
+"""The longest reason of an advice, with what was decided about it."""
 WIDTH = 72
 """Columns of the plain twin."""
 
@@ -121,7 +123,7 @@ def instant(at: datetime | str) -> str:
 
 def name(text: str, cap: int = NAME_CAP) -> str:
     """An external name on one line, without controls, at most so long."""
-    return _cut(clean_name(text, 400), cap)
+    return _cut(clean_name(text, cap + 1), cap)
 
 
 def fill(text: str, indent: int = 0, width: int = WIDTH) -> str:

@@ -58,9 +58,17 @@ def sure(row: Row) -> str:
     cheaper, draws = decimal(row, "probability_cheaper"), whole(row, "draws")
     if cheaper is None or draws is None:
         return ""
-    text = f"Own GPUs are cheaper in {percent(cheaper)} of {draws:,} draws"
+    text = f"Own GPUs are cheaper in {_of(cheaper, f'{draws:,} draws')}"
     never = decimal(row, "never_pays_back") or Decimal(0)
+    if never == 100:
+        return f"{text}; a move pays back in none."
     return f"{text}; a move never pays back in {percent(never)}."
+
+
+def _of(share: Decimal, draws: str) -> str:
+    """`99.4% of 2,000 draws`; all and none in words, since a percentage of them claims more."""
+    in_words = {Decimal(0): f"none of {draws}", Decimal(100): f"all of {draws}"}
+    return in_words.get(share, f"{percent(share)} of {draws}")
 
 
 def payback(row: Row, middle: str) -> str:
@@ -85,7 +93,7 @@ def year(row: Row, *, told: bool) -> str:
     if low is None or high is None or pays is None:
         return ""
     text = (
-        f"with both sides' prices falling as drawn, 12 months bring {span(low, high)} after the"
+        f"with both sides' prices changing as drawn, 12 months bring {span(low, high)} after the"
         f" cost of moving, above zero in {percent(pays)} of draws"
     )
     if row["net_contradicts"]:
@@ -101,17 +109,17 @@ def _crossing(row: Row) -> str:
     last = _named(first, 12)
     if ahead == 0:
         return (
-            f"{_named(first, 0)} reaches it with {percent(now)},"
-            f" {last} with {percent(later)}, at today's prices."
+            f"{_named(first, 0)} reaches it with a chance of {percent(now)},"
+            f" {last} with one of {percent(later)}, at today's prices."
         )
     if ahead is not None:
         chance = decimal(row, "crossing_probability") or Decimal(0)
         return (
             f"{_named(first, ahead)} is the first month more likely than not to reach it"
-            f" ({percent(chance)}); {_named(first, 0)} does with {percent(now)}."
+            f" ({percent(chance)}); {_named(first, 0)} does with a chance of {percent(now)}."
         )
     return (
-        f"No month to {last} is more likely than not to reach it; {last} does with"
+        f"No month to {last} is more likely than not to reach it; {last} does with a chance of"
         f" {percent(later)}."
     )
 
@@ -143,9 +151,14 @@ def document(row: Row) -> Mapping[str, Any]:
 
 
 def _open(row: Row) -> str:
-    """The open questions: in full where they hold up a move, else by their names."""
+    """The open questions: in full where they hold up a move, else by their names.
+
+    None where a gate has decided already: no answer would change the advice.
+    """
     if row["advice"] in MOVING:
         return _listed(row, "open_questions")
+    if held(row):
+        return ""
     names = [each["id"].split(".")[1] for each in document(row).get("open_questions", ())]
     return f"Unanswered: {', '.join(names)}." if names else ""
 
@@ -214,6 +227,11 @@ def _tasks(said: Mapping[str, Any]) -> tuple[Decimal, str]:
     return Decimal(tasks["saves_usd_per_month"]), f"Moving {names}"
 
 
+def held(row: Row) -> bool:
+    """Whether a gate decides, and not money: then its cost is known, be it 0."""
+    return row.get("constraint_usd") is not None
+
+
 def _constraint(row: Row) -> str:
     cost = decimal(row, "constraint_usd")
     return f"It costs {about(cost)} a month." if cost and cost > 0 else ""
@@ -223,13 +241,18 @@ def _waiting(row: Row) -> str:
     cost = decimal(row, "waiting_usd")
     if not cost or cost <= 0:
         return ""
-    return f"The lead time of a move forgoes {about(cost)} of savings; deciding later adds to it."
+    return (
+        f"A move that begins now still forgoes {about(cost)} of savings until it is done; deciding"
+        " later adds to it."
+    )
 
 
 def _next(row: Row) -> str:
     """The nearest step of the plan, with its day."""
     step, start = words(row, "next_step"), words(row, "next_step_from")
-    return f"From {day(date.fromisoformat(start), year=True)}: {step}." if step and start else ""
+    if not step or not start:
+        return ""
+    return f"If it begins now, from {day(date.fromisoformat(start), year=True)}: {step}."
 
 
 def zero(row: Row, configured: Sequence[str]) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from reports.formats import about, name, plural
+from reports.formats import REASON_CAP, about, name, plural
+from reports.judgement import held
 from reports.model import Row, Standing, WeeklyFacts, decimal
 
 Tone = Literal["move", "stay", "return", "unknown"]
@@ -81,7 +82,7 @@ def verdict(facts: WeeklyFacts) -> Verdict:
     row, standing = order[0]
     workload, tone = name(str(row["workload"]), _NAME_CAP), label(row, standing)[1]
     if standing.stands:
-        return Verdict(f"Decided: {workload}", name(standing.decided, 400), "stay", row)
+        return Verdict(f"Decided: {workload}", name(standing.decided, REASON_CAP), "stay", row)
     if tone == "return":
         headline = f"Return {workload} to the API: {effect(savings(row), -1)}"
     elif row["advice"] in MOVES:
@@ -105,7 +106,9 @@ def _stay(order: Sequence[tuple[Row, Standing]]) -> Verdict:
     elif cheaper := _cheaper(row):
         headline = f"Stay, but change how {workload} uses the API: saves {about(cheaper)} a month"
     elif saved > 0:
-        headline = f"Stay for now: moving {workload} would save {about(saved)} a month, not surely"
+        headline = (
+            f"{'Stay' if held(row) else 'Stay for now'}: moving {workload} {unsure(saved, row)}"
+        )
     else:
         even = "even moving" if len(free) > 1 else "moving"
         headline = f"Stay: {even} {workload} would cost {about(-saved)} a month more"
@@ -121,7 +124,7 @@ def _cheaper(row: Row) -> Decimal:
 
 
 def _reason(row: Row) -> str:
-    return name(str(row["reason"]), 400)
+    return name(str(row["reason"]), REASON_CAP)
 
 
 def _without(facts: WeeklyFacts) -> str:
@@ -148,6 +151,12 @@ def effect(saved: Decimal | None, sign: int = 1) -> str:
         return "too little history for an amount"
     amount = about(abs(saved))
     return f"saves {amount} a month" if saved * sign >= 0 else f"costs {amount} a month more"
+
+
+def unsure(saved: Decimal, row: Row | None) -> str:
+    """A saving that is no reason to move, and why it is none."""
+    why = "but more than money holds it" if row and held(row) else "not yet dependably"
+    return f"would save {about(saved)} a month, {why}"
 
 
 def _others(order: Sequence[tuple[Row, Standing]]) -> str:

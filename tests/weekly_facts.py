@@ -152,7 +152,7 @@ def judged(**changes: object):
         "flip_1": "Own service stops being cheaper when the GPU price rises to $4.103 an hour (now"
         " $2.4 an hour, 71.0% higher).",
         "flip_2": "Moving stops paying for itself within 12 months when the API price change is"
-        " -2.05% a month (now +0% a month).",
+        " -2.05% a month (now 0% a month).",
         "flip_3": "Own service stops being cheaper when the cost of people rises to $26,821 a month"
         " (now $16,875 a month, 58.9% higher).",
         "optimised_api_usd": Decimal("10846.00"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -66,6 +67,8 @@ def root(
 ) -> None:
     """Options that stand before the command."""
     del config, version
+    # A command that logs nowhere would print the bare name of the event, once for each retry.
+    logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 app.command()(demo.demo)

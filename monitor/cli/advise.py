@@ -29,10 +29,12 @@ def advise(
     """Say what to do about a workload, why, and on which conditions.
 
     A case file is a scenario file with two tables more, the questionnaire
-    [gates] and [facts]; it needs no configuration and no database. A workload
-    is looked up in the database: what the last daily decision advised.
+    `gates` and the `facts`; it needs no configuration and no database. A
+    workload is looked up in the database: what the last daily decision advised.
 
     Example: crossover advise --case docs/examples/cases/hospital.toml
+
+    Example: crossover advise --workload support-bot --format json
     """
     from monitor.domain.errors import InputError
 
@@ -65,6 +67,7 @@ def _computed(path: Path) -> dict[str, Any]:
 def _stored(ctx: typer.Context, workload: str) -> list[dict[str, Any]]:
     """The newest advice of each of the workload's deployments."""
     from monitor.domain.errors import InputError
+    from monitor.domain.periods import day_of
     from monitor.storage import aftermath, results
 
     opened = common.open_database(ctx)
@@ -84,7 +87,7 @@ def _stored(ctx: typer.Context, workload: str) -> list[dict[str, Any]]:
             "deployment": row["deployment"],
             "workload": workload,
             "kind": row["kind"],
-            "since": row["since"],
+            "since": day_of(row["since"]),
             "text": row["reason"],
             **json.loads(row["document"]),
             "after_move": months,
@@ -119,6 +122,8 @@ def _summary(document: Mapping[str, Any]) -> None:
 
     console = Console(highlight=False)
     head = f"{clean_name(str(document['workload']))}: {_said(document)}"
+    if "deployment" in document:
+        head += f", on {clean_name(str(document['deployment']))}, since {document['since']}"
     # Text, because a name from outside must not be read as markup.
     console.print(Text(head, style="bold"))
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -154,8 +159,10 @@ def _said(document: Mapping[str, Any]) -> str:
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    stored = str(document.get("text", ""))
+    if stored:
+        yield "why", stored
     if "figures" not in document:
-        yield "why", str(document.get("text", ""))
         return
     for key, label in (
         ("reasons", "why"),
@@ -164,7 +171,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         ("notes", "note"),
     ):
         for reason in document[key]:
-            yield label, f"{reason['text']} [{reason['id']}]"
+            if reason["text"] not in stored:
+                yield label, f"{reason['text']} [{reason['id']}]"
     for name, value in document["figures"].items():
         if value is not None:
             yield _figure(name, value)

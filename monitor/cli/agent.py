@@ -28,6 +28,9 @@ def agent(
 
     For GPU hosts that the daemon does not run on. Without a driver it waits for one. The smaller
     `crossover-agent` prints the same rows as JSON lines and needs no database.
+
+    Example: crossover agent --database "postgresql://crossover@db.example.org/crossover"
+    --password file:/etc/crossover/secrets/database
     """
     import signal
     import threading

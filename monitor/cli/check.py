@@ -17,6 +17,8 @@ def check(
 
     Also compares bills with estimates, where an error in a unit or a double count shows. What is
     not configured shows as "off", which is well. Exit code 0 only when all is well.
+
+    Example: crossover check --format json
     """
     from monitor import wiring
     from monitor.jobs.check import check_all

@@ -18,6 +18,8 @@ def collect(
 
     Reads the same windows as the daemon; a second call changes nothing that did not change at the
     source. Exit code 4 if a source failed; the others are read all the same.
+
+    Example: crossover collect --source openai
     """
     from monitor import logs, wiring
     from monitor.domain.errors import InputError
@@ -42,6 +44,8 @@ def collect(
     rows = [row for s in chosen for row in job.collect_all(database, s, wiring.pace(settings), now)]
     resolve = wiring.resolver(settings, wiring.stored_prices(settings))
     days = roll_up(database, resolve, wiring.rules(settings), now)
+    if not sources:
+        common.note("no source is configured: uncomment one in the configuration")
     common.note(f"{days} days were priced anew")
     common.show([_row(found) for found in rows], form)
     if any(found.error for found in rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +25,12 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+
+
+_FIGURE = re.compile(r"[-+$]?[0-9][0-9.,:TZ%-]*|")
+"""A number, an amount, a day or an instant: none is read in pieces."""
+_NARROW = 12
+"""Characters of a word that a fold leaves together."""
 
 
 def settings(ctx: typer.Context) -> Settings:
@@ -82,10 +89,20 @@ def _table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    if not rows:
+        return
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold")
-    for name in rows[0] if rows else ():
-        table.add_column(name, overflow="fold")
+    least = 0
+    for name in rows[0]:
+        cells = ["" if row[name] is None else str(row[name]) for row in rows]
+        whole = all(map(_FIGURE.fullmatch, cells))
+        table.add_column(name, overflow="fold", no_wrap=whole)
+        parts = cells if whole else (word[:_NARROW] for cell in cells for word in cell.split())
+        least += 2 + max(map(len, (name if whole else name[:_NARROW], *parts)))
     for row in rows:
         # Text, because a name from outside must not be read as markup.
         table.add_row(*(Text("" if v is None else str(v)) for v in row.values()))
-    Console().print(table)
+    # Rather a line beyond the screen's edge than a number that is broken in two.
+    console = Console()
+    console.width = max(console.width, least)
+    console.print(table)

@@ -19,6 +19,8 @@ def show(
     """Print every setting in force, with the file, the environment and defaults put together.
 
     Secrets appear by name, as they were written; passwords inside URLs are hidden.
+
+    Example: crossover config show --format json
     """
     settings = common.settings(ctx)
     common.show([{"setting": k, "value": v} for k, v in _flat("", settings.model_dump())], form)

@@ -28,7 +28,10 @@ def _database(ctx: typer.Context) -> Database:
 
 @app.command()
 def upgrade(ctx: typer.Context) -> None:
-    """Create the database, or migrate it to this program's schema."""
+    """Create the database, or migrate it to this program's schema.
+
+    Safe to run at any time and from several places; the daemon does it at its start.
+    """
     from monitor.storage import migrate
 
     with closing(_database(ctx)) as database:
@@ -57,7 +60,10 @@ def backup(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="The copy; must not exist yet.")],
 ) -> None:
-    """Copy a SQLite database completely, also while the daemon writes to it."""
+    """Copy a SQLite database completely, also while the daemon writes to it.
+
+    Example: crossover db backup copy.db
+    """
     from monitor.storage import maintenance
 
     with closing(_database(ctx)) as database:
@@ -73,7 +79,10 @@ def reader(
         str, typer.Option(help="Where its password is: env:NAME or file:PATH.")
     ] = "",
 ) -> None:
-    """Create or update the PostgreSQL role that may read the public views and nothing else."""
+    """Create or update the PostgreSQL role that may read the public views and nothing else.
+
+    Example: crossover db reader --password env:READER_PASSWORD
+    """
     from monitor.config import secret
     from monitor.domain.errors import InputError
     from monitor.storage.reader import make

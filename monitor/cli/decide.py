@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,14 +50,23 @@ def decide(
 
     Example: crossover decide support-bot defer --until 2027-03-01 --why "contract"
     """
-    if listing:
-        from monitor.jobs import decisions
-
-        with common.open_database(ctx).read() as conn:
-            common.show(decisions.worths(conn), form)
+    if not listing:
+        _record(ctx, workload, choice, deployment, until, why, by)
+        if form is common.Format.TABLE:
+            return
+    rows = _worths(ctx)
+    if not rows:
+        common.note("nothing was decided yet")
+    common.show(rows if listing else rows[:1], form)
+    if rows:
         common.note(_MODELLED)
-        return
-    _record(ctx, workload, choice, deployment, until, why, by)
+
+
+def _worths(ctx: typer.Context) -> list[dict[str, Any]]:
+    from monitor.jobs import decisions
+
+    with common.open_database(ctx).read() as conn:
+        return [dict(row) for row in decisions.worths(conn)]
 
 
 def _record(

@@ -18,6 +18,8 @@ def demo(
 
     Leaves report.html, report.eml, alert.eml and crossover.db, prints the verdict, and says what
     to open next.
+
+    Example: crossover demo --output demo
     """
     from monitor import logs
     from monitor.demo.run import demonstrate

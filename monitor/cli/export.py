@@ -38,7 +38,13 @@ def csv(
     ] = None,
     names: Annotated[bool, typer.Option("--list", help="List the views instead.")] = False,
 ) -> None:
-    """Write a public view as CSV, row by row; text is safe to open in a spreadsheet."""
+    """Write a public view as CSV, row by row; text is safe to open in a spreadsheet.
+
+    A view that has days is cut by --from and --to.
+
+    Example: crossover export csv v_spend_daily --from 2026-11-01 --to 2026-12-01
+    --output spend.csv
+    """
     from monitor.domain.errors import InputError
     from monitor.storage.export import write_view
     from monitor.storage.views import public_names

@@ -14,7 +14,10 @@ def init(
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("crossover.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write a commented configuration; then edit it and run `crossover check`."""
+    """Write a commented configuration; then edit it and run `crossover check`.
+
+    Example: crossover init /etc/crossover/crossover.toml
+    """
     from importlib.resources import files
 
     from monitor.domain.errors import InputError

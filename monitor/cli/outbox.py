@@ -34,23 +34,34 @@ def list_(
     dead: Annotated[bool, typer.Option("--dead", help="Short for --state dead.")] = False,
     form: Annotated[common.Format, typer.Option("--format")] = common.Format.TABLE,
 ) -> None:
-    """Show messages, newest first, with the server's last words."""
+    """Show messages, newest first, with the server's last words.
+
+    Example: crossover outbox list --dead
+    """
     from monitor.storage import work
 
     with common.open_database(ctx).read() as conn:
         rows = work.outbox(conn, State.DEAD if dead else state)
+    if not rows:
+        common.note("no such message")
     common.show([{name: row[name] for name in _SHOWN} for row in rows], form)
 
 
 @app.command()
 def retry(ctx: typer.Context, message: _Id) -> None:
-    """Send a dead or dropped message again, byte for byte as it was."""
+    """Send a dead or dropped message again, byte for byte as it was.
+
+    Example: crossover outbox retry 7
+    """
     _set(ctx, message, "pending")
 
 
 @app.command()
 def drop(ctx: typer.Context, message: _Id) -> None:
-    """Give up a message that was not sent."""
+    """Give up a message that was not sent.
+
+    Example: crossover outbox drop 7
+    """
     _set(ctx, message, "dropped")
 
 

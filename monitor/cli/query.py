@@ -27,7 +27,10 @@ def query(
         float, typer.Option(min=0.5, help="Seconds, with starting and stopping.")
     ] = 5,
 ) -> None:
-    """Answer one SELECT over the public views, read-only, with limits on time and memory."""
+    """Answer one SELECT over the public views, read-only, with limits on time and memory.
+
+    Example: crossover query "SELECT month, workload, estimated_usd FROM v_workload_cost"
+    """
     started = time.monotonic()
     from monitor.storage.query import Limits, run
 

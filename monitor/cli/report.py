@@ -43,6 +43,8 @@ def weekly(
     A week's report goes to each recipient once, whether this command or the daemon posts it; the
     daemon delivers what waits in the outbox. A week that is not complete is not sent before it is a
     day late, and says then what it lacks.
+
+    Example: crossover report weekly --week 2026-W47 --output report
     """
     settings, now = common.settings(ctx), common.now()
     week = week or last_week(now)

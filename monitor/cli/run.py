@@ -29,6 +29,8 @@ def run(
 
     Migrates the database at start. Work is claimed by row: on PostgreSQL any number of daemons may
     run side by side, and each report and alert still leaves once.
+
+    Example: crossover --config /etc/crossover/crossover.toml run
     """
     import signal
     import threading

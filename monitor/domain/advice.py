@@ -218,7 +218,7 @@ def _money_reason(
     if found is None:
         return ""
     if not moved and stepped.place == "self_host" and not found.moves:
-        return f"{found.reason} They did on an earlier day, and moving still saves."
+        return f"{found.reason} It was advised before, and still saves at the higher of the two."
     return found.reason
 
 

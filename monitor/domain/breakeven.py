@@ -6,7 +6,7 @@ exact value, so that two programs that follow the model give the same cents.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, count, islice
@@ -17,6 +17,12 @@ from monitor.domain.crossings import Region, solve
 from monitor.domain.scenario import Scenario
 
 Reason = Literal["nothing_moved", "marginal_cost", "fixed_cost"]
+WHY_NEVER: Mapping[Reason, str] = {
+    "nothing_moved": "no request would move",
+    "marginal_cost": "one more own request costs at least the API's price",
+    "fixed_cost": "the fixed cost is too high",
+}
+"""Why there is no crossing, in words."""
 Verdict = Literal["api", "hybrid", "self_host"]
 
 DAYS_PER_MONTH = Fraction("30.4375")

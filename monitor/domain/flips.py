@@ -133,7 +133,7 @@ def _verdict_flip(found: Assessment, lever: _Lever, unsure: Uncertainty) -> Flip
     else:
         bounds = _bounds(lever, now)
         turns = _turns(found, item, lever, now)
-    return _nearest(scenario, lever, unsure, now, list(turns), bounds)
+    return _nearest(found, lever, unsure, now, list(turns), bounds)
 
 
 class _Turn(NamedTuple):
@@ -147,14 +147,15 @@ class _Bounds(NamedTuple):
 
 
 def _nearest(
-    scenario: Scenario,
+    found: Assessment,
     lever: _Lever,
     unsure: Uncertainty,
     now: Fraction,
     turns: list[_Turn],
     bounds: _Bounds,
 ) -> Flip:
-    item, pays = BY_NAME[lever.name], saves(scenario)
+    scenario, item = found.scenario, BY_NAME[lever.name]
+    pays = saves(scenario)
     measured = [(_deviations(lever, unsure, now, turn.value), turn) for turn in turns]
     if not measured:
         return _flip(item.name, "verdict", now, None, bounds, None, _none(scenario, item, bounds))
@@ -162,8 +163,20 @@ def _nearest(
         measured, key=lambda m: (m[0] is None, abs(m[0] or 0), abs(m[1].value - now))
     )
     change = "stops being cheaper" if pays else "becomes cheaper"
-    sentence = f"Own service {change} when the {_moved_to(scenario, item, now, turn.value)}."
+    told = _moved_to(scenario, item, now, turn.value)
+    sentence = f"Own service {change} when the {told}{_for_good(found, item, turn.value)}."
     return _flip(item.name, "verdict", now, turn, bounds, deviations, sentence)
+
+
+def _for_good(found: Assessment, item: Input, value: Fraction) -> str:
+    """What a volume leaves open: whole servers make own service dearer again above it."""
+    if item.name != "volume" or value <= found.requests or value == found.crossing:
+        return ""
+    if saves(found.scenario):
+        return ""
+    if found.crossing is None:
+        return ", though not at every larger one"
+    return f", for good from {found.crossing:,}"
 
 
 def _flip(

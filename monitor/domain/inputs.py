@@ -157,6 +157,7 @@ def worded(scenario: Scenario, item: Input, value: Fraction, digits: int = 4) ->
     """A value of an input as people read it, of so many digits at least."""
     if item.name in _PERCENT:
         sign, each = ("+", " a month") if item.percent == "absolute" else ("", "")
+        sign = sign if value else ""
         return f"{float(value * 100):{sign}.{digits}g}%{each}"
     form = item.form
     if item.name == "gpu_price":

@@ -12,9 +12,8 @@ from datetime import date
 from fractions import Fraction
 from typing import NamedTuple
 
-from monitor.domain import bands, costs, hybrid, plan, weighing
+from monitor.domain import bands, breakeven, costs, hybrid, plan, weighing
 from monitor.domain.advice import Kind, Signal
-from monitor.domain.breakeven import DAYS_PER_MONTH
 from monitor.domain.case import Case
 from monitor.domain.gates import Finding, findings
 from monitor.domain.lines import assumed_zero, low_gpu_price
@@ -247,9 +246,10 @@ def _base(base: hybrid.Base, why: tuple[Reason, ...]) -> Answer:
 
 
 def _base_reason(base: hybrid.Base) -> Reason:
+    own = f"{base.replicas:,} own replica{'s' if base.replicas != 1 else ''}"
     text = (
-        f"{base.replicas:,} own replicas for the base load and the API for the hours above serve"
-        f" {float(base.share):.1%} of the requests themselves and save {_usd(base.saves)} a month."
+        f"With {own} for the base load and the API above it, {float(base.share):.1%} of the"
+        f" requests run in house and {_usd(base.saves)} a month is saved."
     )
     return Reason("hybrid.base_load", text)
 
@@ -312,8 +312,11 @@ def _band_doubt(view: _View, firm: Answer, *, moves: bool) -> Answer:
     doubts = bands.between(view.placed, moves=moves)
     if not doubts:
         return firm
-    names = ", ".join(placed.band.source for placed in doubts)
-    text = f"The API bill lies between the ends of the band of {names}: try both side by side."
+    rules = "; ".join(f"{placed.band.source}: {placed.band.written}" for placed in doubts)
+    text = (
+        f"The API bill lies where published rules of thumb leave it open ({rules}): try both side"
+        " by side."
+    )
     return Answer(Kind.PILOT, (Reason("bands.between", text), *firm.reasons))
 
 
@@ -342,7 +345,8 @@ def _why_hold(view: _View) -> tuple[Reason, ...]:
         )
         return (*beyond, Reason("shape.too_variable", text), below)
     if money.found.crossing is None:
-        text = f"No volume makes it cheaper ({money.found.crossing_reason}). {_money_text(money)}"
+        why = breakeven.WHY_NEVER[money.found.crossing_reason or "fixed_cost"]
+        text = f"No volume makes it cheaper: {why}. {_money_text(money)}"
         return (*beyond, Reason("money.no_crossing", text))
     return (*beyond, below)
 
@@ -372,7 +376,7 @@ def _contradiction(money: Money) -> Reason:
     year = "saves" if money.net > 0 else "loses"
     text = (
         f"This month's figures say that the move {month} {_usd(abs(money.savings))} a month; over"
-        f" 12 months it {year} {_usd(abs(money.net))}. The horizon decides."
+        f" 12 months it {year} {_usd(abs(money.net))}. The year decides."
     )
     return Reason("horizon.contradicts", text)
 
@@ -419,7 +423,7 @@ def _constraint(view: _View) -> Fraction | None:
 
 def _waiting(money: Money) -> Fraction:
     """The saving of the lead time, which a decision taken now does not bring back."""
-    lead = money.scenario.migration.lead_days / DAYS_PER_MONTH
+    lead = money.scenario.migration.lead_days / breakeven.DAYS_PER_MONTH
     return max(money.savings, Fraction(0)) * lead
 
 

@@ -129,21 +129,41 @@ class Reading:
 
     @property
     def reason(self) -> str:
-        """One sentence with the figures that decide."""
-        saves = "saves" if self.saving > 0 else "costs"
-        verb = "reach" if self.moves else "do not reach"
+        """One sentence with the figures that decide, for who pays the bills."""
+        entering = self.state.place == "api"
         counted = (
-            "the lower of projection and usual week, less for a short history"
-            if self.state.place == "api"
-            else "the higher of projection and usual week, at the projection's q90"
+            "a careful count: the lower of projection and usual week, less a margin"
+            if entering
+            else "a generous count: the higher of projection and usual week, at its high end"
         )
-        what = "moving costs" if self.state.place == "api" else "a round trip costs"
-        kind = "savings" if self.state.place == "api" else "losses"
+        weighed = self._entry() if entering else self._return()
+        return f"At {self.counted:,} requests a month ({counted}) own GPUs {weighed}."
+
+    def _entry(self) -> str:
+        double = self.view.bills.scenario.migration.dual_running_months
+        cost = f"${round(self.hurdle):,}"
+        both = ", double running included" if double else ""
+        if self.saving <= 0:
+            return f"{self._dearer()}, and moving costs {cost} once{both}"
+        verb = "repay" if self.moves else "do not repay"
         return (
-            f"At {self.counted:,} requests a month ({counted}) own service {saves}"
-            f" ${abs(round(self.saving)):,} a month; {kind} of {self.months} months {verb}"
-            f" the ${round(self.hurdle):,} that {what}."
+            f"save ${round(self.saving):,} a month; {self.months} months of that {verb} the {cost}"
+            f" that moving costs{both}"
         )
+
+    def _return(self) -> str:
+        if self.saving > 0:
+            return f"save ${round(self.saving):,} a month, so nothing speaks for a return"
+        verb = "reach" if self.moves else "do not reach"
+        return (
+            f"{self._dearer()}; {self.months} months of that {verb} the ${round(self.hurdle):,}"
+            " that returning and moving in again later would cost"
+        )
+
+    def _dearer(self) -> str:
+        if not self.saving:
+            return "cost as much as the API"
+        return f"cost ${round(-self.saving):,} a month more than the API"
 
 
 def _distance(threshold: int | None, volume: int) -> Fraction | None:

@@ -1,6 +1,7 @@
 """`crossover advise` as people call it: the committed cases, wrong ones, and stored advice."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -120,8 +121,11 @@ def test_stored_advice_is_the_whole_recommendation_of_the_newest_day(filled):
     assert (found["deployment"], found["kind"]) == ("own-h100", "self_host")
     assert found["reason"] == "money.above_crossing"
     assert {"people", "services"}.isdisjoint(found["assumed_zero"])
-    assert "They did on an earlier day, and moving still saves." in found["text"]
-    assert "support-bot: self host" in crossover(*words, "table").stdout
+    assert "It was advised before, and still saves" in found["text"]
+    assert re.fullmatch(r"2026-11-\d\d", found["since"])
+    shown = crossover(*words, "table").stdout
+    assert f"support-bot: self host, on own-h100, since {found['since']}" in shown
+    assert "do not repay" in " ".join(shown.split())
     with pytest.raises(InputError, match="no advice on a workload 'nobody'"):
         crossover("--config", filled, "advise", "--workload", "nobody")
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from decimal import Decimal
 
@@ -10,7 +12,7 @@ from sqlalchemy import text
 
 from monitor.domain.usage import DAY, utc_day
 from monitor.storage.engine import Database
-from tests.cli import crossover
+from tests.cli import ROOT, crossover
 from tests.factories import give_up
 from tests.fake_openai import (
     ADMIN_KEY,
@@ -439,3 +441,23 @@ def test_a_log_that_was_cut_off_brings_its_whole_rows_and_later_the_rest(folder)
         found += [(row["rows"], row["new"], row["quarantined"]) for row in ended.rows]
     assert found == [(5, 4, 1), (5, 1, 0), (5, 0, 0)]
     assert query(folder, "SELECT SUM(tokens) AS t FROM v_usage_daily") == [{"t": 5 * 110}]
+
+
+# --- the first steps ---
+
+
+def test_collecting_without_a_source_says_what_is_missing(folder):
+    ended = run(folder, "collect")
+    assert (ended.code, ended.rows) == (0, [])
+    assert "no source is configured" in ended.err
+
+
+def test_retries_are_not_named_on_a_terminal_but_warnings_are():
+    said = (
+        "import logging; from monitor import cli; cli.root('', False)\n"
+        "for name in ('stamina', 'crossover.decide'): logging.getLogger(name).warning(name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "crossover.decide\n"

@@ -403,7 +403,7 @@ def test_what_moved_is_still_asked_for_and_compared_with_the_api(filled, share):
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
     (advice,) = rows(filled, "SELECT * FROM v_advice WHERE workload = 'support-bot'")
     assert advice["advice"] == "self_host", advice["reason"]
-    assert "own service saves" in advice["reason"]
+    assert "own GPUs save" in advice["reason"]
 
 
 def test_a_workload_that_no_api_ever_served_has_nothing_to_compare_with(filled):

@@ -139,6 +139,15 @@ def test_the_command_records_and_lists(crossover):
     assert list(shown.values()) == ["support-bot", "defer", "2199-01-01", "a contract", "ann"]
 
 
+def test_a_decision_for_a_program_is_the_row_that_was_recorded(crossover):
+    none = crossover("decide", "--list")
+    assert (none.stdout, none.stderr) == ("", "nothing was decided yet\n")
+    words = ("decide", "support-bot", "reject", "--why", "it is small", "--format", "json")
+    (row,) = json.loads(crossover(*words).stdout)
+    assert (row["kind"], row["why"], row["superseded"]) == ("reject", "it is small", 0)
+    assert crossover(*words[:-2]).stdout == ""
+
+
 @pytest.mark.parametrize(
     "words", [(), ("support-bot",), ("support-bot", "defer"), ("x", "defer", "--why", "w")]
 )

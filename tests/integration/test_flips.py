@@ -62,6 +62,15 @@ def test_the_volume_flips_at_the_edge_of_a_cheaper_region():
     assert found[0] == volume
 
 
+def test_a_volume_at_which_it_is_cheaper_for_a_while_says_from_where_it_is_for_good():
+    low = write(example("f11-growing-fleet"), {"workload.requests_per_month": 5_000_000})
+    (volume,) = (flip for flip in flips(assess(low)) if flip.input == "volume")
+    assert volume.sentence == (
+        "Own service becomes cheaper when the volume rises to 7,866,667 requests a month (now"
+        " 5,000,000 requests a month, 57.3% higher), for good from 11,066,667."
+    )
+
+
 def test_flips_are_ranked_by_distance_in_deviations_and_the_absent_come_last():
     told = flips(assess(growing()))
     distances = [abs(f.deviations) for f in told if f.value and f.deviations is not None]

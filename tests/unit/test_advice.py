@@ -87,9 +87,9 @@ def test_a_move_that_was_not_made_is_withdrawn_when_it_saves_no_more():
     # At 1.02 it saves, though not enough to begin; at 0.9 it costs.
     assert follow([HIGH, 1.02, NEAR, 1.02])[1] == ["self_host", "self_host", "stay", "stay"]
     state, _ = follow([HIGH, 1.02])
-    assert "do not reach" in state.current.advice.reason
+    assert "a month more than the API, and moving costs $24,000 once" in state.current.advice.reason
     assert state.current.advice.reason.endswith(
-        "They did on an earlier day, and moving still saves."
+        "It was advised before, and still saves at the higher of the two."
     )
 
 
@@ -208,8 +208,8 @@ def test_since_is_the_day_the_advice_was_first_given():
 def test_the_reason_names_the_money_and_what_a_move_costs():
     state, _ = follow([HIGH])
     assert state.current.advice.reason == (
-        "At 3,793,400 requests a month (the lower of projection and usual week, less for a short"
-        " history) own service saves $17,934 a month; savings of 24 months reach the $24,000 that"
+        "At 3,793,400 requests a month (a careful count: the lower of projection and usual week,"
+        " less a margin) own GPUs save $17,934 a month; 24 months of that repay the $24,000 that"
         " moving costs."
     )
 
@@ -265,7 +265,7 @@ def test_a_judge_decides_with_the_rules_word_and_money_is_told_where_it_decided(
     assert heard == ["hold", "move"]
     assert advice.kind is Kind.PILOT
     assert advice.since == MONDAY
-    assert "own service saves $17,934 a month" in advice.reason
+    assert "own GPUs save $17,934 a month" in advice.reason
     assert advice.reason.endswith("Try it.")
 
 

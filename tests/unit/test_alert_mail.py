@@ -123,7 +123,10 @@ def test_a_pilot_moves_nothing_and_a_share_leaves_the_rest():
 
 def test_a_saving_that_is_no_reason_to_move_does_not_read_like_one():
     subject = alert.build(facts(kind="crossed_down", advice="stay")).subject
-    assert subject.endswith("moving support-bot would save $2,750 a month, not surely")
+    assert subject.endswith("moving support-bot would save $2,750 a month, not yet dependably")
+    held = breakeven(**judged(constraint_usd=Decimal(2750)))
+    subject = alert.build(facts(kind="crossed_down", advice="stay", row=held)).subject
+    assert subject.endswith("would save $2,750 a month, but more than money holds it")
 
 
 def test_the_same_facts_give_the_same_bytes():

@@ -113,7 +113,8 @@ COMMANDS = commands(get_command(cli.app))
 
 
 def test_every_command_is_documented_and_none_that_does_not_exist():
-    assert set(re.findall(r"^\| `(crossover [a-z ]+)` \|", CONFIGURATION, re.MULTILINE)) == COMMANDS
+    found = re.findall(r"^\| `(crossover [a-z ]+)` \|", CONFIGURATION, re.MULTILINE)
+    assert sorted(found) == sorted(COMMANDS)
 
 
 def test_exit_codes_are_those_of_the_errors():
@@ -133,8 +134,31 @@ def called(text):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_call_in_a_document_names_a_command_and_options_that_exist(path):
+    check_calls(called(path.read_text()), path.name)
+
+
+# Whose every option stands for itself.
+PLAIN = {"crossover db upgrade", "crossover db check", "crossover db size"}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_help_of_a_command_loses_no_word_and_its_examples_can_be_called(name):
+    command = get_command(cli.app)
+    for word in name.split()[1:]:
+        command = command.commands[word]
+    # What stands in brackets is taken for markup and left out.
+    assert "[" not in command.help
+    text = re.sub(r"\n(?!\n|Example:)", " ", command.help)
+    calls = re.findall(r"Example: crossover (.+)", text)
+    assert all(name.removeprefix("crossover ") in call for call in calls)
+    assert calls or name in PLAIN or name.startswith("crossover prices ")
+    check_calls(map(shlex.split, calls), name)
+
+
+def check_calls(calls, where):
+    """Each call, as words, names a command and options that exist."""
     root = get_command(cli.app)
-    for words in called(path.read_text()):
+    for words in calls:
         command, given = root, []
         for word in words:
             inner = getattr(command, "commands", {})
@@ -144,8 +168,19 @@ def test_every_call_in_a_document_names_a_command_and_options_that_exist(path):
                 given.append((command, word.partition("=")[0]))
         for owner, option in given:
             known = {name for p in owner.params for name in p.opts} | {"--help"}
-            assert option in known, f"{path.name}: crossover {' '.join(words)}"
-        assert command is not root or given, f"{path.name}: crossover {' '.join(words)}"
+            assert option in known, f"{where}: crossover {' '.join(words)}"
+        assert command is not root or given, f"{where}: crossover {' '.join(words)}"
+
+
+def test_every_reason_that_advice_may_give_is_documented():
+    said = set(re.findall(r"`([\w.]+)`", (ROOT / "docs/advice.md").read_text()))
+    given = set()
+    for path in (ROOT / "monitor/domain").glob("*.py"):
+        text = path.read_text()
+        given |= set(re.findall(r'\bReason\(\s*"([\w.]+)"', text))
+        given |= set(re.findall(r'\bFinding\(\s*"\w+", "([\w.]+)"', text))
+    assert len(given) > 30
+    assert given - said == set()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))

@@ -111,6 +111,7 @@ def test_dates_are_read_without_a_locale():
 def test_a_name_loses_its_controls_and_what_is_too_long():
     assert formats.name("a\nb\u202ec") == "a b c"
     assert formats.name("x" * 300) == "x" * 45 + "..."
+    assert formats.name("x" * 900, 500) == "x" * 497 + "..."
 
 
 def test_a_row_cuts_words_and_never_numbers():

@@ -325,3 +325,15 @@ def test_no_combination_of_answers_moves_with_an_open_question_or_against_a_gate
 def test_the_same_case_gives_the_same_recommendation():
     one = case(facts={"as_of": DAY})
     assert to_json(recommend(one)) == to_json(recommend(replace(one)))
+
+
+def test_no_crossing_and_a_band_are_told_in_words():
+    dear = advised(deployment={"variable_usd_per_million_tokens": 1_000})
+    (never,) = (r["text"] for r in dear["reasons"] if r["id"] == "money.no_crossing")
+    assert "cheaper: one more own request costs at least the API's price. The move" in never
+    between = advised(workload={"requests_per_month": 13_000_000})
+    assert between["reasons"][0] == {
+        "id": "bands.between",
+        "text": "The API bill lies where published rules of thumb leave it open (B: under 10M"
+        " requests API, over 20M self-host): try both side by side.",
+    }

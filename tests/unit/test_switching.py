@@ -190,13 +190,32 @@ def test_an_explanation_carries_the_figures_that_decide():
     assert seen.to_entry == Fraction(seen.entry_volume, seen.volume) - 1 > 0
     assert -1 < seen.to_return < 0
     assert f"{seen.counted:,} requests a month" in seen.reason
-    assert "savings of 24 months do not reach the $24,000 that moving costs" in seen.reason
+    assert f"own GPUs cost ${round(-seen.saving):,} a month more than the API" in seen.reason
+    assert seen.reason.endswith("and moving costs $24,000 once.")
+    near = reading(State(), view(days(1.08)))
+    assert not near.moves
+    saved = f"own GPUs save ${round(near.saving):,} a month; 24 months of that"
+    assert f"{saved} do not repay the $24,000 that moving costs." in near.reason
     out = reading(INSIDE, view(days(0.4)))
     assert out.moves
     assert out.volume < out.return_volume
-    assert f"costs ${round(-out.saving):,} a month; losses of 12 months reach" in out.reason
-    assert "the $30,000 that a round trip costs" in out.reason
+    assert f"cost ${round(-out.saving):,} a month more than the API; 12 months of" in out.reason
+    assert "reach the $30,000 that returning and moving in again later would cost" in out.reason
     assert reading(State(), view(days(1, 5))) is None
+
+
+def test_an_explanation_says_what_the_cost_of_moving_holds_and_asks_for_no_return_at_a_gain():
+    double = reading(State(), view(days(2.0), scenario(dual_running_months=1)))
+    assert double.reason.endswith("that moving costs, double running included.")
+    at_home = reading(INSIDE, view(days(2.0)))
+    assert at_home.reason.endswith("a month, so nothing speaks for a return.")
+
+
+def test_bills_that_are_equal_are_said_to_be():
+    same = TABLES | {"workload": TABLES["workload"] | {"share_moved": 0}}
+    same |= {"deployment": {"gpus_per_replica": 1}}
+    even = reading(State(), view(days(1.0), scenario(same)))
+    assert "own GPUs cost as much as the API, and moving costs $24,000 once." in even.reason
 
 
 @pytest.mark.parametrize("level", [0.3, 0.6, 0.9, 1.0, 1.05, 1.1, 1.2, 2.0])

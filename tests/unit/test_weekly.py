@@ -336,7 +336,7 @@ def fullest():
 def test_two_hundred_workloads_stay_below_eighty_kilobytes():
     names = [f"workload-{n:03d}-of-the-platform-department" for n in range(200)]
     evil = [EVIL * 3] * 20
-    row = breakeven(**fullest(), advice="pilot", reason="r" * 400)
+    row = breakeven(**fullest(), advice="pilot", reason="r" * 900)
     rows = [row | {"workload": name, "deployment": f"{name}-on-own-servers"} for name in names]
     built = build(
         tables={
@@ -453,9 +453,28 @@ def test_the_comparison_says_how_sure_it_is_and_over_which_range():
         "(3.9 to 21.7)",
         "How sure: Own GPUs are cheaper in 93.4% of 2,000 draws; a move never pays back in 6.6%.",
         "January 2027 is the first month more likely than not to reach it (55.5%)",
-        "November 2026 does with 31.4%",
+        "November 2026 does with a chance of 31.4%",
     ):
         assert said in text
+
+
+def test_what_every_draw_agrees_on_is_said_in_words():
+    lost = {"probability_cheaper": Decimal(0), "never_pays_back": Decimal(100)}
+    said = "Own GPUs are cheaper in none of 2,000 draws; a move pays back in none."
+    assert said in comparison_of(**judged(**lost))
+    won = {"probability_cheaper": Decimal(100), "never_pays_back": Decimal(0)}
+    assert "Own GPUs are cheaper in all of 2,000 draws" in comparison_of(**judged(**won))
+
+
+def test_a_saving_that_waits_says_what_it_waits_for():
+    saved = formats.about(breakeven()["savings_usd_q50"])
+    stay = {"advice": "stay"}
+    assert headline(breakeven(**stay, **judged())) == (
+        f"Stay for now: moving support-bot would save {saved} a month, not yet dependably"
+    )
+    assert headline(breakeven(**stay, **judged(constraint_usd=Decimal(9)))) == (
+        f"Stay: moving support-bot would save {saved} a month, but more than money holds it"
+    )
 
 
 def test_a_payback_that_may_never_come_says_never():
@@ -466,7 +485,7 @@ def test_a_payback_that_may_never_come_says_never():
 @pytest.mark.parametrize(
     ("ahead", "said"),
     [
-        (0, "November 2026 reaches it with 31.4%, November 2027 with 68.9%"),
+        (0, "November 2026 reaches it with a chance of 31.4%, November 2027 with one of 68.9%"),
         (None, "No month to November 2027 is more likely than not to reach it"),
     ],
 )
@@ -486,8 +505,8 @@ def test_a_pilot_lists_its_questions_conditions_and_first_step():
     text = comparison_of(advice="pilot", **judged())
     assert "To settle first: quality: is the open model good enough" in text
     assert "On condition: The BAA is missing." in text
-    assert "Next: From 15 Dec 2026: pilot both side by side" in text
-    assert "The lead time of a move forgoes $6,012" in text
+    assert "Next: If it begins now, from 15 Dec 2026: pilot both side by side" in text
+    assert "A move that begins now still forgoes $6,012" in text
     assert "Taken as zero: second region, on call." in text
 
 
@@ -496,6 +515,8 @@ def test_who_stays_is_urged_to_nothing():
     assert "To settle first: Unanswered: quality, team." in text
     assert "Next:" not in text
     assert "Waiting:" not in text
+    kept = breakeven(advice="stay", **judged(constraint_usd=Decimal(0)))
+    assert "To settle first" not in flat(build(tables={"breakevens": [kept]}).text)
     held = {("support-bot", "own-h100"): standing(decided="Decided: deferred.", stands=True)}
     decided = flat(build(tables={"breakevens": [breakeven(**judged())]}, standings=held).text)
     assert "Next:" not in decided
@@ -518,7 +539,7 @@ def test_the_best_split_is_told_where_it_saves_more_than_the_move():
 
 def test_a_year_that_contradicts_the_month_is_said_beside_the_headline_too():
     text = flat(build(tables={"breakevens": [breakeven(**judged(net_contradicts=1))]}).text)
-    said = "The year contradicts the month: with both sides' prices falling as drawn"
+    said = "The year contradicts the month: with both sides' prices changing as drawn"
     assert text.count(said) == 2
     assert "Taken as zero: second region" in text.partition("WHAT MOVED")[0]
 
