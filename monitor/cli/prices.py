@@ -55,6 +55,8 @@ def quote(
 
     Your own prices from the configuration come first, then the list's. An unknown price stays
     unknown: it is never zero and never guessed.
+
+    Example: crossover prices quote --provider openai --model gpt-5 --output 1000
     """
     from monitor import wiring
 
@@ -100,6 +102,8 @@ def list_cards(
 
     `used` cards price stored usage, `stored` ones did once, `announced` ones will, `known` ones are
     what a quote would take. Without a database everything known is listed. USD per million tokens.
+
+    Example: crossover prices list --provider openai --model gpt-5
     """
     from monitor import wiring
     from monitor.cli import price_cards as cards
@@ -140,6 +144,8 @@ def show_model(
 
     An empty `valid_from` means as long as anybody knows, an empty `valid_until` that no change is
     announced. USD per million tokens.
+
+    Example: crossover prices show deepseek deepseek-chat --from 2026-01-01
     """
     from monitor import wiring
     from monitor.cli import price_cards as cards

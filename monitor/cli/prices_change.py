@@ -95,7 +95,10 @@ def import_prices(
     """Store many prices of your own: all of a file, or nothing of it.
 
     A CSV file has the columns provider, model and any of account, context, input, output, cached,
-    cache_write, multiplier, from, to. Every problem is named with its line.
+    cache_write, multiplier, from, to. Every problem is named with its line. A price that is
+    stored already is refused.
+
+    Example: crossover prices import ours.csv --yes
     """
     from monitor.cli.price_files import read
 
@@ -106,7 +109,10 @@ def end_price(
     ctx: typer.Context,
     number: Annotated[int, typer.Argument(help="As `crossover prices set` said.")],
 ) -> None:
-    """End a stored price: from now on days are priced without it; closed months stay."""
+    """End a stored price: from now on days are priced without it; closed months stay.
+
+    Example: crossover prices end 3
+    """
     from monitor.storage import price_changes
 
     database = common.open_database(ctx)
@@ -134,6 +140,8 @@ def reprice(
     Without --yes nothing is changed. A closed month is refused unless --reopen is given, which
     closes it again with a new edition, such as close/2026-10/2. Every repricing that was applied
     is a row of v_repricing.
+
+    Example: crossover prices reprice --from 2026-11-01 --to 2026-11-30
     """
     from monitor import wiring
     from monitor.jobs import repricing
@@ -160,6 +168,8 @@ def refresh(
 
     What changed is taken over as a new dated rate. A change of more than 50% waits, and the old
     rate stays in force, until --confirm: a list may be wrong for a day.
+
+    Example: crossover prices refresh --confirm
     """
     from monitor import wiring
     from monitor.jobs import reprice as job
