@@ -6,7 +6,7 @@ which the first decided. The crossing is a fact among the figures; only the kind
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -18,7 +18,7 @@ from monitor.domain.breakeven import DAYS_PER_MONTH
 from monitor.domain.case import Case
 from monitor.domain.gates import Finding, findings
 from monitor.domain.lines import assumed_zero, low_gpu_price
-from monitor.domain.options import Option, options
+from monitor.domain.options import Option, barred, open_to, options
 from monitor.domain.weighing import Money
 
 B_ORDER = ("standing", "data", "volume", "team", "capability", "licence", "control", "time")
@@ -92,6 +92,8 @@ class _View(NamedTuple):
     found: tuple[Finding, ...]
     signal: Signal
     placed: tuple[bands.Placed, ...]
+    bars: Mapping[str, str]
+    """Options that a gate rules out, and why."""
 
     def side(self, side: str) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.found if finding.side == side)
@@ -115,7 +117,7 @@ def recommend(case: Case) -> Recommendation:
         constraint_usd=_constraint(view),
         waiting_usd=_waiting(money),
         bands=view.placed,
-        options=tuple(options(money.scenario, case.facts.options)),
+        options=tuple(options(money.scenario, case.facts.options, view.bars)),
         shares=tuple(hybrid.split(money.scenario, s) for s in hybrid.SHOWN_SHARES),
         ours=_first(view, firm, OUR_ORDER),
         b_order=_first(view, firm, B_ORDER),
@@ -127,11 +129,15 @@ def recommend(case: Case) -> Recommendation:
 
 def _view(case: Case) -> _View:
     lead = case.scenario.migration.lead_days
-    asked = findings(case.gates, case.as_of, lead)
+    asked = (*findings(case.gates, case.as_of, lead), *_unfit_tasks(case))
     closed = any(finding.side == "own" for finding in asked)
+    bars = barred(finding.id for finding in asked)
+    facts = replace(case.facts, options=open_to(case.facts.options, bars))
+    case = replace(case, facts=facts)
     money = weighing.weigh(case, all_moves=closed)
-    found = (*asked, *weighing.refusals(case, money), *_unfit_tasks(case))
-    return _View(case, money, found, weighing.signal(case, money), tuple(_placed(case, money)))
+    found = (*asked, *weighing.refusals(case, money))
+    signal, placed = weighing.signal(case, money), tuple(_placed(case, money))
+    return _View(case, money, found, signal, placed, bars)
 
 
 def _unfit_tasks(case: Case) -> Iterable[Finding]:

@@ -128,6 +128,27 @@ def test_the_plan_of_closed_data_names_no_api_to_start_on_or_fall_back_to():
     assert not any("on the API" in row["name"] or "backup" in row["name"] for row in plan)
 
 
+@pytest.mark.parametrize(
+    ("gates", "name", "why"),
+    [
+        ({"capability": "frontier"}, "smaller_model", "the task needs the frontier"),
+        ({"quality": "not_good_enough"}, "managed_host", "the open model is not good enough"),
+        ({"latency": "realtime"}, "batch", "its answers cannot wait for hours"),
+    ],
+)
+def test_an_option_that_a_gate_bars_saves_nothing_and_says_why(gates, name, why):
+    other = {"name": "other", "input_usd_per_million": 1, "output_usd_per_million": 1}
+    options = {"managed_host": other, "smaller_model": other, "batch_share": 1}
+
+    def row(**more):
+        found = advised(gates={**ANSWERED, **more}, facts={"options": options})["options"]
+        return next(option for option in found if option["id"] == name)
+
+    assert row(latency="interactive")["saves"] is not None
+    assert row(**gates)["saves"] is None
+    assert row(**gates)["assumption"] == f"no option: {why}"
+
+
 def test_a_capacity_of_zero_is_refused():
     found = advised(facts={"fleet_output_tokens_per_second": 0})
     assert (found["kind"], found["reason"]) == ("stay", "refused.capacity")
