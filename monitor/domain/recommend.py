@@ -192,9 +192,13 @@ def _by_money(view: _View) -> Answer:
     """The money signal, and the form in which a move saves most."""
     facts, money = view.case.facts, view.money
     if facts.runs_on != "api":
+        told = _told(view)
         if view.signal == "return":
-            return Answer(Kind.RETURN_TO_API, (Reason("money.return", _money_text(money)),))
-        return _moved(view, (Reason("money.keep", _money_text(money)),))
+            by_month = Reason("money.return", _money_text(money))
+            # Where this month still saves, it is the year that says to return.
+            reasons = (*told, by_month) if money.savings > 0 else (by_month, *told)
+            return Answer(Kind.RETURN_TO_API, reasons)
+        return _moved(view, (Reason("money.keep", _money_text(money)), *told))
     if view.signal == "move":
         return _unless_cheaper(view, _best_form(view, _moved(view, _why_move(view))))
     why = _why_hold(view)
@@ -237,9 +241,9 @@ def _other_form(view: _View, why: tuple[Reason, ...]) -> Answer | None:
     money, base, split = view.money, view.money.base, view.money.best_share
     if money.tasks:
         return None
-    if base and 0 < base.share < 1 and weighing.pays(money, base.usd):
+    if base and 0 < base.share < 1 and weighing.base_pays(view.case, money):
         return _base(base, why)
-    if 0 < split.share < 1 and money.share == 1 and weighing.pays(money, split.usd):
+    if 0 < split.share < 1 and money.share == 1 and weighing.share_pays(money):
         text = (
             f"Moving {float(split.share):.1%} of the requests saves {_usd(split.saves)} a month:"
             " the fleet is then full."
@@ -326,8 +330,8 @@ def _band_doubt(view: _View, firm: Answer, *, moves: bool) -> Answer:
 def _why_move(view: _View) -> tuple[Reason, ...]:
     money, resized = view.money, _resized(view.money, "capacity.resized")
     if money.savings <= 0 and view.case.facts.signal is None:
-        return (_contradiction(money), *resized)
-    told = _told(money)
+        return (_contradiction(view), *resized)
+    told = _told(view)
     return (Reason("money.above_crossing", _money_text(money)), *resized, *told)
 
 
@@ -335,10 +339,12 @@ def _why_hold(view: _View) -> tuple[Reason, ...]:
     """Why money says to stay: the deciding reason first."""
     money = view.money
     if not money.requests:
-        text = "There is no load: the API costs nothing where nothing is asked."
+        text = "There is no load: an API that nothing is asked of costs nothing."
+        if money.api:
+            text = f"There is no load: the API costs the {_usd(money.api)} a month that is agreed."
         return (Reason("money.zero_load", text),)
     if money.savings > 0:
-        return _why_not_yet(money)
+        return _why_not_yet(view)
     below = Reason("money.below_crossing", _money_text(money))
     beyond = _resized(money, "capacity.beyond_fleet")
     if weighing.busy_would_save(money):
@@ -353,10 +359,11 @@ def _why_hold(view: _View) -> tuple[Reason, ...]:
     return (*beyond, below)
 
 
-def _why_not_yet(money: Money) -> tuple[Reason, ...]:
+def _why_not_yet(view: _View) -> tuple[Reason, ...]:
     """The month would save, and yet it does not move."""
+    money = view.money
     if money.net <= 0:
-        return (_contradiction(money), *_resized(money, "capacity.resized"))
+        return (_contradiction(view), *_resized(money, "capacity.resized"))
     told = Reason("money.hold", _money_text(money))
     if money.low_savings > 0:
         return (told,)
@@ -368,19 +375,29 @@ def _resized(money: Money, name: str) -> tuple[Reason, ...]:
     return (Reason(name, money.resized),) if money.resized else ()
 
 
-def _told(money: Money) -> tuple[Reason, ...]:
+def _told(view: _View) -> tuple[Reason, ...]:
     """A horizon that contradicts the month is always said."""
-    return (_contradiction(money),) if (money.savings > 0) != (money.net > 0) else ()
+    contradicts = (view.money.savings > 0) != (_year(view) > 0)
+    return (_contradiction(view),) if contradicts else ()
 
 
-def _contradiction(money: Money) -> Reason:
-    month = "saves" if money.savings > 0 else "costs"
-    year = "saves" if money.net > 0 else "loses"
+def _year(view: _View) -> Fraction:
+    """What 12 months save: of the move, or of what has moved already."""
+    return view.money.net if view.case.facts.runs_on == "api" else view.money.kept
+
+
+def _contradiction(view: _View) -> Reason:
+    facts, savings, year = view.case.facts, view.money.savings, _year(view)
+    moved = facts.runs_on != "api"
     text = (
-        f"This month's figures say that the move {month} {_usd(abs(money.savings))} a month; over"
-        f" 12 months it {year} {_usd(abs(money.net))}. The horizon decides."
+        f"This month's figures say that {'own service' if moved else 'the move'}"
+        f" {'saves' if savings > 0 else 'costs'} {_usd(abs(savings))} a month; over"
+        f" 12 months it {'saves' if year > 0 else 'loses'} {_usd(abs(year))}."
     )
-    return Reason("horizon.contradicts", text)
+    in_house = view.signal == ("hold" if moved else "move")
+    # The rule of entering and leaving looks further, and a return waits for a clear loss.
+    decides = facts.signal is None and in_house == (year > 0)
+    return Reason("horizon.contradicts", text + " The horizon decides." * decides)
 
 
 def _money_text(money: Money) -> str:
@@ -412,7 +429,9 @@ def _conditions(view: _View, answer: Answer) -> tuple[Reason, ...]:
 def _notes(view: _View) -> tuple[Reason, ...]:
     low = low_gpu_price(view.money.scenario)
     flagged = (Reason("price.gpu_low", low),) if low else ()
-    return (*_reasons(view.side("note")), *_told(view.money), *flagged)
+    if view.money.peak:
+        flagged = (*flagged, Reason("shape.peak_taken", view.money.peak))
+    return (*_reasons(view.side("note")), *_told(view), *flagged)
 
 
 def _constraint(view: _View) -> Fraction | None:
