@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from monitor.domain import costs
 from monitor.domain.crossings import Region, solve
-from monitor.domain.scenario import Scenario
+from monitor.domain.scenario import Migration, Scenario
 
 Reason = Literal["nothing_moved", "marginal_cost", "fixed_cost"]
 WHY_NEVER: Mapping[Reason, str] = {
@@ -175,22 +175,56 @@ def net_by_month(scenario: Scenario, months: int) -> list[Fraction]:
     return list(accumulate(saved, initial=-scenario.migration.setup_usd))[1:]
 
 
+def net_of(
+    migration: Migration,
+    saved: Callable[[int], Fraction],
+    own: Callable[[int], Fraction],
+    months: int = HORIZON_MONTHS,
+) -> Fraction:
+    """The net of a form of moving that has no scenario of its own, by the rules of `net`.
+
+    Args:
+        migration: what moving costs once, and how long it takes.
+        saved: month after the decision -> the API's bill minus that of the form.
+        own: month -> what its own servers alone cost, paid beside the API in double running.
+        months: of the horizon.
+    """
+    parts = islice(_net_by_month(migration, saved, own, Fraction), months)
+    return Fraction(sum(parts, -migration.setup_usd))
+
+
 def _net_of_months(
     scenario: Scenario, number: Callable[[costs.Number], costs.Number]
 ) -> Iterator[costs.Number]:
     """What each month from the decision on saves, setup left out; without an end."""
-    migration, n = scenario.migration, scenario.workload.requests_per_month
+    n = scenario.workload.requests_per_month
     moved = scenario.workload.share_moved * n
+
+    def saved(month: int) -> costs.Number:
+        return costs.api_bill(scenario, n, month) - costs.hybrid_bill(scenario, n, month)
+
+    def own(month: int) -> costs.Number:
+        return costs.self_bill(scenario, moved, month)
+
+    return _net_by_month(scenario.migration, saved, own, number)
+
+
+def _net_by_month(
+    migration: Migration,
+    saved: Callable[[int], costs.Number],
+    own: Callable[[int], costs.Number],
+    number: Callable[[costs.Number], costs.Number],
+) -> Iterator[costs.Number]:
+    """Nothing in the lead time, both bills in double running, then what the form saves."""
     switched = migration.lead_days / DAYS_PER_MONTH
     settled = switched + migration.dual_running_months
     for month in count():
-        saved: costs.Number = 0
-        if own := number(1 - _part(month, settled)):
-            api = costs.api_bill(scenario, n, month)
-            saved = own * (api - costs.hybrid_bill(scenario, n, month))
+        total: costs.Number = 0
+        if alone := number(1 - _part(month, settled)):
+            total = alone * saved(month)
         if dual := number(_part(month, settled) - _part(month, switched)):
-            saved = saved - dual * costs.self_bill(scenario, moved, month)
-        yield saved
+            total = total - dual * own(month)
+        yield total
 
 
 def _part(month: int, until: Fraction) -> Fraction:

@@ -275,8 +275,11 @@ def _capability(capability: Capability) -> Iterator[Finding]:
 
 def _quality(quality: Quality) -> Iterator[Finding]:
     answer = quality.answer
-    if answer is None and quality.score is not None and quality.needed is not None:
-        answer = "good_enough" if quality.score >= quality.needed else "not_good_enough"
+    if quality.score is not None and quality.needed is not None:
+        # What was measured outweighs the word beside it, unless the word is the stricter one.
+        if quality.score < quality.needed:
+            answer = "not_good_enough"
+        answer = answer or "good_enough"
     if answer == "not_good_enough":
         text = "The open model is not good enough for this task."
         yield Finding("capability", "capability.quality", "api", text)

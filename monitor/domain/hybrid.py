@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate, combinations
 from math import ceil, gcd
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from monitor.domain import costs
 from monitor.domain.gates import FRONTIER_TASKS, TaskKind
@@ -140,14 +140,14 @@ def best_tasks(scenario: Scenario, tasks: Sequence[Task]) -> Chosen | None:
     dollars for a second of GPU.
     """
     movable = [task for task in tasks if not stays(task)]
-    found = [_chosen(scenario, tasks, some) for some in _sets(scenario, movable)]
+    found = [chosen(scenario, tasks, some) for some in _sets(scenario, movable)]
     best = min(found, key=lambda c: (c.usd, len(c.names)), default=None)
     return best if best and best.saves > 0 else None
 
 
 def moved_tasks(scenario: Scenario, tasks: Sequence[Task]) -> Chosen:
     """All movable tasks on one shared fleet."""
-    return _chosen(scenario, tasks, [task for task in tasks if not stays(task)])
+    return chosen(scenario, tasks, [task for task in tasks if not stays(task)])
 
 
 def stays(task: Task) -> bool:
@@ -181,28 +181,53 @@ def _alone(scenario: Scenario, task: Task) -> Scenario:
     return replace(scenario, workload=replace(scenario.workload, **own))
 
 
-def api_of_tasks(scenario: Scenario, tasks: Sequence[Task]) -> Fraction:
-    """The API bill of all requests, each task with its own tokens."""
-    return _api_usd(scenario, tasks)
+def mean_request(scenario: Scenario, tasks: Sequence[Task]) -> Scenario:
+    """The scenario with the mean request of its tasks, each with its own tokens."""
+    names = ("input_tokens", "cached_input_tokens", "output_tokens")
+    alone = [(task.share, _alone(scenario, task).workload) for task in tasks]
+    means: dict[str, Any] = {
+        name: Fraction(sum(share * getattr(own, name) for share, own in alone)) for name in names
+    }
+    return replace(scenario, workload=replace(scenario.workload, **means))
 
 
-def _chosen(scenario: Scenario, tasks: Sequence[Task], moved: Sequence[Task]) -> Chosen:
-    whole = _api_usd(scenario, tasks)
+def chosen(scenario: Scenario, tasks: Sequence[Task], moved: Sequence[Task]) -> Chosen:
+    """These tasks on one shared fleet, the others on the API."""
+    whole = api_of_tasks(scenario, tasks)
+    left = api_of_tasks(scenario, rest) if (rest := _others(tasks, moved)) else Fraction(0)
+    usd = own_of_tasks(scenario, moved) + left if moved else whole
     share = Fraction(sum(task.share for task in moved))
-    rest = [task for task in tasks if task not in moved]
-    left = _api_usd(scenario, rest) if rest else Fraction(0)
-    usd = _own_usd(scenario, moved) + left if moved else whole
     names = tuple(task.name for task in moved)
     return Chosen(names, share, usd, left, _fall(whole, left), whole - usd)
 
 
-def _api_usd(scenario: Scenario, tasks: Sequence[Task]) -> Fraction:
+def tasks_in(
+    scenario: Scenario, tasks: Sequence[Task], names: Sequence[str], month: int
+) -> tuple[Fraction, Fraction]:
+    """What the tasks of these names save in a month after the decision, and what their fleet costs.
+
+    No tasks save nothing and cost nothing.
+    """
+    moved = [task for task in tasks if task.name in names]
+    if not moved:
+        return Fraction(0), Fraction(0)
+    own, rest = own_of_tasks(scenario, moved, month), _others(tasks, moved)
+    left = api_of_tasks(scenario, rest, month) if rest else Fraction(0)
+    return api_of_tasks(scenario, tasks, month) - own - left, own
+
+
+def _others(tasks: Sequence[Task], moved: Sequence[Task]) -> list[Task]:
+    return [task for task in tasks if task not in moved]
+
+
+def api_of_tasks(scenario: Scenario, tasks: Sequence[Task], month: int = 0) -> Fraction:
+    """The API bill of all requests of the tasks, each with its own tokens."""
     n, api = scenario.workload.requests_per_month, scenario.api
-    usage = sum(n * t.share * costs.api_usd_per_request(_alone(scenario, t)) for t in tasks)
+    usage = sum(n * t.share * costs.api_usd_per_request(_alone(scenario, t), month) for t in tasks)
     return Fraction(max(api.minimum_usd_per_month, api.fixed_usd_per_month + usage))
 
 
-def _own_usd(scenario: Scenario, tasks: Sequence[Task]) -> Fraction:
+def own_of_tasks(scenario: Scenario, tasks: Sequence[Task], month: int = 0) -> Fraction:
     """One fleet for the peaks of all tasks together."""
     n = scenario.workload.requests_per_month
     alone = [(n * task.share, _alone(scenario, task)) for task in tasks]
@@ -211,7 +236,7 @@ def _own_usd(scenario: Scenario, tasks: Sequence[Task]) -> Fraction:
     # The load in requests of the scenario's own mean size, so that the fleet is the model's.
     load = needed / per_request if per_request else Fraction(sum(r for r, _ in alone))
     variable = sum(requests * costs.variable_usd_per_request(s) for requests, s in alone)
-    return Fraction(sum(costs.self_lines(scenario, load)._replace(variable=variable)))
+    return Fraction(sum(costs.self_lines(scenario, load, month)._replace(variable=variable)))
 
 
 def best_base(scenario: Scenario, hourly: Sequence[Fraction]) -> Base | None:
@@ -231,10 +256,19 @@ def best_base(scenario: Scenario, hourly: Sequence[Fraction]) -> Base | None:
     fleet = costs.fleet(scenario, n).replicas - scenario.deployment.spare_replicas
     forms = [
         Base(0, api, Fraction(0), Fraction(0)),
-        *(demand.with_replicas(k, api) for k in demand.replicas()),
+        *(demand.with_replicas(k, api)[0] for k in demand.replicas()),
         Base(fleet, own, api - own, Fraction(1)),
     ]
     return min(forms, key=lambda form: (form.usd, form.replicas))
+
+
+def base_in(
+    scenario: Scenario, hourly: Sequence[Fraction], replicas: int, month: int
+) -> tuple[Fraction, Fraction]:
+    """What K replicas for the base load save in a month after the decision, and what they cost."""
+    api = Fraction(costs.api_bill(scenario, scenario.workload.requests_per_month, month))
+    found, own = _Demand(scenario, hourly).with_replicas(replicas, api, month)
+    return found.saves, own
 
 
 class _Demand:
@@ -258,16 +292,16 @@ class _Demand:
         most = max(least, ceil(self._hours[-1] / self._served))
         return iter(range(least, most + 1, max(1, (most - least) // _EVERY)))
 
-    def with_replicas(self, k: int, api: Fraction) -> Base:
-        """Cost of K replicas, spares included, and the API above them."""
+    def with_replicas(self, k: int, api: Fraction, month: int = 0) -> tuple[Base, Fraction]:
+        """K replicas, spares included, with the API above them; and what they cost without it."""
         scenario, above = self._scenario, self._above(k * self._served)
         per_request = costs.replicas_per_request(scenario)
-        lines = costs.self_lines(scenario, k / per_request if per_request else Fraction(1))
+        lines = costs.self_lines(scenario, k / per_request if per_request else Fraction(1), month)
         served = self._n - above
         variable = served * costs.variable_usd_per_request(scenario)
-        rest = Fraction(costs.api_bill(scenario, above)) if above else Fraction(0)
-        usd = Fraction(sum(lines._replace(variable=variable))) + rest
-        return Base(k, usd, api - usd, served / self._n)
+        own = Fraction(sum(lines._replace(variable=variable)))
+        usd = own + (Fraction(costs.api_bill(scenario, above, month)) if above else 0)
+        return Base(k, usd, api - usd, served / self._n), own
 
     def _above(self, capacity: Fraction) -> Fraction:
         first = bisect_right(self._hours, capacity)

@@ -6,7 +6,7 @@ GPU. An option without its fact is listed with the question that would answer it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -59,6 +59,35 @@ class Option(NamedTuple):
     source: str
 
 
+BARS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "capability.frontier": ("the task needs the frontier", ("managed_host", "smaller_model")),
+    "capability.quality": ("the open model is not good enough", ("managed_host",)),
+    "licence.research": ("its weights are for research only", ("managed_host",)),
+    "latency.worth": ("its answers cannot wait for hours", ("batch",)),
+}
+"""What a gate's finding says against options: the reason, and which are no way out."""
+
+
+def barred(findings: Iterable[str]) -> dict[str, str]:
+    """The options that the findings' ids rule out, each with the first reason."""
+    found: dict[str, str] = {}
+    for finding in findings:
+        why, names = BARS.get(finding, ("", ()))
+        for name in names:
+            found.setdefault(name, why)
+    return found
+
+
+def open_to(facts: OptionFacts, bars: Mapping[str, str]) -> OptionFacts:
+    """The facts without those of barred options, so that no bill counts on them."""
+    return replace(
+        facts,
+        batch_share=None if "batch" in bars else facts.batch_share,
+        smaller_model=None if "smaller_model" in bars else facts.smaller_model,
+        managed_host=None if "managed_host" in bars else facts.managed_host,
+    )
+
+
 class _Bill(NamedTuple):
     """The scenario with its changes, and what part of the metered price is left."""
 
@@ -66,18 +95,21 @@ class _Bill(NamedTuple):
     factor: Fraction = ONE
 
 
-def options(scenario: Scenario, facts: OptionFacts) -> list[Option]:
-    """Every option with its own saving, the largest first, those without a fact last."""
+def options(
+    scenario: Scenario, facts: OptionFacts, bars: Mapping[str, str] | None = None
+) -> list[Option]:
+    """Every option with its own saving, the largest first, those barred or without a fact last."""
+    bars = bars or {}
     whole = _usd(_Bill(scenario))
     found = [
         Option(
             name,
             _NAMES[name],
             None if bill is None else whole - _usd(bill),
-            assumption,
+            f"no option: {bars[name]}" if name in bars else assumption,
             source,
         )
-        for name, bill, assumption, source in _each(scenario, facts)
+        for name, bill, assumption, source in _each(scenario, open_to(facts, bars))
     ]
     return sorted(found, key=lambda o: (o.saves is None, -(o.saves or ZERO), o.id))
 

@@ -6,7 +6,7 @@ which the first decided. The crossing is a fact among the figures; only the kind
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -17,7 +17,7 @@ from monitor.domain.advice import Kind, Signal
 from monitor.domain.case import Case
 from monitor.domain.gates import Finding, findings
 from monitor.domain.lines import assumed_zero, low_gpu_price
-from monitor.domain.options import Option, options
+from monitor.domain.options import Option, barred, open_to, options
 from monitor.domain.weighing import Money
 
 B_ORDER = ("standing", "data", "volume", "team", "capability", "licence", "control", "time")
@@ -91,6 +91,8 @@ class _View(NamedTuple):
     found: tuple[Finding, ...]
     signal: Signal
     placed: tuple[bands.Placed, ...]
+    bars: Mapping[str, str]
+    """Options that a gate rules out, and why."""
 
     def side(self, side: str) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.found if finding.side == side)
@@ -114,7 +116,7 @@ def recommend(case: Case) -> Recommendation:
         constraint_usd=_constraint(view),
         waiting_usd=_waiting(money),
         bands=view.placed,
-        options=tuple(options(money.scenario, case.facts.options)),
+        options=tuple(options(money.scenario, case.facts.options, view.bars)),
         shares=tuple(hybrid.split(money.scenario, s) for s in hybrid.SHOWN_SHARES),
         ours=_first(view, firm, OUR_ORDER),
         b_order=_first(view, firm, B_ORDER),
@@ -126,11 +128,15 @@ def recommend(case: Case) -> Recommendation:
 
 def _view(case: Case) -> _View:
     lead = case.scenario.migration.lead_days
-    asked = findings(case.gates, case.as_of, lead)
+    asked = (*findings(case.gates, case.as_of, lead), *_unfit_tasks(case))
     closed = any(finding.side == "own" for finding in asked)
+    bars = barred(finding.id for finding in asked)
+    facts = replace(case.facts, options=open_to(case.facts.options, bars))
+    case = replace(case, facts=facts)
     money = weighing.weigh(case, all_moves=closed)
-    found = (*asked, *weighing.refusals(case, money), *_unfit_tasks(case))
-    return _View(case, money, found, weighing.signal(case, money), tuple(_placed(case, money)))
+    found = (*asked, *weighing.refusals(case, money))
+    signal, placed = weighing.signal(case, money), tuple(_placed(case, money))
+    return _View(case, money, found, signal, placed, bars)
 
 
 def _unfit_tasks(case: Case) -> Iterable[Finding]:
@@ -185,9 +191,13 @@ def _by_money(view: _View) -> Answer:
     """The money signal, and the form in which a move saves most."""
     facts, money = view.case.facts, view.money
     if facts.runs_on != "api":
+        told = _told(view)
         if view.signal == "return":
-            return Answer(Kind.RETURN_TO_API, (Reason("money.return", _money_text(money)),))
-        return _moved(view, (Reason("money.keep", _money_text(money)),))
+            by_month = Reason("money.return", _money_text(money))
+            # Where this month still saves, it is the year that says to return.
+            reasons = (*told, by_month) if money.savings > 0 else (by_month, *told)
+            return Answer(Kind.RETURN_TO_API, reasons)
+        return _moved(view, (Reason("money.keep", _money_text(money)), *told))
     if view.signal == "move":
         return _unless_cheaper(view, _best_form(view, _moved(view, _why_move(view))))
     why = _why_hold(view)
@@ -230,9 +240,9 @@ def _other_form(view: _View, why: tuple[Reason, ...]) -> Answer | None:
     money, base, split = view.money, view.money.base, view.money.best_share
     if money.tasks:
         return None
-    if base and 0 < base.share < 1 and weighing.pays(money, base.usd):
+    if base and 0 < base.share < 1 and weighing.base_pays(view.case, money):
         return _base(base, why)
-    if 0 < split.share < 1 and money.share == 1 and weighing.pays(money, split.usd):
+    if 0 < split.share < 1 and money.share == 1 and weighing.share_pays(money):
         text = (
             f"Moving {float(split.share):.1%} of the requests saves {_usd(split.saves)} a month:"
             " the fleet is then full."
@@ -323,8 +333,8 @@ def _band_doubt(view: _View, firm: Answer, *, moves: bool) -> Answer:
 def _why_move(view: _View) -> tuple[Reason, ...]:
     money, resized = view.money, _resized(view.money, "capacity.resized")
     if money.savings <= 0 and view.case.facts.signal is None:
-        return (_contradiction(money), *resized)
-    told = _told(money)
+        return (_contradiction(view), *resized)
+    told = _told(view)
     return (Reason("money.above_crossing", _money_text(money)), *resized, *told)
 
 
@@ -332,10 +342,12 @@ def _why_hold(view: _View) -> tuple[Reason, ...]:
     """Why money says to stay: the deciding reason first."""
     money = view.money
     if not money.requests:
-        text = "There is no load: the API costs nothing where nothing is asked."
+        text = "There is no load: an API that nothing is asked of costs nothing."
+        if money.api:
+            text = f"There is no load: the API costs the {_usd(money.api)} a month that is agreed."
         return (Reason("money.zero_load", text),)
     if money.savings > 0:
-        return _why_not_yet(money)
+        return _why_not_yet(view)
     below = Reason("money.below_crossing", _money_text(money))
     beyond = _resized(money, "capacity.beyond_fleet")
     if weighing.busy_would_save(money):
@@ -351,10 +363,11 @@ def _why_hold(view: _View) -> tuple[Reason, ...]:
     return (*beyond, below)
 
 
-def _why_not_yet(money: Money) -> tuple[Reason, ...]:
+def _why_not_yet(view: _View) -> tuple[Reason, ...]:
     """The month would save, and yet it does not move."""
+    money = view.money
     if money.net <= 0:
-        return (_contradiction(money), *_resized(money, "capacity.resized"))
+        return (_contradiction(view), *_resized(money, "capacity.resized"))
     told = Reason("money.hold", _money_text(money))
     if money.low_savings > 0:
         return (told,)
@@ -366,19 +379,29 @@ def _resized(money: Money, name: str) -> tuple[Reason, ...]:
     return (Reason(name, money.resized),) if money.resized else ()
 
 
-def _told(money: Money) -> tuple[Reason, ...]:
+def _told(view: _View) -> tuple[Reason, ...]:
     """A horizon that contradicts the month is always said."""
-    return (_contradiction(money),) if (money.savings > 0) != (money.net > 0) else ()
+    contradicts = (view.money.savings > 0) != (_year(view) > 0)
+    return (_contradiction(view),) if contradicts else ()
 
 
-def _contradiction(money: Money) -> Reason:
-    month = "saves" if money.savings > 0 else "costs"
-    year = "saves" if money.net > 0 else "loses"
+def _year(view: _View) -> Fraction:
+    """What 12 months save: of the move, or of what has moved already."""
+    return view.money.net if view.case.facts.runs_on == "api" else view.money.kept
+
+
+def _contradiction(view: _View) -> Reason:
+    facts, savings, year = view.case.facts, view.money.savings, _year(view)
+    moved = facts.runs_on != "api"
     text = (
-        f"This month's figures say that the move {month} {_usd(abs(money.savings))} a month; over"
-        f" 12 months it {year} {_usd(abs(money.net))}. The year decides."
+        f"This month's figures say that {'own service' if moved else 'the move'}"
+        f" {'saves' if savings > 0 else 'costs'} {_usd(abs(savings))} a month; over"
+        f" 12 months it {'saves' if year > 0 else 'loses'} {_usd(abs(year))}."
     )
-    return Reason("horizon.contradicts", text)
+    in_house = view.signal == ("hold" if moved else "move")
+    # The rule of entering and leaving looks further, and a return waits for a clear loss.
+    decides = facts.signal is None and in_house == (year > 0)
+    return Reason("horizon.contradicts", text + " The year decides." * decides)
 
 
 def _money_text(money: Money) -> str:
@@ -410,7 +433,9 @@ def _conditions(view: _View, answer: Answer) -> tuple[Reason, ...]:
 def _notes(view: _View) -> tuple[Reason, ...]:
     low = low_gpu_price(view.money.scenario)
     flagged = (Reason("price.gpu_low", low),) if low else ()
-    return (*_reasons(view.side("note")), *_told(view.money), *flagged)
+    if view.money.peak:
+        flagged = (*flagged, Reason("shape.peak_taken", view.money.peak))
+    return (*_reasons(view.side("note")), *_told(view), *flagged)
 
 
 def _constraint(view: _View) -> Fraction | None:

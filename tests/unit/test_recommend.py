@@ -123,10 +123,102 @@ def test_a_rising_api_price_moves_before_the_month_does_unless_the_low_end_loses
     assert held["kind"] == "stay"
 
 
+def test_the_year_of_what_has_moved_counts_no_setup_and_says_how_it_is_meant():
+    falling = {"price_change_per_month": Decimal("-0.055")}
+    moved = advised(api=falling, migration={"setup_usd": 90_000}, facts={"runs_on": "self_host"})
+    # 45,000 * (1 - 0.945^12) / 0.055 of API against 12 * 34,000 of own service: nearly level.
+    assert (moved["kind"], moved["reason"]) == ("self_host", "money.keep")
+    kept = moved["reasons"][1]
+    assert kept["id"] == "horizon.contradicts"
+    assert "own service saves $11,000 a month; over 12 months it loses $" in kept["text"]
+    assert "The year decides" not in kept["text"]
+    back = advised(api={"price_change_per_month": Decimal("-0.1")}, facts={"runs_on": "self_host"})
+    assert (back["kind"], back["reason"]) == ("return_to_api", "horizon.contradicts")
+    assert back["reasons"][0]["text"].endswith("The year decides.")
+
+
+def test_a_rule_that_moves_against_the_year_does_not_say_that_the_year_decides():
+    falling = {"price_change_per_month": Decimal("-0.1255")}
+    found = advised(api=falling, facts={"signal": "move"})
+    assert (found["kind"], ids(found["reasons"])[1]) == ("self_host", "horizon.contradicts")
+    assert "The year decides" not in found["reasons"][1]["text"]
+
+
+def test_tasks_with_their_own_tokens_are_one_workload_in_every_figure():
+    tokens = {"input_tokens": 700, "output_tokens": 300}
+    halves = [{"name": name, "share": Decimal("0.5"), **tokens} for name in "ab"]
+    falling = {"price_change_per_month": Decimal("-0.03")}
+    migration = {"setup_usd": 40_000, "lead_days": 60, "dual_running_months": 1}
+    tables = {"api": falling, "migration": migration}
+    found = advised(facts={"tasks": halves}, **tables)
+    plain = advised(workload=tokens, **tables)
+    assert found["figures"] == plain["figures"]
+    assert found["bands"] == plain["bands"]
+
+
+def test_the_low_end_of_tasks_counts_their_own_tokens():
+    short = {"input_tokens": 35, "output_tokens": 15}
+    tasks = [
+        {"name": "short", "kind": "extraction", "share": Decimal("0.5"), **short},
+        {"name": "agents", "kind": "agents", "share": Decimal("0.5"), **short},
+    ]
+    # 20M short requests: half of $30,000 would move to $10,000 of own service.
+    cheap = {"people_usd_per_month": 0, "services_usd_per_month": 0, "gpu_usd_per_month": 10_000}
+    low = {"tasks": tasks, "requests_low": 12_000_000}
+    found = advised(workload={"requests_per_month": 20_000_000}, deployment=cheap, facts=low)
+    assert (found["kind"], found["reason"]) == ("stay", "volume.not_surely")
+
+
+def test_no_load_under_a_committed_spend_does_not_cost_nothing():
+    found = advised(workload={"requests_per_month": 0}, api={"minimum_usd_per_month": 500})
+    assert "costs the $500 a month" in found["reasons"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "peak", "noted"),
+    [
+        ({"hourly_requests": [1, 1, 4]}, 2, True),
+        ({"coefficient_of_variation": 1}, 3.33, True),
+        ({"hourly_requests": [1, 1, 4], "coefficient_of_variation": 1}, 2, True),
+        ({"hourly_requests": [0, 0]}, 1, False),
+        ({"hourly_requests": [3, 3]}, 1, False),
+        ({"hourly_requests": [1, 1, 4], "signal": "move"}, 1, False),
+        ({}, 1, False),
+    ],
+)
+def test_a_peak_that_nobody_wrote_is_the_one_that_demand_shows(facts, peak, noted):
+    found = advised(facts=facts)
+    assert found["figures"]["peak_to_mean"] == peak
+    assert ("shape.peak_taken" in ids(found["notes"])) == noted
+    written = advised(facts=facts, workload={"peak_to_mean": Decimal("1.5")})
+    assert written["figures"]["peak_to_mean"] == 1.5
+
+
 def test_the_plan_of_closed_data_names_no_api_to_start_on_or_fall_back_to():
     plan = advised(gates={**ANSWERED, "data": "closed"})["plan"]
     assert [row["phase"] for row in plan] == [1, 2, 3, 4]
     assert not any("on the API" in row["name"] or "backup" in row["name"] for row in plan)
+
+
+@pytest.mark.parametrize(
+    ("gates", "name", "why"),
+    [
+        ({"capability": "frontier"}, "smaller_model", "the task needs the frontier"),
+        ({"quality": "not_good_enough"}, "managed_host", "the open model is not good enough"),
+        ({"latency": "realtime"}, "batch", "its answers cannot wait for hours"),
+    ],
+)
+def test_an_option_that_a_gate_bars_saves_nothing_and_says_why(gates, name, why):
+    other = {"name": "other", "input_usd_per_million": 1, "output_usd_per_million": 1}
+    options = {"managed_host": other, "smaller_model": other, "batch_share": 1}
+
+    def row(**more):
+        found = advised(gates={**ANSWERED, **more}, facts={"options": options})["options"]
+        return next(option for option in found if option["id"] == name)
+
+    assert row(latency="interactive")["saves"] is not None
+    assert row(**gates)["saves"] is None
+    assert row(**gates)["assumption"] == f"no option: {why}"
 
 
 def test_a_capacity_of_zero_is_refused():
