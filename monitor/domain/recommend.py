@@ -131,10 +131,12 @@ def _view(case: Case) -> _View:
     lead = case.scenario.migration.lead_days
     asked = (*findings(case.gates, case.as_of, lead), *_unfit_tasks(case))
     closed = any(finding.side == "own" for finding in asked)
+    # What runs in house runs whole, whatever share a move would take.
+    whole = closed or (case.facts.runs_on == "self_host" and not case.facts.tasks)
     bars = barred(finding.id for finding in asked)
     facts = replace(case.facts, options=open_to(case.facts.options, bars))
     case = replace(case, facts=facts)
-    money = weighing.weigh(case, all_moves=closed)
+    money = weighing.weigh(case, all_moves=whole)
     found = (*asked, *weighing.refusals(case, money))
     signal, placed = weighing.signal(case, money), tuple(_placed(case, money))
     return _View(case, money, found, signal, placed, bars)
@@ -296,7 +298,7 @@ def _stays(view: _View, reasons: tuple[Reason, ...], *, changes: bool = True) ->
 
 def _now(view: _View) -> Fraction:
     shares = {"api": Fraction(0), "self_host": Fraction(1)}
-    return shares.get(view.case.facts.runs_on, view.money.share)
+    return shares.get(view.case.facts.runs_on, view.case.scenario.workload.share_moved)
 
 
 def _doubted(view: _View, firm: Answer) -> Answer:
@@ -308,7 +310,7 @@ def _doubted(view: _View, firm: Answer) -> Answer:
         return firm
     if moves and (questions := view.side("open")):
         text = "Still open: " + "; ".join(finding.text for finding in questions)
-        return Answer(Kind.PILOT, (Reason("gates.open", text), *firm.reasons))
+        return Answer(Kind.PILOT, (Reason("gates.open", text), *firm.reasons), _now(view))
     return _band_doubt(view, firm, moves=moves)
 
 
@@ -324,7 +326,7 @@ def _band_doubt(view: _View, firm: Answer, *, moves: bool) -> Answer:
         return firm
     names = ", ".join(placed.band.source for placed in doubts)
     text = f"The API bill lies between the ends of the band of {names}: try both side by side."
-    return Answer(Kind.PILOT, (Reason("bands.between", text), *firm.reasons))
+    return Answer(Kind.PILOT, (Reason("bands.between", text), *firm.reasons), _now(view))
 
 
 def _why_move(view: _View) -> tuple[Reason, ...]:
@@ -435,8 +437,9 @@ def _notes(view: _View) -> tuple[Reason, ...]:
 
 
 def _constraint(view: _View) -> Fraction | None:
-    """What in-house gates cost over the API, or gates of the API over a move."""
-    api, own = view.side("api"), view.side("own")
+    """What in-house gates cost over the API, or gates of the API over a move that could be."""
+    api = [finding for finding in view.side("api") if finding.gate != "capacity"]
+    own = view.side("own")
     if own and not api:
         return max(-view.money.savings, Fraction(0))
     return max(view.money.savings, Fraction(0)) if api and not own else None

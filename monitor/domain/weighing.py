@@ -42,6 +42,8 @@ class Money:
     """Over 12 months after the decision."""
     kept: Fraction
     """What 12 months save where the move is made already: no setup, no lead time."""
+    fleet: Fraction
+    """Own servers alone, without what is left on the API."""
     optimised: Fraction
     best_share: hybrid.Split
     base: hybrid.Base | None
@@ -56,6 +58,20 @@ class Money:
     def savings(self) -> Fraction:
         """Against the API bill as it is."""
         return self.api - self.own
+
+    @property
+    def payback_months(self) -> Fraction | None:
+        """Months of saving that cover setup and double running; None: it does not save."""
+        migration = self.scenario.migration
+        one_off = migration.setup_usd + migration.dual_running_months * self.fleet
+        return one_off / self.savings if self.savings > 0 else None
+
+    @property
+    def verdict(self) -> breakeven.Verdict:
+        """What this month's bills say, without what moving costs."""
+        if self.savings <= 0:
+            return "api"
+        return "self_host" if self.share == 1 else "hybrid"
 
     @property
     def requests(self) -> int:
@@ -87,6 +103,7 @@ def weigh(case: Case, *, all_moves: bool) -> Money:
         own=own,
         net=net,
         kept=Fraction(sum(saved for saved, _ in months)),
+        fleet=months[0][1],
         optimised=min(api, optimised(scenario, case.facts.options)),
         best_share=hybrid.best_share(scenario),
         base=hybrid.best_base(_with_share(scenario, ONE), case.facts.hourly_requests),
@@ -140,6 +157,8 @@ def signal(case: Case, money: Money) -> Signal:
     The horizon decides, so that prices that change and what moving costs count. What has moved paid
     for it already: there only the year's bills of both sides count, and what leaving costs.
     """
+    if case.facts.signal == "move" and not money.share:
+        return "hold"
     if case.facts.signal:
         return case.facts.signal
     if case.facts.runs_on != "api":
