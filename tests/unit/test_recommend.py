@@ -76,6 +76,7 @@ def test_an_unanswered_gate_never_yields_a_move(missing, facts):
         ({"data": {"answer": "contract", "papers": {"BAA": {}}}}, "papers.BAA.evidence is missing"),
         ({"control": ["weights"]}, "gates.control.needs.0"),
         ({"time": -1}, "gates.time.needed_in_days = -1"),
+        ({"latency": {"answer": "agents", "calls_per_request": 0}}, "gates.latency.calls_per"),
         ("closed", 'gates = "closed" must be a table'),
     ],
 )
