@@ -196,10 +196,7 @@ def _by_money(view: _View) -> Answer:
     if facts.runs_on != "api":
         told = _told(view)
         if view.signal == "return":
-            by_month = Reason("money.return", _money_text(money))
-            # Where this month still saves, it is the year that says to return.
-            reasons = (*told, by_month) if money.savings > 0 else (by_month, *told)
-            return Answer(Kind.RETURN_TO_API, reasons)
+            return Answer(Kind.RETURN_TO_API, _why_return(view, told))
         return _moved(view, (Reason("money.keep", _money_text(money)), *told))
     if view.signal == "move":
         return _unless_cheaper(view, _best_form(view, _moved(view, _why_move(view))))
@@ -274,11 +271,7 @@ def _unless_cheaper(view: _View, moved: Answer) -> Answer:
         usd = money.best_share.usd
     if money.optimised >= money.api or money.optimised > usd:
         return moved
-    text = (
-        f"Changed, the API costs {_usd(money.optimised)} a month, own servers {_usd(usd)}:"
-        " the change saves more than the move."
-    )
-    reasons = (Reason("options.cheaper_api", text), *moved.reasons)
+    reasons = (_better_api(money, usd, "move"), *moved.reasons)
     return Answer(Kind.STAY_BUT_CHANGE, reasons)
 
 
@@ -335,6 +328,25 @@ def _why_move(view: _View) -> tuple[Reason, ...]:
         return (_contradiction(view), *resized)
     told = _told(view)
     return (Reason("money.above_crossing", _money_text(money)), *resized, *told)
+
+
+def _why_return(view: _View, told: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """What says to return first: this month, the year, or an API that is used better."""
+    money = view.money
+    by_month = Reason("money.return", _money_text(money))
+    if money.savings <= 0:
+        return (by_month, *told)
+    if money.kept <= 0 or view.case.facts.signal:
+        return (*told, by_month)
+    return (_better_api(money, money.own, "service"), by_month, *told)
+
+
+def _better_api(money: Money, usd: Fraction, what: str) -> Reason:
+    text = (
+        f"Changed, the API costs {_usd(money.optimised)} a month, own servers {_usd(usd)}:"
+        f" the change saves more than the {what}."
+    )
+    return Reason("options.cheaper_api", text)
 
 
 def _why_hold(view: _View) -> tuple[Reason, ...]:
@@ -433,7 +445,21 @@ def _notes(view: _View) -> tuple[Reason, ...]:
     flagged = (Reason("price.gpu_low", low),) if low else ()
     if view.money.peak:
         flagged = (*flagged, Reason("shape.peak_taken", view.money.peak))
-    return (*_reasons(view.side("note")), *_told(view), *flagged)
+    found = [f for f in view.side("note") if f.id != "latency.worth" or not _slower(view.case)]
+    return (*_reasons(found), *_slower(view.case), *_told(view), *flagged)
+
+
+def _slower(case: Case) -> tuple[Reason, ...]:
+    """Where own servers were measured to answer no sooner, a faster answer is no reason."""
+    by_side = {row.side: row for row in _latency(case)}
+    api, own = by_side.get("api"), by_side.get("own")
+    if not (api and own) or own.low < api.high:
+        return ()
+    text = (
+        f"Own servers take {float(own.low):.3g} s a request, the API {float(api.high):.3g} s:"
+        " moving makes no answer faster."
+    )
+    return (Reason("latency.slower", text),)
 
 
 def _constraint(view: _View) -> Fraction | None:

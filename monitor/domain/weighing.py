@@ -155,18 +155,29 @@ def signal(case: Case, money: Money) -> Signal:
     """Move, hold or return; the enter and leave rule's where it spoke, else this month's figures.
 
     The horizon decides, so that prices that change and what moving costs count. What has moved paid
-    for it already: there only the year's bills of both sides count, and what leaving costs.
+    for it already: there only the year's bills of both sides count, the API's as it is and as it
+    could be, and what leaving costs.
     """
     if case.facts.signal == "move" and not money.share:
         return "hold"
     if case.facts.signal:
         return case.facts.signal
     if case.facts.runs_on != "api":
-        far = money.kept < LEAVE_BELOW * _year_on_api(money) or not money.requests
-        pays = -money.kept > money.scenario.migration.exit_usd
-        return "return" if far and pays else "hold"
+        kept = (money.kept, kept_against_better(money))
+        year = (_year_on_api(money), HORIZON_MONTHS * money.optimised)
+        losses = (k for k, bill in zip(kept, year, strict=True) if k < LEAVE_BELOW * bill)
+        loss = min(losses, default=None)
+        if loss is None and not money.requests:
+            loss = money.kept
+        pays = loss is not None and -loss > money.scenario.migration.exit_usd
+        return "return" if pays else "hold"
     surely = case.facts.requests_low is None or money.low_savings > 0
     return "move" if money.net > 0 and surely and money.requests else "hold"
+
+
+def kept_against_better(money: Money) -> Fraction:
+    """What 12 months save where the move is made, against the API bill as it could be."""
+    return money.kept - HORIZON_MONTHS * (money.api - money.optimised)
 
 
 def _year_on_api(money: Money) -> Fraction:
