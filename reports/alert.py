@@ -49,6 +49,7 @@ _CHANGED = {
     "self_host_with_fallback": "it should leave the API, which stays as fallback",
 }
 _LEAVES = "it should leave the API"
+_TRIED = "it should be tried in house before anything moves"
 _PILOT_NEXT = (
     "Settle the open questions and conditions that are listed above.",
     "Run the workload on both sides for a while and compare quality, latency and cost.",
@@ -58,6 +59,11 @@ _SHARE_NEXT = (
     "Check what was assumed and what counts as zero; one wrong line can turn the answer.",
     "Run that share on both sides for a while and compare quality, latency and cost.",
     "Move the share, leave the rest on the API, and set runs_on in its [[workload]] table.",
+)
+_HOUSE_NEXT = (
+    "Settle the open questions and conditions that are listed above.",
+    "Try it on own servers with made-up or cleared data: what holds it in house forbids an API.",
+    "Move it, with spares in place of an API, and set runs_on in its [[workload]] table.",
 )
 _NEXT: dict[Crossed, tuple[str, ...]] = {
     "crossed_up": (
@@ -138,7 +144,7 @@ def view(facts: AlertFacts) -> View:
             workload=_who(facts),
             deployment=name(facts.deployment),
             ahead=_month(facts.ahead_month),
-            changed=_CHANGED.get(facts.advice, _LEAVES),
+            changed=_changed(facts),
         ),
         advice=f"{LABELS.get(facts.advice, name(facts.advice))}. {name(facts.reason, REASON_CAP)}",
         month=_month(facts.month),
@@ -177,7 +183,15 @@ def _returned(facts: AlertFacts) -> str:
     return f"own GPUs cost {about(-saved)} a month more"
 
 
+def _changed(facts: AlertFacts) -> str:
+    if facts.in_house and facts.advice == "pilot":
+        return _TRIED
+    return _CHANGED.get(facts.advice, _LEAVES)
+
+
 def _steps(facts: AlertFacts) -> tuple[str, ...]:
+    if facts.kind == "crossed_up" and facts.in_house:
+        return _HOUSE_NEXT
     if facts.kind == "crossed_up" and facts.advice in ("pilot", "hybrid"):
         return _PILOT_NEXT if facts.advice == "pilot" else _SHARE_NEXT
     return _NEXT[facts.kind]

@@ -116,3 +116,5 @@ class AlertFacts(NamedTuple):
     """The data is a demonstration."""
     row: Row | None = None
     """The comparison's figures, as the weekly report has them; None: not told."""
+    in_house: bool = False
+    """A gate or an order holds the workload in house."""

@@ -41,6 +41,13 @@ class Judged(NamedTuple):
     by_money: bool
 
 
+_HERE: dict[Place, Kind] = {
+    "api": Kind.STAY,
+    "hybrid": Kind.HYBRID,
+    "self_host": Kind.SELF_HOST,
+}
+"""The advice that leaves a workload where it runs."""
+
 Judge = Callable[[Signal], Judged]
 
 
@@ -191,7 +198,7 @@ def _decide(evidence: Evidence, money: str, *, inside: bool) -> tuple[Kind, str]
             (Kind.SELF_HOST, reason) if at_home else _unless_open(evidence, Kind.SELF_HOST, reason)
         )
     if evidence.view is None:
-        return Kind.STAY, "There is not enough history to compare a month's bills."
+        return _HERE[evidence.currently], "There is not enough history to compare a month's bills."
     return _by_money(evidence, inside, money)
 
 

@@ -95,7 +95,7 @@ def _figures(said: Recommendation) -> dict[str, Any]:
         "optimised_api_usd_per_month": _cents(money.optimised),
         "savings_against_optimised_usd_per_month": _cents(money.optimised - money.own),
         "net_12_months_usd": _cents(money.net),
-        "payback_months": ratio(found.payback_months),
+        "payback_months": ratio(money.payback_months),
         "crossing_requests_per_month": crossing,
         "crossing_reason": found.crossing_reason,
         "constraint_usd_per_month": _cents(said.constraint_usd),
@@ -105,7 +105,7 @@ def _figures(said: Recommendation) -> dict[str, Any]:
         "utilisation": ratio(found.utilisation),
         "peak_to_mean": ratio(money.scenario.workload.peak_to_mean),
         "coefficient_of_variation": ratio(said.case.facts.coefficient_of_variation),
-        "verdict": found.verdict,
+        "verdict": money.verdict,
     }
 
 

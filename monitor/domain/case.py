@@ -22,6 +22,7 @@ from monitor.domain.scenario import (
     Positive,
     Scenario,
     Volume,
+    Workload,
     read_table,
     read_toml,
 )
@@ -119,9 +120,23 @@ def case_of(tables: dict[str, Any], guide: Guide, where: str = "case") -> Case:
     gates, wrong = read_gates(tables.get("gates", {}))
     facts, wrong_facts = read_facts(tables.get("facts", {}))
     problems = [*problems, *wrong, *wrong_facts]
+    if scenario is not None and facts is not None:
+        problems += _contradictions(scenario.workload, facts)
     if problems or scenario is None or gates is None or facts is None:
         raise ScenarioError(f"{where}: " + "; ".join(problems), _REMEDY)
     return Case(scenario, gates, facts, guide)
+
+
+def _contradictions(workload: Workload, facts: Facts) -> list[str]:
+    """What the scenario and the facts cannot both say."""
+    problems = []
+    if facts.requests_low is not None and facts.requests_low > workload.requests_per_month:
+        problems.append("facts.requests_low must not be above workload.requests_per_month")
+    if facts.requests_high is not None and facts.requests_high < workload.requests_per_month:
+        problems.append("facts.requests_high must not be below workload.requests_per_month")
+    if facts.runs_on == "hybrid" and not workload.share_moved and not facts.tasks:
+        problems.append('facts.runs_on = "hybrid" needs a workload.share_moved above 0')
+    return problems
 
 
 def read_facts(values: object) -> tuple[Facts | None, list[str]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
-from monitor.domain.scenario import Count, NotNegative, read_table
+from monitor.domain.scenario import Count, CountFrom1, NotNegative, read_table
 
 Side = Literal["api", "own", "open", "condition", "note"]
 
@@ -111,7 +111,7 @@ class Latency:
     """What a faster answer is worth."""
 
     answer: Literal["realtime", "agents", "pipeline", "interactive", "batch"]
-    calls_per_request: Count = 1
+    calls_per_request: CountFrom1 = 1
     evidence: str | None = None
     date: dt.date | None = None
 

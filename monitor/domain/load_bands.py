@@ -221,7 +221,12 @@ def _band(octave: int, rows: Sequence[tuple[EngineHour, float]]) -> Band:
     least = 0.0 if octave == 0 else math.ldexp(1, octave - 1)
 
     def rate(counts: Sequence[int | None]) -> float:
-        return sum(count or 0 for count in counts) / (minutes * MINUTE)
+        """Over the minutes in which it was counted: an hour without a count is not an idle one."""
+        known = [
+            (n, row.minutes) for n, (row, _) in zip(counts, rows, strict=True) if n is not None
+        ]
+        counted = sum(each for _, each in known)
+        return sum(n for n, _ in known) / (counted * MINUTE) if counted else 0.0
 
     return Band(
         least=least,

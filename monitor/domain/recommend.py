@@ -130,10 +130,12 @@ def _view(case: Case) -> _View:
     lead = case.scenario.migration.lead_days
     asked = (*findings(case.gates, case.as_of, lead), *_unfit_tasks(case))
     closed = any(finding.side == "own" for finding in asked)
+    # What runs in house runs whole, whatever share a move would take.
+    whole = closed or (case.facts.runs_on == "self_host" and not case.facts.tasks)
     bars = barred(finding.id for finding in asked)
     facts = replace(case.facts, options=open_to(case.facts.options, bars))
     case = replace(case, facts=facts)
-    money = weighing.weigh(case, all_moves=closed)
+    money = weighing.weigh(case, all_moves=whole)
     found = (*asked, *weighing.refusals(case, money))
     signal, placed = weighing.signal(case, money), tuple(_placed(case, money))
     return _View(case, money, found, signal, placed, bars)
@@ -193,10 +195,7 @@ def _by_money(view: _View) -> Answer:
     if facts.runs_on != "api":
         told = _told(view)
         if view.signal == "return":
-            by_month = Reason("money.return", _money_text(money))
-            # Where this month still saves, it is the year that says to return.
-            reasons = (*told, by_month) if money.savings > 0 else (by_month, *told)
-            return Answer(Kind.RETURN_TO_API, reasons)
+            return Answer(Kind.RETURN_TO_API, _why_return(view, told))
         return _moved(view, (Reason("money.keep", _money_text(money)), *told))
     if view.signal == "move":
         return _unless_cheaper(view, _best_form(view, _moved(view, _why_move(view))))
@@ -272,11 +271,7 @@ def _unless_cheaper(view: _View, moved: Answer) -> Answer:
         usd = money.best_share.usd
     if money.optimised >= money.api or money.optimised > usd:
         return moved
-    text = (
-        f"Changed, the API costs {_usd(money.optimised)} a month, own servers {_usd(usd)}:"
-        " the change saves more than the move."
-    )
-    reasons = (Reason("options.cheaper_api", text), *moved.reasons)
+    reasons = (_better_api(money, usd, "move"), *moved.reasons)
     return Answer(Kind.STAY_BUT_CHANGE, reasons)
 
 
@@ -296,7 +291,7 @@ def _stays(view: _View, reasons: tuple[Reason, ...], *, changes: bool = True) ->
 
 def _now(view: _View) -> Fraction:
     shares = {"api": Fraction(0), "self_host": Fraction(1)}
-    return shares.get(view.case.facts.runs_on, view.money.share)
+    return shares.get(view.case.facts.runs_on, view.case.scenario.workload.share_moved)
 
 
 def _doubted(view: _View, firm: Answer) -> Answer:
@@ -308,7 +303,7 @@ def _doubted(view: _View, firm: Answer) -> Answer:
         return firm
     if moves and (questions := view.side("open")):
         text = "Still open: " + "; ".join(finding.text for finding in questions)
-        return Answer(Kind.PILOT, (Reason("gates.open", text), *firm.reasons))
+        return Answer(Kind.PILOT, (Reason("gates.open", text), *firm.reasons), _now(view))
     return _band_doubt(view, firm, moves=moves)
 
 
@@ -327,7 +322,7 @@ def _band_doubt(view: _View, firm: Answer, *, moves: bool) -> Answer:
         f"The API bill lies where published rules of thumb leave it open ({rules}): try both side"
         " by side."
     )
-    return Answer(Kind.PILOT, (Reason("bands.between", text), *firm.reasons))
+    return Answer(Kind.PILOT, (Reason("bands.between", text), *firm.reasons), _now(view))
 
 
 def _why_move(view: _View) -> tuple[Reason, ...]:
@@ -336,6 +331,25 @@ def _why_move(view: _View) -> tuple[Reason, ...]:
         return (_contradiction(view), *resized)
     told = _told(view)
     return (Reason("money.above_crossing", _money_text(money)), *resized, *told)
+
+
+def _why_return(view: _View, told: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """What says to return first: this month, the year, or an API that is used better."""
+    money = view.money
+    by_month = Reason("money.return", _money_text(money))
+    if money.savings <= 0:
+        return (by_month, *told)
+    if money.kept <= 0 or view.case.facts.signal:
+        return (*told, by_month)
+    return (_better_api(money, money.own, "service"), by_month, *told)
+
+
+def _better_api(money: Money, usd: Fraction, what: str) -> Reason:
+    text = (
+        f"Changed, the API costs {_usd(money.optimised)} a month, own servers {_usd(usd)}:"
+        f" the change saves more than the {what}."
+    )
+    return Reason("options.cheaper_api", text)
 
 
 def _why_hold(view: _View) -> tuple[Reason, ...]:
@@ -435,12 +449,27 @@ def _notes(view: _View) -> tuple[Reason, ...]:
     flagged = (Reason("price.gpu_low", low),) if low else ()
     if view.money.peak:
         flagged = (*flagged, Reason("shape.peak_taken", view.money.peak))
-    return (*_reasons(view.side("note")), *_told(view), *flagged)
+    found = [f for f in view.side("note") if f.id != "latency.worth" or not _slower(view.case)]
+    return (*_reasons(found), *_slower(view.case), *_told(view), *flagged)
+
+
+def _slower(case: Case) -> tuple[Reason, ...]:
+    """Where own servers were measured to answer no sooner, a faster answer is no reason."""
+    by_side = {row.side: row for row in _latency(case)}
+    api, own = by_side.get("api"), by_side.get("own")
+    if not (api and own) or own.low < api.high:
+        return ()
+    text = (
+        f"Own servers take {float(own.low):.3g} s a request, the API {float(api.high):.3g} s:"
+        " moving makes no answer faster."
+    )
+    return (Reason("latency.slower", text),)
 
 
 def _constraint(view: _View) -> Fraction | None:
-    """What in-house gates cost over the API, or gates of the API over a move."""
-    api, own = view.side("api"), view.side("own")
+    """What in-house gates cost over the API, or gates of the API over a move that could be."""
+    api = [finding for finding in view.side("api") if finding.gate != "capacity"]
+    own = view.side("own")
     if own and not api:
         return max(-view.money.savings, Fraction(0))
     return max(view.money.savings, Fraction(0)) if api and not own else None

@@ -42,6 +42,8 @@ class Money:
     """Over 12 months after the decision."""
     kept: Fraction
     """What 12 months save where the move is made already: no setup, no lead time."""
+    fleet: Fraction
+    """Own servers alone, without what is left on the API."""
     optimised: Fraction
     best_share: hybrid.Split
     base: hybrid.Base | None
@@ -56,6 +58,20 @@ class Money:
     def savings(self) -> Fraction:
         """Against the API bill as it is."""
         return self.api - self.own
+
+    @property
+    def payback_months(self) -> Fraction | None:
+        """Months of saving that cover setup and double running; None: it does not save."""
+        migration = self.scenario.migration
+        one_off = migration.setup_usd + migration.dual_running_months * self.fleet
+        return one_off / self.savings if self.savings > 0 else None
+
+    @property
+    def verdict(self) -> breakeven.Verdict:
+        """What this month's bills say, without what moving costs."""
+        if self.savings <= 0:
+            return "api"
+        return "self_host" if self.share == 1 else "hybrid"
 
     @property
     def requests(self) -> int:
@@ -87,6 +103,7 @@ def weigh(case: Case, *, all_moves: bool) -> Money:
         own=own,
         net=net,
         kept=Fraction(sum(saved for saved, _ in months)),
+        fleet=months[0][1],
         optimised=min(api, optimised(scenario, case.facts.options)),
         best_share=hybrid.best_share(scenario),
         base=hybrid.best_base(_with_share(scenario, ONE), case.facts.hourly_requests),
@@ -138,16 +155,29 @@ def signal(case: Case, money: Money) -> Signal:
     """Move, hold or return; the enter and leave rule's where it spoke, else this month's figures.
 
     The horizon decides, so that prices that change and what moving costs count. What has moved paid
-    for it already: there only the year's bills of both sides count, and what leaving costs.
+    for it already: there only the year's bills of both sides count, the API's as it is and as it
+    could be, and what leaving costs.
     """
+    if case.facts.signal == "move" and not money.share:
+        return "hold"
     if case.facts.signal:
         return case.facts.signal
     if case.facts.runs_on != "api":
-        far = money.kept < LEAVE_BELOW * _year_on_api(money) or not money.requests
-        pays = -money.kept > money.scenario.migration.exit_usd
-        return "return" if far and pays else "hold"
+        kept = (money.kept, kept_against_better(money))
+        year = (_year_on_api(money), HORIZON_MONTHS * money.optimised)
+        losses = (k for k, bill in zip(kept, year, strict=True) if k < LEAVE_BELOW * bill)
+        loss = min(losses, default=None)
+        if loss is None and not money.requests:
+            loss = money.kept
+        pays = loss is not None and -loss > money.scenario.migration.exit_usd
+        return "return" if pays else "hold"
     surely = case.facts.requests_low is None or money.low_savings > 0
     return "move" if money.net > 0 and surely and money.requests else "hold"
+
+
+def kept_against_better(money: Money) -> Fraction:
+    """What 12 months save where the move is made, against the API bill as it could be."""
+    return money.kept - HORIZON_MONTHS * (money.api - money.optimised)
 
 
 def _year_on_api(money: Money) -> Fraction:

@@ -170,6 +170,7 @@ def _facts(
         zero_lines=basis.zero_lines,
         demo=policy.demo,
         row=row,
+        in_house=bool(seen.workload.must_stay_in_house),
     )
 
 

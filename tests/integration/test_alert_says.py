@@ -47,12 +47,12 @@ class Days:
         }
         self.basis = Basis(of, [], ["energy"])
 
-    def advise(self, kind, runs_on="api"):
+    def advise(self, kind, runs_on="api", held=""):
         """A day of this advice, with a stored comparison behind it; ten make an edge of each."""
         as_of = next(self.day)
         with self.database.write() as conn:
             workload = next(w for w in results.workloads(conn) if w.name == "support-bot")
-            workload = workload._replace(runs_on=runs_on)
+            workload = workload._replace(runs_on=runs_on, must_stay_in_house=held)
             (deployment,) = results.deployments(conn, workload.id)
             advice = Advice(kind, f"The reason of {kind}.", as_of)
             row = {"workload_id": workload.id, "deployment_id": deployment.id, "as_of": as_of}
@@ -122,6 +122,17 @@ def test_who_follows_the_advice_is_not_told_to_stay_after_all(filled, runs_on):
     for _ in range(10):
         days.advise(Kind.SELF_HOST, runs_on)
     assert [subject.partition(":")[0] for subject, _ in days.messages()] == ["Move support-bot"]
+
+
+@pytest.mark.parametrize("kind", [Kind.SELF_HOST, Kind.PILOT])
+def test_what_may_not_leave_the_house_is_told_no_step_on_an_api(filled, kind):
+    days = Days(filled, DEAR)
+    for _ in range(10):
+        days.advise(kind, held="The data may not leave the network")
+    ((_, body),) = days.messages()
+    body = " ".join(body.split())
+    assert "made-up or cleared data" in body
+    assert not re.search("both sides|API as fallback", body)
 
 
 @pytest.mark.parametrize("choice", ["accept", "defer", "reject"])

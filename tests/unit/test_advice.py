@@ -183,6 +183,12 @@ def test_without_enough_history_it_stays_and_the_state_does_not_move():
     assert "history" in advice.reason
 
 
+@pytest.mark.parametrize("place", ["hybrid", "self_host"])
+def test_without_enough_history_what_moved_stays_where_it_runs(place):
+    _, advice = advise(AdviceState(), evidence(None, currently=place), MONDAY)
+    assert str(advice.kind) == place
+
+
 def test_a_gate_holds_without_history_and_leaves_the_rule_alone():
     gate = evidence(None, must_stay_in_house="contract")
     state, advice = advise(AdviceState(), gate, MONDAY)

@@ -32,6 +32,13 @@ def test_hours_of_like_load_make_a_band_with_its_rates_and_hours():
     assert found.hours == 2.5
 
 
+def test_an_hour_whose_requests_were_not_counted_lowers_no_rate():
+    (band,) = measured([hour(4.0), hour(5.0, requests=None, prompt_tokens=None)]).bands
+    assert (band.hours, band.requests_per_second, band.prompt_tokens_per_second) == (2, 0.5, 250)
+    (unknown,) = measured([hour(4.0, requests=None)]).bands
+    assert unknown.requests_per_second == 0
+
+
 def test_between_bands_a_straight_line_holds_and_beyond_them_it_is_said():
     found = measured([hour(4.0, 360_000), hour(12.0, 1_080_000)])
     assert found.at(0).output_tokens_per_second == 0

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from monitor import library
@@ -76,6 +76,7 @@ def test_an_unanswered_gate_never_yields_a_move(missing, facts):
         ({"data": {"answer": "contract", "papers": {"BAA": {}}}}, "papers.BAA.evidence is missing"),
         ({"control": ["weights"]}, "gates.control.needs.0"),
         ({"time": -1}, "gates.time.needed_in_days = -1"),
+        ({"latency": {"answer": "agents", "calls_per_request": 0}}, "gates.latency.calls_per"),
         ("closed", 'gates = "closed" must be a table'),
     ],
 )
@@ -98,6 +99,8 @@ def test_a_wrong_answer_is_refused_by_name(gates, problem):
         ({"max_gpus": 0}, "facts.max_gpus = 0"),
         ({"fast": 1}, "facts.fast = 1 is an unknown key"),
         ({"as_of": "9999-12-31"}, "facts.as_of = 9999-12-31 must not be after"),
+        ({"requests_low": 3_000_001}, "facts.requests_low must not be above workload."),
+        ({"requests_high": 2_999_999}, "facts.requests_high must not be below workload."),
     ],
 )
 def test_a_wrong_fact_is_refused_by_name(facts, problem):
@@ -192,6 +195,40 @@ def test_a_peak_that_nobody_wrote_is_the_one_that_demand_shows(facts, peak, note
     assert ("shape.peak_taken" in ids(found["notes"])) == noted
     written = advised(facts=facts, workload={"peak_to_mean": Decimal("1.5")})
     assert written["figures"]["peak_to_mean"] == 1.5
+
+
+def test_a_hybrid_of_nothing_is_refused():
+    with pytest.raises(ScenarioError, match="share_moved above 0"):
+        case(facts={"runs_on": "hybrid"}, workload={"share_moved": 0})
+
+
+def test_what_runs_in_house_is_kept_whole_and_a_pilot_leaves_a_share_where_it_is():
+    share = {"share_moved": Decimal("0.7")}
+    kept = advised(workload=share, facts={"runs_on": "self_host"})
+    assert (kept["kind"], kept["share"], kept["reason"]) == ("self_host", "1", "money.keep")
+    gates = {name: answer for name, answer in ANSWERED.items() if name != "licence"}
+    found = advised(gates={**gates, "data": "closed"}, workload=share, facts={"runs_on": "hybrid"})
+    assert (found["kind"], found["share"]) == ("pilot", "0.7")
+    assert found["would_be"]["share"] == "1"
+
+
+def test_a_deployment_that_cannot_be_is_no_constraint_with_a_price():
+    model = {"parameters_billion": 405, "bytes_per_parameter": 2, "gpu_memory_gb": 80}
+    found = advised(facts={"model": model})
+    assert found["reason"] == "refused.memory"
+    assert found["figures"]["constraint_usd_per_month"] is None
+
+
+def test_payback_and_verdict_of_tasks_are_those_of_the_tasks():
+    long = {"input_tokens": 3_500, "output_tokens": 1_500}
+    tasks = [
+        {"name": "a", "kind": "extraction", "share": Decimal("0.1"), **long},
+        {"name": "b", "kind": "agents", "share": Decimal("0.9")},
+    ]
+    found = advised(facts={"tasks": tasks}, migration={"setup_usd": 22_000})["figures"]
+    # 0.3M requests of $0.15 move, $45,000 against $34,000.
+    assert (found["savings_usd_per_month"], found["verdict"]) == ("11000.00", "hybrid")
+    assert found["payback_months"] == 2
 
 
 def test_the_plan_of_closed_data_names_no_api_to_start_on_or_fall_back_to():
@@ -395,6 +432,9 @@ facts = st.fixed_dictionaries(
 def test_no_combination_of_answers_moves_with_an_open_question_or_against_a_gate(
     gates, known, requests, share
 ):
+    assume(share or known["runs_on"] != "hybrid")
+    if "requests_low" in known:
+        known = {**known, "requests_low": min(known["requests_low"], requests)}
     workload = {"requests_per_month": requests, "share_moved": share}
     said = recommend(on_day(case(gates=gates, facts=known, workload=workload), DAY))
     document = to_json(said)
@@ -409,6 +449,8 @@ def test_no_combination_of_answers_moves_with_an_open_question_or_against_a_gate
     if gates.get("data") == "closed":
         assert not (moves and said.answer.share < 1)
     assert 0 <= said.answer.share <= 1
+    if said.kind is Kind.HYBRID:
+        assert 0 < said.answer.share < 1
     assert document["reasons"][0]["id"] == document["reason"]
     if not requests and moves and known["runs_on"] == "api" and "signal" not in known:
         assert gates.get("data") == "closed" or gates.get("control") == ["offline"]
