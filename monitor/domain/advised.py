@@ -10,7 +10,8 @@ from monitor.domain import plan
 from monitor.domain.breakeven import fixed, ratio
 from monitor.domain.costs import request_tokens
 from monitor.domain.gates import to_plain
-from monitor.domain.recommend import Answer, Reason, Recommendation
+from monitor.domain.reasons import Reason
+from monitor.domain.recommend import Answer, Recommendation
 
 
 def to_json(said: Recommendation) -> dict[str, Any]:

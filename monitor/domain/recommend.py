@@ -6,31 +6,35 @@ which the first decided. The crossing is a fact among the figures; only the kind
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
 from typing import NamedTuple
 
 from monitor.domain import bands, breakeven, costs, hybrid, plan, weighing
-from monitor.domain.advice import Kind, Signal
+from monitor.domain.advice import Kind
 from monitor.domain.case import Case
 from monitor.domain.gates import Finding, findings
 from monitor.domain.lines import assumed_zero, low_gpu_price
 from monitor.domain.options import Option, barred, open_to, options
+from monitor.domain.reasons import (
+    Reason,
+    View,
+    better_api,
+    dollars,
+    horizon_told,
+    money_text,
+    why_hold,
+    why_move,
+    why_return,
+)
 from monitor.domain.weighing import Money
 
 B_ORDER = ("standing", "data", "volume", "team", "capability", "licence", "control", "time")
 """B puts volume second and the team before the frontier question."""
 OUR_ORDER = ("standing", "data", "capability", "team", "licence", "capacity", "control", "time")
 """Ours, up to money; what the gates leave open is decided by volume."""
-
-
-class Reason(NamedTuple):
-    """A stable id and a sentence."""
-
-    id: str
-    text: str
 
 
 class Answer(NamedTuple):
@@ -83,21 +87,6 @@ class Recommendation:
         return self.answer.kind
 
 
-class _View(NamedTuple):
-    """A case weighed: what its gates and its money say."""
-
-    case: Case
-    money: Money
-    found: tuple[Finding, ...]
-    signal: Signal
-    placed: tuple[bands.Placed, ...]
-    bars: Mapping[str, str]
-    """Options that a gate rules out, and why."""
-
-    def side(self, side: str) -> tuple[Finding, ...]:
-        return tuple(finding for finding in self.found if finding.side == side)
-
-
 def recommend(case: Case) -> Recommendation:
     """The advice for a case, with its conditions, figures, alternatives, plan and risks."""
     view = _view(case)
@@ -126,7 +115,7 @@ def recommend(case: Case) -> Recommendation:
     )
 
 
-def _view(case: Case) -> _View:
+def _view(case: Case) -> View:
     lead = case.scenario.migration.lead_days
     asked = (*findings(case.gates, case.as_of, lead), *_unfit_tasks(case))
     closed = any(finding.side == "own" for finding in asked)
@@ -138,7 +127,7 @@ def _view(case: Case) -> _View:
     money = weighing.weigh(case, all_moves=whole)
     found = (*asked, *weighing.refusals(case, money))
     signal, placed = weighing.signal(case, money), tuple(_placed(case, money))
-    return _View(case, money, found, signal, placed, bars)
+    return View(case, money, found, signal, placed, bars)
 
 
 def _unfit_tasks(case: Case) -> Iterable[Finding]:
@@ -156,7 +145,7 @@ def _placed(case: Case, money: Money) -> list[bands.Placed]:
     return bands.place(case.guide.bands, money.api, tokens, usd)
 
 
-def _decide(view: _View) -> Answer:
+def _decide(view: View) -> Answer:
     """Gates in their order, then money; open questions and bands come after."""
     api = [f for f in view.side("api") if f.gate != "time"]
     own, late = view.side("own"), [f for f in view.side("api") if f.gate == "time"]
@@ -171,35 +160,35 @@ def _decide(view: _View) -> Answer:
     return _by_money(view)
 
 
-def _in_house(view: _View, reasons: tuple[Reason, ...]) -> Answer:
+def _in_house(view: View, reasons: tuple[Reason, ...]) -> Answer:
     fallback = view.case.facts.api_fallback and not _closed(view)
     kind = Kind.SELF_HOST_WITH_FALLBACK if fallback else Kind.SELF_HOST
     return Answer(kind, (*reasons, *_price_of_it(view)), Fraction(1))
 
 
-def _closed(view: _View) -> bool:
+def _closed(view: View) -> bool:
     """Whether no API may be used at all, not even as a failover."""
     return any(f.id in ("gate.data.closed", "gate.standing.own") for f in view.found)
 
 
-def _price_of_it(view: _View) -> tuple[Reason, ...]:
+def _price_of_it(view: View) -> tuple[Reason, ...]:
     cost = -view.money.savings
     if cost <= 0:
         return ()
-    return (Reason("constraint.cost", f"The constraint costs {_usd(cost)} a month."),)
+    return (Reason("constraint.cost", f"The constraint costs {dollars(cost)} a month."),)
 
 
-def _by_money(view: _View) -> Answer:
+def _by_money(view: View) -> Answer:
     """The money signal, and the form in which a move saves most."""
     facts, money = view.case.facts, view.money
     if facts.runs_on != "api":
-        told = _told(view)
+        told = horizon_told(view)
         if view.signal == "return":
-            return Answer(Kind.RETURN_TO_API, _why_return(view, told))
-        return _moved(view, (Reason("money.keep", _money_text(money)), *told))
+            return Answer(Kind.RETURN_TO_API, why_return(view, told))
+        return _moved(view, (Reason("money.keep", money_text(money)), *told))
     if view.signal == "move":
-        return _unless_cheaper(view, _best_form(view, _moved(view, _why_move(view))))
-    why = _why_hold(view)
+        return _unless_cheaper(view, _best_form(view, _moved(view, why_move(view))))
+    why = why_hold(view)
     if facts.signal is None and money.requests and why[0].id != "volume.not_surely":
         form = _other_form(view, why)
         if form:
@@ -207,7 +196,7 @@ def _by_money(view: _View) -> Answer:
     return _stays(view, why)
 
 
-def _moved(view: _View, reasons: tuple[Reason, ...]) -> Answer:
+def _moved(view: View, reasons: tuple[Reason, ...]) -> Answer:
     """The move of the scenario's share, or of its chosen tasks."""
     money = view.money
     if money.tasks:
@@ -221,7 +210,7 @@ def _moved(view: _View, reasons: tuple[Reason, ...]) -> Answer:
     return Answer(kind, reasons, money.share)
 
 
-def _best_form(view: _View, moved: Answer) -> Answer:
+def _best_form(view: View, moved: Answer) -> Answer:
     """A full move that base load on own replicas would beat becomes that."""
     money, base = view.money, view.money.base
     if moved.share < 1 or base is None or money.tasks or not 0 < base.share < 1:
@@ -234,7 +223,7 @@ def _best_form(view: _View, moved: Answer) -> Answer:
     return _base(base, moved.reasons)
 
 
-def _other_form(view: _View, why: tuple[Reason, ...]) -> Answer | None:
+def _other_form(view: View, why: tuple[Reason, ...]) -> Answer | None:
     """A form that saves where the move itself does not."""
     money, base, split = view.money, view.money.base, view.money.best_share
     if money.tasks:
@@ -243,7 +232,7 @@ def _other_form(view: _View, why: tuple[Reason, ...]) -> Answer | None:
         return _base(base, why)
     if 0 < split.share < 1 and money.share == 1 and weighing.share_pays(money):
         text = (
-            f"Moving {float(split.share):.1%} of the requests saves {_usd(split.saves)} a month:"
+            f"Moving {float(split.share):.1%} of the requests saves {dollars(split.saves)} a month:"
             " the fleet is then full."
         )
         return Answer(Kind.HYBRID, (Reason("hybrid.share", text), *why), split.share)
@@ -258,12 +247,12 @@ def _base_reason(base: hybrid.Base) -> Reason:
     own = f"{base.replicas:,} own replica{'s' if base.replicas != 1 else ''}"
     text = (
         f"With {own} for the base load and the API above it, {float(base.share):.1%} of the"
-        f" requests run in house and {_usd(base.saves)} a month is saved."
+        f" requests run in house and {dollars(base.saves)} a month is saved."
     )
     return Reason("hybrid.base_load", text)
 
 
-def _unless_cheaper(view: _View, moved: Answer) -> Answer:
+def _unless_cheaper(view: View, moved: Answer) -> Answer:
     """A move that saves only against an API bill that could be lower is no reason to move."""
     money = view.money
     usd = money.base.usd if moved.replicas and money.base else money.own
@@ -271,11 +260,11 @@ def _unless_cheaper(view: _View, moved: Answer) -> Answer:
         usd = money.best_share.usd
     if money.optimised >= money.api or money.optimised > usd:
         return moved
-    reasons = (_better_api(money, usd, "move"), *moved.reasons)
+    reasons = (better_api(money, usd, "move"), *moved.reasons)
     return Answer(Kind.STAY_BUT_CHANGE, reasons)
 
 
-def _stays(view: _View, reasons: tuple[Reason, ...], *, changes: bool = True) -> Answer:
+def _stays(view: View, reasons: tuple[Reason, ...], *, changes: bool = True) -> Answer:
     """On the API, or back to it; changed where that saves. A contradiction leaves all as it is."""
     facts, money = view.case.facts, view.money
     if not changes:
@@ -285,16 +274,16 @@ def _stays(view: _View, reasons: tuple[Reason, ...], *, changes: bool = True) ->
     saved = money.api - money.optimised
     if saved <= 0:
         return Answer(Kind.STAY, reasons)
-    text = f"Changing the API's use saves {_usd(saved)} a month without a move."
+    text = f"Changing the API's use saves {dollars(saved)} a month without a move."
     return Answer(Kind.STAY_BUT_CHANGE, (*reasons, Reason("options.save", text)))
 
 
-def _now(view: _View) -> Fraction:
+def _now(view: View) -> Fraction:
     shares = {"api": Fraction(0), "self_host": Fraction(1)}
     return shares.get(view.case.facts.runs_on, view.case.scenario.workload.share_moved)
 
 
-def _doubted(view: _View, firm: Answer) -> Answer:
+def _doubted(view: View, firm: Answer) -> Answer:
     """A pilot first: where a question is open, or a band of the field doubts the volume."""
     facts = view.case.facts
     moves = firm.kind in (Kind.HYBRID, Kind.SELF_HOST, Kind.SELF_HOST_WITH_FALLBACK)
@@ -307,7 +296,7 @@ def _doubted(view: _View, firm: Answer) -> Answer:
     return _band_doubt(view, firm, moves=moves)
 
 
-def _band_doubt(view: _View, firm: Answer, *, moves: bool) -> Answer:
+def _band_doubt(view: View, firm: Answer, *, moves: bool) -> Answer:
     """Between a band's ends: no constraint, no gate and no live rule may be overruled by it."""
     by_money = {"money.below_crossing", "shape.too_variable"}
     near = firm.kind is Kind.STAY and firm.reasons[0].id in by_money
@@ -325,111 +314,7 @@ def _band_doubt(view: _View, firm: Answer, *, moves: bool) -> Answer:
     return Answer(Kind.PILOT, (Reason("bands.between", text), *firm.reasons), _now(view))
 
 
-def _why_move(view: _View) -> tuple[Reason, ...]:
-    money, resized = view.money, _resized(view.money, "capacity.resized")
-    if money.savings <= 0 and view.case.facts.signal is None:
-        return (_contradiction(view), *resized)
-    told = _told(view)
-    return (Reason("money.above_crossing", _money_text(money)), *resized, *told)
-
-
-def _why_return(view: _View, told: tuple[Reason, ...]) -> tuple[Reason, ...]:
-    """What says to return first: this month, the year, or an API that is used better."""
-    money = view.money
-    by_month = Reason("money.return", _money_text(money))
-    if money.savings <= 0:
-        return (by_month, *told)
-    if money.kept <= 0 or view.case.facts.signal:
-        return (*told, by_month)
-    return (_better_api(money, money.own, "service"), by_month, *told)
-
-
-def _better_api(money: Money, usd: Fraction, what: str) -> Reason:
-    text = (
-        f"Changed, the API costs {_usd(money.optimised)} a month, own servers {_usd(usd)}:"
-        f" the change saves more than the {what}."
-    )
-    return Reason("options.cheaper_api", text)
-
-
-def _why_hold(view: _View) -> tuple[Reason, ...]:
-    """Why money says to stay: the deciding reason first."""
-    money = view.money
-    if not money.requests:
-        text = "There is no load: an API that nothing is asked of costs nothing."
-        if money.api:
-            text = f"There is no load: the API costs the {_usd(money.api)} a month that is agreed."
-        return (Reason("money.zero_load", text),)
-    if money.savings > 0:
-        return _why_not_yet(view)
-    below = Reason("money.below_crossing", _money_text(money))
-    beyond = _resized(money, "capacity.beyond_fleet")
-    if weighing.busy_would_save(money):
-        text = (
-            f"Too variable to keep a fleet busy: the peak is"
-            f" {float(money.scenario.workload.peak_to_mean):g} times the mean."
-        )
-        return (*beyond, Reason("shape.too_variable", text), below)
-    if money.found.crossing is None:
-        why = breakeven.WHY_NEVER[money.found.crossing_reason or "fixed_cost"]
-        text = f"No volume makes it cheaper: {why}. {_money_text(money)}"
-        return (*beyond, Reason("money.no_crossing", text))
-    return (*beyond, below)
-
-
-def _why_not_yet(view: _View) -> tuple[Reason, ...]:
-    """The month would save, and yet it does not move."""
-    money = view.money
-    if money.net <= 0:
-        return (_contradiction(view), *_resized(money, "capacity.resized"))
-    told = Reason("money.hold", _money_text(money))
-    if money.low_savings > 0:
-        return (told,)
-    text = "At the low end of the volume's range the move does not pay."
-    return (Reason("volume.not_surely", text), told)
-
-
-def _resized(money: Money, name: str) -> tuple[Reason, ...]:
-    return (Reason(name, money.resized),) if money.resized else ()
-
-
-def _told(view: _View) -> tuple[Reason, ...]:
-    """A horizon that contradicts the month is always said."""
-    contradicts = (view.money.savings > 0) != (_year(view) > 0)
-    return (_contradiction(view),) if contradicts else ()
-
-
-def _year(view: _View) -> Fraction:
-    """What 12 months save: of the move, or of what has moved already."""
-    return view.money.net if view.case.facts.runs_on == "api" else view.money.kept
-
-
-def _contradiction(view: _View) -> Reason:
-    facts, savings, year = view.case.facts, view.money.savings, _year(view)
-    moved = facts.runs_on != "api"
-    text = (
-        f"This month's figures say that {'own service' if moved else 'the move'}"
-        f" {'saves' if savings > 0 else 'costs'} {_usd(abs(savings))} a month; over"
-        f" 12 months it {'saves' if year > 0 else 'loses'} {_usd(abs(year))}."
-    )
-    in_house = view.signal == ("hold" if moved else "move")
-    # The rule of entering and leaving looks further, and a return waits for a clear loss.
-    decides = facts.signal is None and in_house == (year > 0)
-    return Reason("horizon.contradicts", text + " The year decides." * decides)
-
-
-def _money_text(money: Money) -> str:
-    verb = "saves" if money.savings > 0 else "costs"
-    text = (
-        f"The move {verb} {_usd(abs(money.savings))} a month against an API bill of"
-        f" {_usd(money.api)}"
-    )
-    if money.optimised < money.api:
-        text += f", {_usd(money.optimised)} if the API were used better"
-    return text + "."
-
-
-def _conditions(view: _View, answer: Answer) -> tuple[Reason, ...]:
+def _conditions(view: View, answer: Answer) -> tuple[Reason, ...]:
     """Papers wherever an API is used; licence and tuning only where own weights are."""
     own = {Kind.HYBRID, Kind.SELF_HOST, Kind.SELF_HOST_WITH_FALLBACK, Kind.PILOT}
     in_house = answer.kind is Kind.SELF_HOST and view.case.facts.runs_on == "self_host"
@@ -444,13 +329,13 @@ def _conditions(view: _View, answer: Answer) -> tuple[Reason, ...]:
     return _reasons(found)
 
 
-def _notes(view: _View) -> tuple[Reason, ...]:
+def _notes(view: View) -> tuple[Reason, ...]:
     low = low_gpu_price(view.money.scenario)
     flagged = (Reason("price.gpu_low", low),) if low else ()
     if view.money.peak:
         flagged = (*flagged, Reason("shape.peak_taken", view.money.peak))
     found = [f for f in view.side("note") if f.id != "latency.worth" or not _slower(view.case)]
-    return (*_reasons(found), *_slower(view.case), *_told(view), *flagged)
+    return (*_reasons(found), *_slower(view.case), *horizon_told(view), *flagged)
 
 
 def _slower(case: Case) -> tuple[Reason, ...]:
@@ -466,7 +351,7 @@ def _slower(case: Case) -> tuple[Reason, ...]:
     return (Reason("latency.slower", text),)
 
 
-def _constraint(view: _View) -> Fraction | None:
+def _constraint(view: View) -> Fraction | None:
     """What in-house gates cost over the API, or gates of the API over a move that could be."""
     api = [finding for finding in view.side("api") if finding.gate != "capacity"]
     own = view.side("own")
@@ -481,14 +366,14 @@ def _waiting(money: Money) -> Fraction:
     return max(money.savings, Fraction(0)) * lead
 
 
-def _first(view: _View, firm: Answer, order: Sequence[str]) -> Order:
+def _first(view: View, firm: Answer, order: Sequence[str]) -> Order:
     """The kind and reason that asking in this order comes to first."""
     if view.side("api") and view.side("own"):
         return Order(firm.kind, firm.reasons[0].id)
     held = [f for f in view.found if f.side in ("api", "own")]
     for gate in order:
         if gate == "volume" and view.signal == "hold" and view.case.facts.runs_on == "api":
-            return Order(_stays(view, _why_hold(view)).kind, _why_hold(view)[0].id)
+            return Order(_stays(view, why_hold(view)).kind, why_hold(view)[0].id)
         for finding in held:
             if finding.gate == gate:
                 own = finding.side == "own"
@@ -505,10 +390,6 @@ def _latency(case: Case) -> list[plan.Seconds]:
 
 def _reasons(found: Iterable[Finding]) -> tuple[Reason, ...]:
     return tuple(Reason(finding.id, finding.text) for finding in found)
-
-
-def _usd(amount: Fraction) -> str:
-    return f"${round(amount):,}"
 
 
 def on_day(case: Case, as_of: date) -> Case:
