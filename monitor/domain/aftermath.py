@@ -21,12 +21,11 @@ from monitor.domain.money import PICO
 from monitor.domain.pricing import RateCard, price
 from monitor.domain.scenario import Api, Deployment, Scenario
 from monitor.domain.switching import Bills
-from monitor.domain.usage import INPUT_CLASSES, TOKEN_CLASSES, Quantities
+from monitor.domain.usage import CACHED_CLASSES, INPUT_CLASSES, TOKEN_CLASSES, Quantities
 
-_CACHED = tuple(name for name in INPUT_CLASSES if name.endswith("cache_read"))
 _KINDS = (
-    tuple(name for name in INPUT_CLASSES if name not in _CACHED),
-    _CACHED,
+    tuple(name for name in INPUT_CLASSES if name not in CACHED_CLASSES),
+    CACHED_CLASSES,
     tuple(name for name in TOKEN_CLASSES if name not in INPUT_CLASSES),
 )
 

@@ -60,6 +60,7 @@ class Quantities(NamedTuple):
 TOKEN_CLASSES = Quantities._fields[:11]
 QUANTITY_FIELDS = Quantities._fields
 INPUT_CLASSES = tuple(c for c in TOKEN_CLASSES if not c.endswith("output"))
+CACHED_CLASSES = tuple(c for c in INPUT_CLASSES if c.endswith("cache_read"))
 
 
 def add(a: Quantities, b: Quantities) -> Quantities:

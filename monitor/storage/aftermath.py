@@ -17,11 +17,11 @@ from monitor.storage.export import number
 from monitor.storage.rates import RateKey
 from monitor.storage.results import Deployment, Workload, deployments
 from monitor.storage.rollup import OWN, context_of
+from monitor.storage.spelling import COUNTED
 
-_COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
 _FROM = f""" FROM usage_day d JOIN series s ON s.id = d.series_id
  JOIN stream t ON t.id = s.stream_id JOIN account a ON a.id = s.account_id
- WHERE {_COUNTED} AND s.workload_id = ?"""
+ WHERE {COUNTED} AND s.workload_id = ?"""
 _INPUT = " + ".join(f"COALESCE(d.{name}, 0)" for name in INPUT_CLASSES)
 
 
@@ -92,7 +92,7 @@ def own_closed_through(conn: Connection, workload: Workload) -> int:
         conn,
         "SELECT MIN(COALESCE(m.closed_through, 0)) FROM (SELECT DISTINCT s.stream_id"
         " FROM series s JOIN stream t ON t.id = s.stream_id JOIN account a ON a.id = s.account_id"
-        f" WHERE {_COUNTED} AND s.workload_id = ? AND s.provider = '{OWN}') u"
+        f" WHERE {COUNTED} AND s.workload_id = ? AND s.provider = '{OWN}') u"
         " LEFT JOIN watermark m ON m.stream_id = u.stream_id",
         (workload.id,),
     )
@@ -105,7 +105,7 @@ def own_hours(conn: Connection, workload: Workload, start: int, end: int) -> dic
         conn,
         "SELECT d.bucket_start, CAST(SUM(d.requests) AS BIGINT) FROM usage d"
         " JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id"
-        f" JOIN account a ON a.id = s.account_id WHERE {_COUNTED} AND s.workload_id = ?"
+        f" JOIN account a ON a.id = s.account_id WHERE {COUNTED} AND s.workload_id = ?"
         f" AND s.provider = '{OWN}' AND d.bucket_seconds = 3600 AND d.bucket_start >= ?"
         " AND d.bucket_start < ? GROUP BY d.bucket_start",
         (workload.id, start, end),

@@ -12,17 +12,17 @@ from monitor.domain.errors import InputError
 from monitor.domain.forecast import NotEnough, Projection
 from monitor.domain.money import MAX_PICO
 from monitor.domain.periods import add_months
-from monitor.domain.usage import DAY, INPUT_CLASSES, TOKEN_CLASSES
+from monitor.domain.usage import CACHED_CLASSES, DAY, INPUT_CLASSES, TOKEN_CLASSES
 from monitor.domain.volumes import Volume
 from monitor.storage import bulk
 from monitor.storage.rollup import OWN
 from monitor.storage.setup import ALL
+from monitor.storage.spelling import COUNTED
 
 Unit = Literal["tokens", "requests", "usd"]
 UNITS: tuple[Unit, ...] = ("tokens", "requests", "usd")
 
-_COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
-_PAID = " AND s.provider <> 'self'"
+_PAID = f" AND s.provider <> '{OWN}'"
 _JOINS = """ JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id
  JOIN account a ON a.id = s.account_id"""
 
@@ -97,7 +97,7 @@ def _streams_of(conn: Connection, workload: Workload) -> set[int]:
         conn,
         "SELECT DISTINCT s.stream_id FROM series s JOIN stream t ON t.id = s.stream_id"
         " JOIN account a ON a.id = s.account_id"
-        f" WHERE t.feeds = 'usage' AND {_COUNTED}{own}",
+        f" WHERE t.feeds = 'usage' AND {COUNTED}{own}",
         bound,
     )
     return {row[0] for row in rows}
@@ -130,7 +130,7 @@ def _usage(conn: Connection, workload: Workload, column: str, as_of: int) -> dic
         conn,
         f"SELECT d.day, CAST(SUM(d.{column} / 1000000) AS BIGINT),"
         f" CAST(SUM(d.{column} % 1000000) AS BIGINT), CAST(SUM(d.unpriced_tokens) AS BIGINT)"
-        f" FROM usage_day d {_JOINS} WHERE {_COUNTED} AND d.day < ?{own}"
+        f" FROM usage_day d {_JOINS} WHERE {COUNTED} AND d.day < ?{own}"
         " GROUP BY d.day",
         (as_of, *bound),
     )
@@ -203,9 +203,7 @@ class Mix(NamedTuple):
 
 _KINDS = {
     **dict.fromkeys(INPUT_CLASSES, "input"),
-    "cache_read": "cached",
-    "audio_cache_read": "cached",
-    "image_cache_read": "cached",
+    **dict.fromkeys(CACHED_CLASSES, "cached"),
 }
 
 
@@ -221,7 +219,7 @@ def mix(conn: Connection, workload: Workload, start: int, end: int) -> Mix:
         conn,
         f"SELECT s.provider, d.requests, d.estimated_pico, d.unpriced_tokens, {columns}"
         f" FROM usage_day d {_JOINS} LEFT JOIN rate r ON r.id = d.rate_id"
-        f" WHERE {_COUNTED} AND d.day >= ? AND d.day < ?{own}",
+        f" WHERE {COUNTED} AND d.day >= ? AND d.day < ?{own}",
         (start, end, *bound),
     )
     tokens = dict.fromkeys(("input", "cached", "output"), 0)
@@ -258,7 +256,7 @@ def last_paid(conn: Connection, workload: Workload, before: int) -> int | None:
     rows = bulk.select(
         conn,
         f"SELECT MAX(d.day) FROM usage_day d {_JOINS}"
-        f" WHERE {_COUNTED}{_PAID} AND d.tokens > 0 AND d.day < ? AND s.workload_id = ?",
+        f" WHERE {COUNTED}{_PAID} AND d.tokens > 0 AND d.day < ? AND s.workload_id = ?",
         (before, workload.id),
     )
     return rows[0][0] if rows else None
@@ -270,7 +268,7 @@ def hourly_requests(conn: Connection, workload: Workload, start: int, end: int) 
     rows = bulk.select(
         conn,
         f"SELECT d.bucket_start, CAST(SUM(d.requests) AS BIGINT) FROM usage d {_JOINS}"
-        f" WHERE {_COUNTED} AND d.bucket_seconds = 3600"
+        f" WHERE {COUNTED} AND d.bucket_seconds = 3600"
         f" AND d.bucket_start >= ? AND d.bucket_start < ?{own} GROUP BY d.bucket_start",
         (start, end, *bound),
     )

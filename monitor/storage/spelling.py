@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
+"""Tokens of account `a` count where stream `t` is of the one source that is named for them."""
+
 _SQLITE = {
     "day": "date({0}, 'unixepoch')",
     "month": "strftime('%Y-%m', {0}, 'unixepoch')",

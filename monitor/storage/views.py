@@ -10,9 +10,8 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from monitor.domain.usage import TOKEN_CLASSES
-from monitor.storage.spelling import Sql
+from monitor.storage.spelling import COUNTED, Sql
 
-_COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
 _SERIES = """
   JOIN series s ON s.id = d.series_id
   JOIN stream t ON t.id = s.stream_id
@@ -32,7 +31,7 @@ SELECT {q.day("d.day")} AS day, a.name AS account, o.name AS source, t.name AS s
   SUM(d.requests) AS requests, SUM(d.tokens) AS tokens, {_CLASSES}, SUM(d.reasoning) AS reasoning,
   {q.sum_pico("d.estimated_pico")} AS estimated_usd, SUM(d.unpriced_tokens) AS unpriced_tokens
 FROM usage_day d {_SERIES}
-WHERE {_COUNTED}
+WHERE {COUNTED}
 GROUP BY d.day, a.name, o.name, t.name, s.id, {_DIMENSIONS}, w.name"""
 
 
@@ -46,7 +45,7 @@ SELECT {period} AS {name}, COALESCE(w.name, 'unassigned') AS workload,
     ROUND({q.real(usd)} * 1000000.0 / (SUM(d.tokens) - SUM(d.unpriced_tokens)), 6)
   END AS usd_per_million_tokens
 FROM usage_day d {_SERIES}
-WHERE {_COUNTED} AND s.provider <> 'self'
+WHERE {COUNTED} AND s.provider <> 'self'
 GROUP BY {period}, w.name"""
 
 
@@ -76,7 +75,7 @@ WITH estimated AS (
     SUM(d.unpriced_tokens) AS unpriced_tokens
   FROM usage_day d JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id
     JOIN account a ON a.id = s.account_id
-  WHERE {_COUNTED} AND s.provider <> 'self'
+  WHERE {COUNTED} AND s.provider <> 'self'
   GROUP BY s.account_id, d.day
 ), billed AS (
   SELECT s.account_id, d.day, SUM({micro}) AS billed_micro, SUM({rest}) AS billed_rest,
@@ -163,7 +162,7 @@ SELECT {q.day("d.day")} AS day, o.name AS source, s.model,
   COALESCE(w.name, 'unassigned') AS workload,
   SUM(d.requests) AS requests, SUM(d.tokens) AS tokens, {_CLASSES}
 FROM usage_day d {_SERIES}
-WHERE {_COUNTED} AND s.provider = 'self'
+WHERE {COUNTED} AND s.provider = 'self'
 GROUP BY d.day, o.name, s.model, w.name"""
 
 
