@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from monitor.domain.usage import DAY, HOUR
 
 DAYS = 120
-ACCOUNT = "demo"
 
 _THURSDAY = 3  # the weekday of 1970-01-01, Monday being 0
 

@@ -13,7 +13,6 @@ The state is a plain tuple of text and numbers, so that a day can be stored and 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -322,16 +321,6 @@ def reading(state: State, view: View) -> Reading | None:
         hurdle=bills.entry_cost(counted) if on_api else bills.round_trip(counted),
         moves=bills.pays(counted) if on_api else bills.loses(counted),
     )
-
-
-def to_json(state: State) -> str:
-    """The state as JSON text; `from_json` gives it back."""
-    return json.dumps(state._asdict())
-
-
-def from_json(text: str) -> State:
-    """The state that `to_json` wrote."""
-    return State(**json.loads(text))
 
 
 def _projected(state: State, view: View) -> State:
