@@ -90,6 +90,25 @@ class Delivery(NamedTuple):
     text: str
 
 
+class Posted(NamedTuple):
+    """What a server answered to a POST or a GET."""
+
+    status: int
+    body: str
+    """At most 2,000 characters, printable."""
+    retry_after: float | None = None
+    """Seconds that the server asked to wait."""
+
+
+class Post(Protocol):
+    """HTTP as channels need it: one attempt, no redirects, bounded, never raising for an answer."""
+
+    def __call__(
+        self, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float
+    ) -> Posted:
+        """POST `body`, or GET where it is None; raises OSError where nothing was answered."""
+
+
 class Channel(Protocol):
     """A way out for stored messages."""
 

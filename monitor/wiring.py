@@ -123,6 +123,8 @@ def setup(settings: Settings) -> Setup:
                 w.must_stay_in_house,
                 w.runs_on,
                 json.dumps(w.gates, default=_written, sort_keys=True),
+                w.owner,
+                w.cost_centre,
             )
             for w in settings.workload
         ],

@@ -45,6 +45,8 @@ class WorkloadSetup(NamedTuple):
     runs_on: str
     gates: str = "{}"
     """The questionnaire as JSON."""
+    owner: str = ""
+    cost_centre: str = ""
 
 
 class DeploymentSetup(NamedTuple):

@@ -441,6 +441,8 @@ workload = Table(
     Column("runs_on", String(10), nullable=False, server_default="api"),
     Column("configured", Boolean, nullable=False),
     Column("gates", Text, nullable=False, server_default="{}"),
+    Column("owner", String(320), nullable=False, server_default=""),
+    Column("cost_centre", String(100), nullable=False, server_default=""),
     CheckConstraint("runs_on IN ('api', 'self_host', 'hybrid')", name="runs_on"),
     info=REFERENCE,
 )
@@ -695,16 +697,60 @@ after_move = Table(
 
 # --- alerts and delivery --------------------------------------------------------------------
 
+budget = Table(
+    "budget",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("amount_pico", BigInteger, nullable=False),
+    Column("period", String(10), nullable=False),
+    Column("scope", String(20), nullable=False),
+    Column("scope_name", String(200), nullable=False, server_default=""),
+    Column("valid_from", BigInteger),
+    Column("valid_to", BigInteger),
+    Column("owner", String(320), nullable=False, server_default=""),
+    Column("configured", Boolean, nullable=False),
+    CheckConstraint("period IN ('weekly', 'monthly', 'quarterly', 'yearly')", name="period"),
+    CheckConstraint(
+        "scope IN ('all', 'workload', 'account', 'cost_centre', 'label')", name="scope"
+    ),
+    info=REFERENCE,
+)
+
+budget_state = Table(
+    "budget_state",
+    metadata,
+    Column("budget_id", BigInteger, ForeignKey("budget.id"), nullable=False),
+    Column("period", String(10), nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("amount_pico", BigInteger, nullable=False),
+    Column("spent_pico", BigInteger),
+    Column("unpriced_tokens", BigInteger),
+    Column("q10_pico", BigInteger),
+    Column("q50_pico", BigInteger),
+    Column("q90_pico", BigInteger),
+    PrimaryKeyConstraint("budget_id", "period", "as_of"),
+    info=REFERENCE,
+)
+
 alert = Table(
     "alert",
     metadata,
     Column("id", Id, primary_key=True),
     Column("rule", String(100), nullable=False),
     Column("subject", String(200), nullable=False),
+    Column("period", String(40), nullable=False, server_default=""),
+    Column("severity", String(10), nullable=False, server_default="warning"),
+    Column("workload", String(200), nullable=False, server_default=""),
     Column("state", Text, nullable=False),
     Column("status", String(20), nullable=False),
+    Column("since", BigInteger),
+    Column("said", Text, nullable=False, server_default="{}"),
+    Column("acknowledged_at", BigInteger),
+    Column("acknowledged_by", String(320), nullable=False, server_default=""),
+    Column("acknowledged_why", Text, nullable=False, server_default=""),
     Column("updated_at", BigInteger, nullable=False),
-    UniqueConstraint("rule", "subject"),
+    UniqueConstraint("rule", "subject", "period"),
     info=REFERENCE,
 )
 
@@ -721,15 +767,62 @@ alert_transition = Table(
     info=REFERENCE,
 )
 
+# What an edge has to say to one target, until a message to that target took it along.
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("alert_id", BigInteger, ForeignKey("alert.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("edge", String(10), nullable=False),
+    Column("channel", String(200), nullable=False),
+    Column("recipient", String(320), nullable=False),
+    Column("severity", String(10), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("told_at", BigInteger),
+    Column("dedup_key", String(300), nullable=False, server_default=""),
+    UniqueConstraint("alert_id", "seq", "channel", "recipient"),
+    CheckConstraint("edge IN ('firing', 'resolved', 'unstable')", name="edge"),
+    CheckConstraint("state IN ('waiting', 'digest', 'told', 'dropped')", name="state"),
+    info=REFERENCE,
+)
+
 silence = Table(
     "silence",
     metadata,
     Column("id", Id, primary_key=True),
+    Column("kind", String(15), nullable=False, server_default="silence"),
     Column("rule", String(100), nullable=False),
     Column("subject", String(200), nullable=False),
+    Column("since", BigInteger, nullable=False, server_default="0"),
     Column("until", BigInteger, nullable=False),
-    Column("by", String(200), nullable=False),
+    Column("by", String(320), nullable=False),
     Column("why", Text, nullable=False),
+    Column("ended_at", BigInteger),
+    CheckConstraint("kind IN ('silence', 'snooze', 'maintenance')", name="kind"),
+    info=REFERENCE,
+)
+
+# Links act once: a second use changes nothing and says so.
+used_link = Table(
+    "used_link",
+    metadata,
+    Column("nonce", String(64), primary_key=True),
+    Column("action", String(40), nullable=False),
+    Column("used_at", BigInteger, nullable=False),
+    info=REFERENCE,
+)
+
+unsubscribed = Table(
+    "unsubscribed",
+    metadata,
+    Column("recipient", String(320), nullable=False),
+    Column("report", String(100), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("recipient", "report"),
     info=REFERENCE,
 )
 
@@ -750,6 +843,7 @@ run = Table(
     Column("finished_at", BigInteger),
     Column("rules_hash", String(64), nullable=False, server_default=""),
     Column("error", Text, nullable=False, server_default=""),
+    Column("told", Text, nullable=False, server_default="{}"),
     CheckConstraint("state IN ('due', 'done', 'skipped', 'dead')", name="state"),
     info=REFERENCE,
 )
@@ -760,7 +854,7 @@ outbox = Table(
     Column("id", Id, primary_key=True),
     Column("dedup_key", String(300), nullable=False, unique=True),
     Column("kind", String(20), nullable=False),
-    Column("channel", String(20), nullable=False),
+    Column("channel", String(200), nullable=False),
     Column("recipient", String(320), nullable=False),
     Column("subject", Text, nullable=False),
     Column("message_id", String(320), nullable=False),

@@ -204,7 +204,7 @@ def test_the_way_down_leaves_nothing_and_the_way_up_is_open_again(empty: Databas
         conn.exec_driver_sql("CREATE TABLE of_somebody_else (x INTEGER)")
         conn.exec_driver_sql("INSERT INTO of_somebody_else VALUES (7)")
     assert row_counts(empty)["usage"] > 0
-    with empty.write() as conn:
+    with migrate._migrating(empty) as conn:
         downgrade(conn, "base")
     assert names(empty) == {"of_somebody_else", "alembic_version"}
     assert migrate.upgrade(empty) == (None, migrate.head())

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from monitor import cli, config, library
+from monitor.config import alerting, reporting
 from monitor.domain import errors, scenario
 from monitor.domain.money import plain
 
@@ -28,6 +29,8 @@ def shown(default):
     """A default as the tables write it."""
     if default is None:
         return "*none*"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     if isinstance(default, Decimal | Fraction | float | int):
         return f"`{plain(Decimal(str(float(default))))}`"
     return f"`{json.dumps(default) if isinstance(default, str) else default}`"
@@ -59,7 +62,10 @@ def tables_of(kind, place):
 
 def expected():
     found = blocks_of(config.Settings, "")
-    for key in ("source", "account", "workload", "deployment", "contract", "fx"):
+    for key in (
+        *("source", "account", "workload", "deployment", "contract", "fx"),
+        *("budget", "channel"),
+    ):
         del found["", key]
     return (
         found
@@ -70,6 +76,13 @@ def expected():
         | blocks_of(config.ContractSettings, "[[contract]]")
         | blocks_of(config.FxSettings, "[[fx]]")
         | blocks_of(config.PriceOverride, "[[prices.override]]")
+        | blocks_of(reporting.Budget, "[[budget]]")
+        | blocks_of(reporting.Audience, "[[report.audience]]")
+        | blocks_of(alerting.ChannelSettings, "[[channel]]")
+        | blocks_of(alerting.RuleSettings, "[alerts.rules.NAME]")
+        | blocks_of(alerting.Route, "[[alerts.route]]")
+        | blocks_of(alerting.Quiet, "[[alerts.quiet]]")
+        | blocks_of(alerting.Maintenance, "[[alerts.maintenance]]")
         | tables_of(scenario.Deployment, "[deployment.cost]")
         | tables_of(scenario.Owned, "[deployment.owned]")
         | tables_of(scenario.Migration, "[deployment.migration]")
@@ -98,6 +111,7 @@ def test_every_key_stands_in_the_example_file():
     names = {name for pair in said for name in pair}
     # One more place for a price than its two examples show, and the tables under their own names.
     left_out = {"context", "valid_to", "override", "cost", "owned", "migration", "gates", "facts"}
+    left_out |= {"audience", "rules", "route", "quiet", "maintenance"}
     keys = {key for place, key in expected() if not place.startswith("[deployment.")}
     assert keys - names <= left_out
 

@@ -12,13 +12,9 @@ import tomllib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -31,74 +27,23 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from monitor.domain import address, contracts
+from monitor.config.alerting import Alerts, ChannelSettings, Heartbeat
+from monitor.config.reporting import Budget, Report
+from monitor.config.sections import Address, Name, Organisation, SecretName, Section, Sender
+from monitor.domain import contracts
 from monitor.domain.aliases import canonical_context
 from monitor.domain.case import read_facts
 from monitor.domain.errors import ConfigError, InputError, ScenarioError
 from monitor.domain.gates import read_gates
-from monitor.domain.names import clean_name
 from monitor.domain.pricing import usd_per_million as rates_of
 from monitor.domain.scenario import parse_tables
 
 DEFAULT_FILE = "crossover.toml"
 
-
-def _secret_name(ref: str) -> str:
-    if ref and not re.fullmatch(r"(env:[A-Za-z_]\w*|file:.+)", ref):
-        raise ValueError("a secret is named, not written: use env:NAME or file:PATH")
-    return ref
+_Part = TypeVar("_Part", bound=Section)
 
 
-def _plain_name(name: str) -> str:
-    if not name or name != clean_name(name):
-        raise ValueError("a name is 1 to 200 printable characters without spaces around it")
-    return name
-
-
-def _address(text: str) -> str:
-    if address.split(text) != ("", text):
-        raise ValueError("an address is written name@example.org, in ASCII")
-    return text
-
-
-def _sender(text: str) -> str:
-    if not address.split(text)[1]:
-        raise ValueError(
-            "a sender is written name@example.org or Name <name@example.org>, the address in ASCII"
-        )
-    return text.strip()
-
-
-SecretName = Annotated[str, AfterValidator(_secret_name)]
-Name = Annotated[str, AfterValidator(_plain_name)]
-Address = Annotated[str, Field(max_length=320), AfterValidator(_address)]
-Sender = Annotated[str, Field(max_length=320), AfterValidator(_sender)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-_Part = TypeVar("_Part", bound=_Section)
-
-
-class Organisation(_Section):
-    """Who reads the reports."""
-
-    name: str = "our organisation"
-    timezone: str = "UTC"
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError("not a time zone name, such as Europe/Berlin") from None
-        return value
-
-
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """Where everything is kept."""
 
     url: str = "sqlite:///crossover.db"
@@ -108,14 +53,14 @@ class DatabaseSettings(_Section):
     reader_password: SecretName = ""
 
 
-class Http(_Section):
+class Http(Section):
     """The daemon's own HTTP service."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8787, ge=0, le=65535)
 
 
-class Collect(_Section):
+class Collect(Section):
     """How sources are read."""
 
     every_minutes: float = Field(default=60, gt=0)
@@ -125,7 +70,7 @@ class Collect(_Section):
     close_after_days: int = Field(default=5, ge=0)
 
 
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """One place that usage comes from."""
 
     name: Name
@@ -137,7 +82,7 @@ class SourceSettings(_Section):
     backfill_days: int = Field(default=120, ge=1, le=3650)
 
 
-class AccountSettings(_Section):
+class AccountSettings(Section):
     """Who is billed, and which one source counts for its tokens and its money."""
 
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
@@ -145,7 +90,7 @@ class AccountSettings(_Section):
     money_from: str = ""
 
 
-class Nvml(_Section):
+class Nvml(Section):
     """GPUs of this host."""
 
     mode: Literal["auto", "required", "off"] = "auto"
@@ -153,7 +98,7 @@ class Nvml(_Section):
     every_seconds: float = Field(default=5, gt=0, le=60)
 
 
-class WorkloadSettings(_Section):
+class WorkloadSettings(Section):
     """A named share of the traffic; the first workload whose patterns all match takes a series."""
 
     name: Name
@@ -166,6 +111,9 @@ class WorkloadSettings(_Section):
     must_stay_on_api: str = ""
     must_stay_in_house: str = ""
     runs_on: Literal["api", "self_host", "hybrid"] = "api"
+    owner: Address | Literal[""] = ""
+    """Who gets the reports and, by a route, the alerts about it."""
+    cost_centre: str = Field(default="", max_length=100)
     gates: dict[str, Any] = {}
 
     @field_validator("gates")
@@ -183,7 +131,7 @@ class WorkloadSettings(_Section):
         return self
 
 
-class DeploymentSettings(_Section):
+class DeploymentSettings(Section):
     """A way to self-host a workload; `cost` and `migration` are tables of a scenario."""
 
     name: Name
@@ -247,7 +195,7 @@ _MOST_USD = 1_000_000
 """Above both no price is meant, and far above them it could not be stored."""
 
 
-class PriceOverride(_Section):
+class PriceOverride(Section):
     """A price of your own for some models: a factor on the list price, or rates."""
 
     account: str = ""
@@ -285,7 +233,7 @@ class PriceOverride(_Section):
         return context
 
 
-class ContractSettings(_Section):
+class ContractSettings(Section):
     """A commitment to a provider: a least spend of each month, and a discount for it."""
 
     account: Name
@@ -296,7 +244,7 @@ class ContractSettings(_Section):
     multiplier: Decimal = Field(default=Decimal(1), ge=0, le=1)
 
 
-class FxSettings(_Section):
+class FxSettings(Section):
     """A currency's rate: US dollars for one unit, from a UTC day on until the next one."""
 
     currency: str = Field(pattern="^[A-Z]{3}$")
@@ -312,14 +260,14 @@ class FxSettings(_Section):
         return self
 
 
-class Prices(_Section):
+class Prices(Section):
     """Where rates come from."""
 
     stale_after_days: int = Field(default=365, ge=1)
     override: list[PriceOverride] = []
 
 
-class Mail(_Section):
+class Mail(Section):
     """The way out. No host: reports are rendered and kept, nothing is sent."""
 
     host: str = ""
@@ -337,26 +285,7 @@ class Mail(_Section):
         return self
 
 
-class Report(_Section):
-    """The weekly report."""
-
-    to: list[Address] = []
-    weekday: Literal[
-        "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"
-    ] = "monday"
-    at: str = Field(default="08:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    catch_up: int = Field(default=2, ge=0)
-
-
-class Alerts(_Section):
-    """Who hears of a crossing, and how long before."""
-
-    to: list[Address] = []
-    lead_days: int = Field(default=60, ge=0, le=90)
-    reopen_percent: int = Field(default=20, ge=1, le=1000)
-
-
-class Daemon(_Section):
+class Daemon(Section):
     """How often the daemon looks for work."""
 
     tick_seconds: float = Field(default=30, gt=0)
@@ -384,7 +313,10 @@ class Settings(BaseSettings):
     prices: Prices = Prices()
     mail: Mail = Mail()
     report: Report = Report()
+    budget: list[Budget] = []
     alerts: Alerts = Alerts()
+    channel: list[ChannelSettings] = []
+    heartbeat: Heartbeat = Heartbeat()
     daemon: Daemon = Daemon()
 
     @classmethod
@@ -406,6 +338,7 @@ class Settings(BaseSettings):
         problems = [
             *_repeated(self),
             *_unknown_references(self),
+            *_unknown_targets(self),
             *_authorities(self),
             *_terms(self),
             *_two_rates(self),
@@ -417,7 +350,7 @@ class Settings(BaseSettings):
 
 def _repeated(settings: Settings) -> list[str]:
     problems = []
-    for kind in ("source", "workload", "deployment"):
+    for kind in ("source", "workload", "deployment", "budget", "channel"):
         names = [item.name for item in getattr(settings, kind)]
         problems += [
             f"{kind}: the name {name!r} is used {names.count(name)} times"
@@ -440,6 +373,26 @@ def _unknown_references(settings: Settings) -> list[str]:
             named = getattr(account, key)
             if named and named not in sources:
                 problems.append(f"account.{name}.{key}: there is no source {named!r}")
+    return problems
+
+
+def _unknown_targets(settings: Settings) -> list[str]:
+    """Targets and budgets that name what is not there."""
+    channels = {item.name for item in settings.channel}
+    named = [("alerts.to", settings.alerts.to)]
+    named += [(f"alerts.route.{n}.to", r.to) for n, r in enumerate(settings.alerts.route)]
+    problems = [
+        f"{where}: there is no channel {target!r}"
+        for where, targets in named
+        for target in targets
+        if "@" not in target and target not in channels
+    ]
+    workloads = {item.name for item in settings.workload}
+    problems += [
+        f"budget.{item.name}.workload: there is no workload {item.workload!r}"
+        for item in settings.budget
+        if item.workload and item.workload not in workloads
+    ]
     return problems
 
 
