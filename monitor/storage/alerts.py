@@ -28,7 +28,7 @@ def save(conn: Connection, rule: str, subject: str, state: AlertState, now: int)
         text(
             "INSERT INTO alert (rule, subject, state, status, updated_at)"
             " VALUES (:rule, :subject, :state, :status, :now)"
-            " ON CONFLICT (rule, subject) DO UPDATE SET state = excluded.state,"
+            " ON CONFLICT (rule, subject, period) DO UPDATE SET state = excluded.state,"
             " status = excluded.status, updated_at = excluded.updated_at"
         ),
         {
