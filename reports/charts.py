@@ -7,7 +7,7 @@ colour: by dash, by a label at the line's end, or by their order, which the labe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import accumulate
@@ -25,7 +25,7 @@ STACKS = 5
 _TOTAL, _BY_DAY = (160.0, 0.0), (306.0, 196.0)
 """The two panels of spend: pixels from the plot's top, the scale's lower end first."""
 _COST_HEIGHT, _UNIT_HEIGHT = 200, 150
-_STEPS = 240
+_STEPS, _TITLE_CAP, _FEW_WEEKS = 240, 40, 8
 _FAR = 8
 """A crossing beyond so many times the projected volume would squash the picture: it stays out."""
 
@@ -97,16 +97,18 @@ def spend(seen: Spending, theme: Theme = LIGHT) -> Spec:
 def _total(seen: Spending, theme: Theme) -> Spec:
     """The sum since the first, that of the month before, and what the month is heading for."""
     total, before = _sums(seen.now), _sums(seen.before)
-    projected = seen.projected if len(total) < seen.days else None
+    projected = seen.projected if 0 < len(total) < seen.days else None
     low, middle, high = map(float, projected) if projected else (total[-1:] or [0.0]) * 3
     bottom, top = _ends([*total, *before, low, high])
     layers = [marks.line(_points(before), theme.muted, 1.5, marks.DOTTED)] if before else []
     if projected:
         layers += _fan(len(total), total[-1], seen.days, (low, middle, high), theme)
     layers.append(marks.line(_points(total), theme.ink, 2.5))
-    layers.append(marks.dot([{"x": len(total), "y": total[-1]}], theme.ink))
-    said = [(middle, formats.short(_money(middle)), True)]
+    if total:
+        layers.append(marks.dot([{"x": len(total), "y": total[-1]}], theme.ink))
+    said = []
     if projected:
+        said.append((middle, formats.short(projected[1]), True))
         said.append((middle, formats.short_range(projected[0], projected[2]), False))
     if before:
         said.append((before[-1], f"{seen.before_name} {formats.short(_money(before[-1]))}", False))
@@ -167,7 +169,11 @@ def _by_day(seen: Spending, theme: Theme) -> Spec:
     layers.append(marks.rule(rules, theme.ink, 2, x2=marks.other("x2")))
     legend = [(name, colour) for name, colour, bars in found if bars]
     layers += _legend(legend, theme, outside=bool(outside))
-    layers.append(marks.heading("Each day, by workload", theme.ink, _BY_DAY[1] - 14))
+    layers.append(
+        marks.heading(
+            "Each day by workload; the line is the day's total", theme.ink, _BY_DAY[1] - 14
+        )
+    )
     ends = _ends([*heights, *total])
     return {"layer": layers, "encoding": {"y": marks.dollars(*ends, _BY_DAY, 3)}}
 
@@ -200,7 +206,7 @@ def _legend(found: Sequence[tuple[str, str]], theme: Theme, *, outside: bool) ->
     return layers
 
 
-def cost(scenario: Scenario, volumes: Volumes, theme: Theme = LIGHT) -> Spec:
+def cost(scenario: Scenario, volumes: Volumes, workload: str = "", theme: Theme = LIGHT) -> Spec:
     """A month's cost at each volume: the API's line, own GPUs' steps, and where they cross."""
     crossing = volumes.crossing or 0
     if crossing > _FAR * max(volumes.q50, 1):
@@ -210,7 +216,8 @@ def cost(scenario: Scenario, volumes: Volumes, theme: Theme = LIGHT) -> Spec:
     api = [{"x": float(n), "y": float(costs.api_bill(scenario, n))} for n in at]
     own = [{"x": float(n), "y": float(costs.hybrid_bill(scenario, n))} for n in at]
     ends = _ends([point["y"] for point in (*own, *api)])
-    layers = [marks.heading("Dollars a month, by requests a month", theme.ink, -28)]
+    of = f"{marks.label(workload, _TITLE_CAP)}: dollars" if workload else "Dollars"
+    layers = [marks.heading(f"{of} a month, by requests a month", theme.ink, -28)]
     layers += _projected(volumes, theme)
     layers += [marks.line(own, theme.own, 2.5), marks.line(api, theme.api, 2.5, marks.DASHED)]
     layers += _names({"own GPUs": own[-1]["y"], "API": api[-1]["y"]}, ends, theme)
@@ -266,7 +273,7 @@ def unit_cost(seen: UnitCosts, theme: Theme = LIGHT) -> Spec:
         layers.append(marks.rule(months, theme.own, 3, x2=marks.other("x2")))
         last["own GPUs"] = months[-1]["y"]
     layers += _names(last, ends, theme, _UNIT_HEIGHT)
-    layers += _months(seen, theme)
+    layers += _ticks(seen, theme)
     layers.append(marks.heading("Dollars per million tokens", theme.ink, -10))
     x = marks.x_of(days, labels=False, ticks=False)
     y = marks.dollars(*ends, (_UNIT_HEIGHT, 0))
@@ -293,17 +300,21 @@ def _runs(weeks: Mapping[int, float]) -> list[list[dict[str, float]]]:
     return [run for run in runs if len(run) > 1]
 
 
-def _months(seen: UnitCosts, theme: Theme) -> list[Spec]:
-    """Where each month begins, named below the axis."""
-    at, found = seen.first.replace(day=1), []
-    while (x := (at - seen.first).days) < 7 * seen.weeks - 7:
-        if x >= 0:
-            year = f" {at.year}" if at.month == 1 else ""
-            found.append({"x": x, "label": f"{formats.month(f'{at:%Y-%m}')[:3]}{year}"})
-        at = _next(at)
+def _ticks(seen: UnitCosts, theme: Theme) -> list[Spec]:
+    """Names below the axis: of each month where it begins, of each week where there are few."""
+    weeks = [seen.first + timedelta(7 * n) for n in range(seen.weeks)]
+    if seen.weeks <= _FEW_WEEKS:
+        found = [{"x": 7 * n, "label": formats.day(each)} for n, each in enumerate(weeks)]
+    else:
+        months = [date(each.year, each.month, 1) for each in weeks]
+        found = [
+            {"x": (each - seen.first).days, "label": formats.month(f"{each:%Y-%m}")[:3]}
+            for each in dict.fromkeys(months)
+            if each >= seen.first
+        ]
     y: Spec = {"y": {"value": _UNIT_HEIGHT}}
     tick = marks.rule(found, theme.faint, 1, **y, y2={"value": _UNIT_HEIGHT + 5})
-    return [tick, marks.text(found, theme.muted, {"dy": 14}, **y)]
+    return [tick, marks.text(found, theme.muted, {"dy": 14, "align": "left"}, **y)]
 
 
 def _names(

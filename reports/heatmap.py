@@ -69,6 +69,7 @@ def utilisation(seen: Load, theme: Theme = LIGHT) -> Spec:
     layers.append(marks.rule(splits, theme.background, 1.5, **whole))
     layers += _words(seen, lines, height, theme)
     layers += _legend(theme)
+    layers.append(marks.heading("GPU utilisation by hour, UTC", theme.ink, -34))
     x = {"scale": {"domain": [0, hours], "nice": False}, "axis": None}
     y = {"scale": {"domain": [0, max(len(lines), 1)], "reverse": True, "nice": False}, "axis": None}
     return marks.chart(layers, height or _ROW, theme, encoding={"x": x, "y": y})

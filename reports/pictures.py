@@ -19,6 +19,7 @@ from reports.themes import MAIL, Theme
 
 ZERO = Decimal(0)
 _DAY = timedelta(1)
+_NAME_CAP = 32
 _NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -51,6 +52,11 @@ def missed(pictures: Mapping[str, Picture], failed: Mapping[str, str]) -> str:
         return f"The pictures could not be drawn ({reasons})."
     titles = "; ".join(pictures[cid].title for cid in failed)
     return f"{plural(len(failed), 'picture')} could not be drawn: {titles} ({reasons})."
+
+
+def _word(text: str) -> str:
+    """A name within what is said of a picture: some mail programs see tags inside attributes."""
+    return name(text, _NAME_CAP).replace("<", "[").replace(">", "]")
 
 
 def _described(picture: Picture) -> Picture:
@@ -87,7 +93,7 @@ def spend(facts: WeeklyFacts, theme: Theme = MAIL) -> Picture | None:
 
 def _split(facts: WeeklyFacts, stacks: Sequence[Stack], rest: Sequence[Decimal]) -> list[str]:
     """The month by workload, estimated, and what no workload holds."""
-    parts = [f"{name(each.name)} {usd(_sum(each.usd))}" for each in stacks]
+    parts = [f"{_word(each.name)} {usd(_sum(each.usd))}" for each in stacks]
     if any(rest):
         parts.append(f"all other {usd(_sum(rest))}")
     outside = decimal(facts.numbers, "spend.outside_workloads")
@@ -142,8 +148,9 @@ def cost(row: Row | None, theme: Theme = MAIL) -> Picture | None:
         f"At {count(volumes.q50)} requests a month the API costs {about(api or ZERO)} and own"
         f" GPUs cost {about(own or ZERO)}; {crosses}."
     )
-    title = f"{name(words(row, 'workload'))}: cost of a month by requests"
-    return Picture("cost", title, said, charts.cost(stored, volumes, theme))
+    workload = _word(words(row, "workload"))
+    title = f"{workload}: cost of a month by requests"
+    return Picture("cost", title, said, charts.cost(stored, volumes, words(row, "workload"), theme))
 
 
 def unit_cost(facts: WeeklyFacts, theme: Theme = MAIL) -> Picture | None:
@@ -260,11 +267,11 @@ def _load_said(facts: WeeklyFacts, hours: Mapping[str, Sequence[Decimal | None]]
     said = [f"On average {_told(decimal(facts.numbers, 'gpu.utilisation'))}"]
     if len(means) > 1:
         (low, idlest), (high, busiest) = means[0], means[-1]
-        said.append(f"{name(busiest)} {percent(high)}, {name(idlest)} {percent(low)}")
+        said.append(f"{_word(busiest)} {percent(high)}, {_word(idlest)} {percent(low)}")
     peak = max(known)
     host, n = next((host, found.index(peak)) for host, found in hours.items() if peak in found)
     at = f"{_weekday(facts.first + n // 24 * _DAY)}, {n % 24:02d}:00 UTC"
-    on = f" on {name(host)}" if len(hours) > 1 else ""
+    on = f" on {_word(host)}" if len(hours) > 1 else ""
     said.append(f"busiest {at}{on} with {percent(peak)}")
     said.append(
         f"of {len(every):,} server hours {idle:,} idle (below 1%) and"

@@ -31,6 +31,7 @@ def test_a_period_is_a_week_its_month_and_the_same_days_of_the_month_before():
         "as_of": "2026-11-23",
         "week_first": "2026-11-16",
         "week_before": "2026-11-09",
+        "weeks_first": "2026-05-25",
         "month_first": "2026-11-01",
         "before_first": "2026-10-01",
         "before_same_day": "2026-10-23",

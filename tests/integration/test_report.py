@@ -110,7 +110,7 @@ def test_every_process_gives_the_same_message(filled):
         for seed, zone in (("0", "UTC"), ("4711", "Asia/Tokyo"))
     }
     assert len(seen) == 1
-    assert seen.pop().startswith("2 ")
+    assert seen.pop().startswith("4 ")
 
 
 def carry_out(database, now, policy):
@@ -229,7 +229,7 @@ def test_the_command_writes_files_that_open_on_their_own(crossover, tmp_path):
     names = ["breakevens.csv", "report.eml", "report.html", "report.txt", "workloads.csv"]
     assert sorted(path.name for path in folder.iterdir()) == names
     page = (folder / "report.html").read_text()
-    assert page.count('src="data:image/png;base64,') == 2
+    assert page.count('src="data:image/png;base64,') == 4
     assert "cid:" not in page
     assert page.index("charset") < 100
     mail = email.message_from_bytes((folder / "report.eml").read_bytes(), policy=default)
