@@ -36,6 +36,7 @@ from monitor.domain.periods import WEEKDAYS, Schedule
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.rate_lookup import Override, Resolver
 from monitor.domain.scenario import parse_tables, to_document
+from monitor.domain.silences import Window
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs.alerting import Policy
@@ -48,7 +49,7 @@ from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler, at_once
 from monitor.jobs.report import weekly
 from monitor.ports import Channel, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
-from monitor.storage import price_changes
+from monitor.storage import people, price_changes
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
 from monitor.storage.price_changes import FxRate
@@ -62,6 +63,8 @@ from monitor.storage.setup import (
     WorkloadSetup,
 )
 from reports.channels.smtp import Smtp
+
+_LINK_SECRET_LEAST = 16
 
 
 def database(settings: Settings) -> Database:
@@ -373,6 +376,42 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
     )
 
 
+def windows(settings: Settings) -> tuple[Window, ...]:
+    """Planned maintenance."""
+    return tuple(
+        Window(int(w.start.timestamp()), int(w.end.timestamp()), w.why, w.rule, w.subject)
+        for w in settings.alerts.maintenance
+    )
+
+
+def link_secret(settings: Settings, opened: Database) -> Callable[[], str]:
+    """What links are signed with: as configured, else as the daemon drew it; '' before it did.
+
+    Read when it is first needed, beside whatever transaction is open then.
+
+    Raises:
+        ConfigError: the configured secret is missing or short.
+    """
+    chosen = secret(settings.organisation.link_secret, "organisation.link_secret")
+    if chosen and len(chosen) < _LINK_SECRET_LEAST:
+        raise ConfigError(
+            [f"organisation.link_secret is shorter than {_LINK_SECRET_LEAST} characters"],
+            "Draw one: `openssl rand -hex 32`.",
+        )
+    known = [chosen] if chosen else []
+
+    def found() -> str:
+        if not known:
+            with opened.read() as conn:
+                drawn = people.link_secret(conn)
+            if not drawn:
+                return ""
+            known.append(drawn)
+        return known[0]
+
+    return found
+
+
 def calendar(settings: Settings) -> Calendar:
     """When things fall due."""
     settle = int(settings.collect.settle_hours * HOUR)
@@ -442,6 +481,7 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
         tick_seconds=settings.daemon.tick_seconds,
         gpu_seconds=settings.nvml.every_seconds,
         claim_seconds=_claim_seconds(settings),
+        windows=windows(settings),
     )
 
 
