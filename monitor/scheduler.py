@@ -18,7 +18,7 @@ from typing import NamedTuple
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from monitor.domain.errors import CrossoverError
+from monitor.domain.errors import CrossoverError, DatabaseBusy
 from monitor.domain.silences import Window
 from monitor.domain.workloads import Rule
 from monitor.jobs import collect, deliver, gpu, plan, reprice, rollup
@@ -212,16 +212,20 @@ class Daemon:
         self.parts.heartbeat.beat(self._round(), self._now())
 
     def _round(self) -> list[str] | None:
-        """What is wrong, by name alone; None: some job has not ended its first tick."""
+        """What is wrong, by name alone; None: nothing is known to be, but not all has been seen."""
         problems = [f"{name} does not end" for name in self._stuck()]
         problems += [f"{name} fails" for name in list(self._errors) if name != _HEARTBEAT]
+        unseen = bool(self._waiting - {_HEARTBEAT})
         try:
             with self.parts.database.write() as conn:
                 work.sign_of_life(conn, self._now())
+        except DatabaseBusy:
+            # Somebody writes, and for long: that is work. A job that never ends is stuck.
+            unseen = True
         except Exception:
             log.exception("the database cannot be written")
             problems.append("the database cannot be written")
-        return None if not problems and self._waiting - {_HEARTBEAT} else problems
+        return None if unseen and not problems else problems
 
     def _stuck(self) -> list[str]:
         now = self._clock()

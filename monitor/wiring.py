@@ -373,6 +373,7 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         envelope=envelope(settings, settings.alerts.to),
         demo=demo,
         guide=library.guide(),
+        windows=windows(settings),
     )
 
 
