@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from collectors import registry
+from collectors import http, registry
 from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
 from collectors.requestlog import RequestLog, parse_map
@@ -44,6 +44,7 @@ from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_giv
 from monitor.jobs.close import close_month
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
+from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.mail import Envelope
 from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler, at_once
 from monitor.jobs.report import weekly
@@ -413,6 +414,14 @@ def link_secret(settings: Settings, opened: Database) -> Callable[[], str]:
     return found
 
 
+def heartbeat(settings: Settings) -> Heartbeat | None:
+    """Who is told that the daemon lives; None: nobody."""
+    url = secret(settings.heartbeat.url, "heartbeat.url")
+    if not url:
+        return None
+    return Heartbeat(url, int(settings.heartbeat.every_minutes * 60), http.post)
+
+
 def calendar(settings: Settings) -> Calendar:
     """When things fall due."""
     settle = int(settings.collect.settle_hours * HOUR)
@@ -483,6 +492,7 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
         gpu_seconds=settings.nvml.every_seconds,
         claim_seconds=_claim_seconds(settings),
         windows=windows(settings),
+        heartbeat=heartbeat(settings),
     )
 
 

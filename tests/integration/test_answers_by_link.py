@@ -1,5 +1,7 @@
 """Links of mails, over real HTTP on both engines: GET shows, POST acts, once."""
 
+import base64
+import hashlib
 import html
 import http.client
 import json
@@ -122,7 +124,11 @@ def test_every_answer_carries_the_headers_of_a_page_that_runs_nothing(service):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "set-cookie" not in answer.headers
         assert "server" not in answer.headers
-        assert not re.search(r"<script|src=|href=|url\(", answer.raw)
+        assert not re.search(r"<script|src=|href=|url\(|style=|http-equiv", answer.raw)
+        for style in re.findall(r"<style>(.*?)</style>", answer.raw, re.DOTALL):
+            digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+            assert f"style-src 'sha256-{digest}'" in policy
+    assert sum("<style>" in answer.raw for answer in asked) >= 2
 
 
 @pytest.mark.parametrize("action", ["acknowledge", "snooze", "silence", "unsubscribe"])

@@ -1,33 +1,26 @@
 """The sign of life: a real daemon, a real address outside."""
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
 
 import pytest
 
+from collectors.http import post
 from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.errors import ChannelError, SourceError
 from monitor.jobs.heartbeat import Heartbeat
-from monitor.ports import Posted
 from monitor.scheduler import Daemon
+from tests.cli import ROOT, crossover
 from tests.hooks import Hooks, Request
 
 PATH = "/ping/5ec2e7-key"
 T = 1_793_491_200
-
-
-def post(url, body, headers, timeout):
-    try:
-        request = urllib.request.Request(url, body, dict(headers))
-        with urllib.request.urlopen(request, timeout=timeout) as reply:
-            return Posted(reply.status, "")
-    except urllib.error.HTTPError as error:
-        with error:
-            return Posted(error.code, "")
 
 
 @pytest.fixture
@@ -201,3 +194,47 @@ def test_health_counts_alerts_and_notices(database):
     daemon.close()
     assert (health["alerts_firing"], health["alerts_silenced"]) == (2, 1)
     assert health["notices_waiting"] == 0
+
+
+@pytest.mark.parametrize("url", ["http://example.org/x", "ftp://127.0.0.1/x", "x", "http://[", ""])
+def test_an_address_that_would_send_its_key_in_the_clear_is_not_called(url):
+    with pytest.raises(OSError, match="neither https nor on this machine"):
+        post(url, None, {}, 1)
+
+
+def test_a_post_is_one_attempt_that_follows_nothing_and_ends_in_time(hooks):
+    hooks.status = 302
+    assert post(hooks.url + "/a", b"x", {"X-A": "b"}, 5)[:2] == (302, "OK")
+    assert hooks.got == [Request("POST", "/a", "x")]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(OSError, match=r"no answer|Timeout"):
+            post(f"http://127.0.0.1:{silent.getsockname()[1]}/", None, {}, 0.3)
+        assert time.monotonic() - began < 5
+
+
+def test_crossover_run_calls_the_address_of_a_variable_and_prints_it_nowhere(hooks, tmp_path):
+    (tmp_path / "crossover.toml").write_text(
+        '[http]\nport = 0\n[nvml]\nmode = "off"\n[daemon]\ntick_seconds = 0.1\n'
+        '[heartbeat]\nurl = "env:PING"\nevery_minutes = 0.001\n'
+    )
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "monitor", "run", "--log-level", "DEBUG"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PING": hooks.url + PATH},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: len(hooks.got) > 3)
+        hooks.status = 503
+        seen = len(hooks.got)
+        wait_for(lambda: len(hooks.got) > seen + 1)
+    finally:
+        daemon.terminate()
+        err = daemon.communicate(timeout=30)[1]
+    assert daemon.returncode == 0
+    assert "the heartbeat was answered with 503" in err
+    assert "5ec2e7" not in err
+    shown = crossover("config", "show", cwd=tmp_path, PING=hooks.url + PATH)
+    assert "5ec2e7" not in shown.out + shown.err
