@@ -31,6 +31,7 @@ from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
 from monitor.domain.errors import ConfigError, DatabaseUnavailable, InputError
 from monitor.domain.hardware import find_gpu
+from monitor.domain.links import Place
 from monitor.domain.money import to_pico
 from monitor.domain.periods import WEEKDAYS, Schedule
 from monitor.domain.pricing import RateCard, usd_per_million
@@ -66,6 +67,9 @@ from monitor.storage.setup import (
 from reports.channels.smtp import Smtp
 
 _LINK_SECRET_LEAST = 16
+
+FINANCE = "finance"
+"""The report of `[report]`, as readers leave it and run keys name it."""
 
 
 def database(settings: Settings) -> Database:
@@ -356,11 +360,14 @@ def sampler(settings: Settings) -> Sampler | None:
     return gpus(settings.nvml.host)
 
 
-def envelope(settings: Settings, recipients: Sequence[str]) -> Envelope:
-    """Who writes to whom."""
+def envelope(settings: Settings, recipients: Sequence[str], report: str = "") -> Envelope:
+    """Who writes to whom; `report` is what a reader may leave."""
     sender = settings.mail.sender
     domain = sender.rpartition("@")[2].rstrip(">") or "localhost"
-    return Envelope(sender, domain, recipients)
+    place = Place(
+        settings.organisation.url, configured_link_secret(settings), settings.alerts.link_days
+    )
+    return Envelope(sender, domain, recipients, place=place, report=report)
 
 
 def policy(settings: Settings, *, demo: bool = False) -> Policy:
@@ -386,13 +393,11 @@ def windows(settings: Settings) -> tuple[Window, ...]:
     )
 
 
-def link_secret(settings: Settings, opened: Database) -> Callable[[], str]:
-    """What links are signed with: as configured, else as the daemon drew it; '' before it did.
-
-    Read when it is first needed, beside whatever transaction is open then.
+def configured_link_secret(settings: Settings) -> str:
+    """What links are signed with, as configured; '' where the database has it.
 
     Raises:
-        ConfigError: the configured secret is missing or short.
+        ConfigError: it is missing or short.
     """
     chosen = secret(settings.organisation.link_secret, "organisation.link_secret")
     if chosen and len(chosen) < _LINK_SECRET_LEAST:
@@ -400,6 +405,12 @@ def link_secret(settings: Settings, opened: Database) -> Callable[[], str]:
             [f"organisation.link_secret is shorter than {_LINK_SECRET_LEAST} characters"],
             "Draw one: `openssl rand -hex 32`.",
         )
+    return chosen
+
+
+def link_secret(settings: Settings, opened: Database) -> Callable[[], str]:
+    """What links are signed with: as configured, else as the daemon drew it; '' before it did."""
+    chosen = configured_link_secret(settings)
     known = [chosen] if chosen else []
 
     def found() -> str:
@@ -459,7 +470,7 @@ def handlers(
 ) -> dict[str, Handler]:
     """What carries out each kind of run; `prices` spares looking them up twice."""
     chosen = policy(settings, demo=demo)
-    report = chosen._replace(envelope=envelope(settings, settings.report.to))
+    report = chosen._replace(envelope=envelope(settings, settings.report.to, FINANCE))
     return {
         DECIDE: at_once(partial(decide, policy=chosen)),
         WEEKLY: partial(weekly, policy=report),

@@ -50,6 +50,17 @@ class Link(NamedTuple):
         return hashlib.sha256(_body(self).encode()).hexdigest()[:32]
 
 
+class Place(NamedTuple):
+    """Where links lead to, and what signs them."""
+
+    url: str = ""
+    """Of the HTTP service; empty: there are no links."""
+    secret: str = ""
+    """Empty: the database has one."""
+    days: int = 14
+    """So long an alert's links work."""
+
+
 def sign(secret: str, link: Link) -> str:
     """The token of a link: version, body and signature, safe in a path of an address."""
     signed = f"{_VERSION}.{_body(link)}"
