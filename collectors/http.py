@@ -275,11 +275,7 @@ def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: floa
         OSError: nothing was answered, or the address cannot be called.
     """
     failed, answered = "", b""
-    try:
-        target = httpx.URL(url)
-    except httpx.InvalidURL:
-        target = httpx.URL("")
-    if target.scheme != "https" and not (target.scheme == "http" and _is_loopback(target.host)):
+    if not callable_address(url):
         raise OSError(errno.EINVAL, "the address is neither https nor on this machine")
     sent = {"accept-encoding": "identity", "user-agent": "crossover", **headers}
     with (
@@ -289,7 +285,7 @@ def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: floa
         try:
             with client.stream(
                 "GET" if body is None else "POST",
-                target,
+                url,
                 content=body,
                 headers=sent,
                 extensions={"trace": deadline.trace},
@@ -306,6 +302,17 @@ def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: floa
     wait = retry_after(response.headers, time.time())
     text = clean_name(answered.decode(errors="replace"), _ANSWER_CAP)
     return Posted(response.status_code, text, wait)
+
+
+def callable_address(url: str) -> bool:
+    """Whether an address that may hold a key can be called: https, or this machine."""
+    try:
+        target = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    if target.scheme == "https":
+        return bool(target.host)
+    return target.scheme == "http" and _is_loopback(target.host)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

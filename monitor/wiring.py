@@ -522,6 +522,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
     found.append(Probe("prices", partial(_probe_prices, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
+    if settings.heartbeat.url:
+        found.append(Probe("heartbeat", partial(_probe_heartbeat, settings)))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
     found.append(Probe("GPUs (NVML)", gpus, required=settings.nvml.mode == "required"))
     return found
@@ -581,6 +583,17 @@ def _probe_source(settings: Settings, number: int, now: int) -> str:
 
 def _probe_mail(settings: Settings) -> str:
     return channels(settings)["smtp"].probe()
+
+
+def _probe_heartbeat(settings: Settings) -> str:
+    """A call would say that a daemon lives, so none is made."""
+    url = secret(settings.heartbeat.url, "heartbeat.url")
+    if not http.callable_address(url):
+        raise ConfigError(
+            ["heartbeat.url is neither https nor on this machine"],
+            "The address holds a key: use https.",
+        )
+    return f"the daemon calls it every {settings.heartbeat.every_minutes:g} minutes"
 
 
 def _probe_gpus(settings: Settings) -> str:

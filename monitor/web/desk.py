@@ -89,12 +89,14 @@ class Desk(NamedTuple):
                 )
             except CrossoverError as error:
                 log.warning("a link could not be answered: %s", error)
-                return self._page(
-                    "said.html",
-                    503,
-                    title="The database cannot be used just now.",
-                    lines=["Nothing changed. Try again in a few minutes."],
-                )
+            except Exception:
+                log.exception("a link could not be answered")
+            return self._page(
+                "said.html",
+                503,
+                title="This cannot be answered just now.",
+                lines=["Nothing changed. Try again in a few minutes."],
+            )
 
         return with_form(read, self._too_large)
 

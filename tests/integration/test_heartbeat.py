@@ -196,7 +196,9 @@ def test_health_counts_alerts_and_notices(database):
     assert health["notices_waiting"] == 0
 
 
-@pytest.mark.parametrize("url", ["http://example.org/x", "ftp://127.0.0.1/x", "x", "http://[", ""])
+@pytest.mark.parametrize(
+    "url", ["http://example.org/x", "ftp://127.0.0.1/x", "x", "http://[", "https://", ""]
+)
 def test_an_address_that_would_send_its_key_in_the_clear_is_not_called(url):
     with pytest.raises(OSError, match="neither https nor on this machine"):
         post(url, None, {}, 1)
@@ -238,3 +240,16 @@ def test_crossover_run_calls_the_address_of_a_variable_and_prints_it_nowhere(hoo
     assert "5ec2e7" not in err
     shown = crossover("config", "show", cwd=tmp_path, PING=hooks.url + PATH)
     assert "5ec2e7" not in shown.out + shown.err
+
+
+def test_check_reads_the_address_and_does_not_call_it(hooks, tmp_path):
+    (tmp_path / "crossover.toml").write_text(
+        '[nvml]\nmode = "off"\n[heartbeat]\nurl = "env:PING"\nevery_minutes = 5\n'
+    )
+    good = crossover("check", cwd=tmp_path, PING=hooks.url + PATH)
+    assert (good.code, "calls it every 5 minutes" in good.out + good.err) == (0, True)
+    assert hooks.got == []
+    for wrong, said in (("http://example.org/5ec2e7", "use https"), ("", "PING")):
+        bad = crossover("check", cwd=tmp_path, PING=wrong)
+        assert (bad.code, said in bad.out + bad.err) == (1, True)
+        assert "5ec2e7" not in bad.out + bad.err
