@@ -47,7 +47,7 @@ class Spending(NamedTuple):
     now: Sequence[Decimal]
     """From the first of the month."""
     before: Sequence[Decimal]
-    """Of the month before, no more days than this month has; empty: unknown."""
+    """Of the whole month before; empty: unknown."""
     before_name: str
     projected: tuple[Decimal, Decimal, Decimal] | None
     """The month's total: q10, q50, q90."""
@@ -80,8 +80,9 @@ class UnitCosts(NamedTuple):
 
 def spend(seen: Spending, theme: Theme = LIGHT) -> Spec:
     """Above the month's total with the projection's fan, below each day by workload."""
+    days = max(seen.days, len(seen.before))
     axis = {
-        "values": [n + 0.5 for n in range(0, seen.days, 7)],
+        "values": [n + 0.5 for n in range(0, days, 7)],
         "labelExpr": "format(datum.value + 0.5, 'd')",
     }
     layers = [_total(seen, theme), _by_day(seen, theme)]
@@ -89,7 +90,7 @@ def spend(seen: Spending, theme: Theme = LIGHT) -> Spec:
         layers,
         _BY_DAY[0],
         theme,
-        encoding={"x": marks.x_of(seen.days, **axis)},
+        encoding={"x": marks.x_of(days, **axis)},
         resolve={"scale": {"y": "independent"}},
     )
 
@@ -107,6 +108,8 @@ def _total(seen: Spending, theme: Theme) -> Spec:
     if total:
         layers.append(marks.dot([{"x": len(total), "y": total[-1]}], theme.ink))
     said = []
+    if len(total) == seen.days:
+        said.append((total[-1], formats.short(_money(total[-1])), True))
     if projected:
         said.append((middle, formats.short(projected[1]), True))
         said.append((middle, formats.short_range(projected[0], projected[2]), False))

@@ -99,7 +99,10 @@ def _split(facts: WeeklyFacts, stacks: Sequence[Stack], rest: Sequence[Decimal])
     outside = decimal(facts.numbers, "spend.outside_workloads")
     if parts and outside:
         parts.append(f"outside workloads {usd(outside)}")
-    return [f"of it, estimated: {', '.join(parts)}"] if parts else []
+    said = [f"of it, estimated: {', '.join(parts)}"] if parts else []
+    if unpriced := whole(facts.numbers, "unpriced.tokens"):
+        said.append(f"{count(unpriced)} tokens without a known rate are in no bar")
+    return said
 
 
 def _sum(found: Sequence[Decimal | None]) -> Decimal:
@@ -112,8 +115,7 @@ def _daily(facts: WeeklyFacts) -> dict[str, Decimal | None]:
 
 def _before(facts: WeeklyFacts) -> list[Decimal]:
     month_before = add_months(facts.month, -1)
-    length = min(days_in(month_before), days_in(facts.month))
-    return _of_days(_daily(facts), month_before, length)
+    return _of_days(_daily(facts), month_before, days_in(month_before))
 
 
 def _of_days(days: Mapping[str, Decimal | None], of: str, count_: int) -> list[Decimal]:
@@ -160,7 +162,7 @@ def unit_cost(facts: WeeklyFacts, theme: Theme = MAIL) -> Picture | None:
     if len(api) < 2 and not own:
         return None
     first = min([*api, *(each - timedelta(each.weekday()) for each in own), facts.first])
-    weeks = ((facts.first - first).days // 7) + 1
+    weeks = (max([*api, facts.first]) - first).days // 7 + 1
     said = [_api_said(api), _own_said(own)]
     seen = UnitCosts(first, weeks, api, own)
     title = "Dollars per million tokens, by week"

@@ -115,11 +115,21 @@ def test_the_total_that_the_text_says_stands_in_the_picture():
 
 def test_a_month_without_projection_or_with_all_its_days_has_no_fan():
     assert not found(charts.spend(spending(projected=None)), "area")
-    assert not found(charts.spend(spending(now=[Decimal(1)] * 30)), "area")
+    complete = charts.spend(spending(now=[Decimal(1)] * 30))
+    assert not found(complete, "area")
+    assert "$30.00" in labels(complete)
 
 
 def test_an_unknown_month_before_is_not_drawn():
     assert len(found(charts.spend(spending(before=[], projected=None)), "line")) == 1
+
+
+def test_a_longer_month_before_is_drawn_to_its_end_and_named_with_its_whole_total():
+    spec = charts.spend(spending(before=[Decimal(100)] * 31))
+    before, *_ = found(spec, "line")
+    assert before[-1] == {"x": 31, "y": 3100}
+    assert "October $3.10k" in labels(spec)
+    assert spec["encoding"]["x"]["scale"]["domain"] == [0, 31]
 
 
 def test_last_month_differs_from_this_one_by_more_than_its_colour():

@@ -43,6 +43,17 @@ def test_every_number_of_spend_is_said():
     )
 
 
+def test_the_months_of_the_picture_are_those_of_the_text():
+    rows = [
+        {"day": f"2026-{month}-{n:02d}", "usd": Decimal(usd)}
+        for month, last, usd in ((10, 31, 1000), (11, 22, 900))
+        for n in range(1, last + 1)
+    ]
+    shown = of(tables={"spend.daily": rows}, figures={"spend.previous_month": Decimal(31_000)})
+    assert "all of October, dotted: $31,000.00" in shown["spend"].alt
+    assert "October $31.0k" in labels(shown["spend"].spec)
+
+
 def test_five_workloads_are_named_and_the_others_are_one():
     names = [f"w{n}" for n in range(8)]
     shown = of(tables={"spend.by_workload": by_workload(*names)})["spend"]
@@ -55,7 +66,8 @@ def test_a_day_without_a_known_rate_is_unknown_and_no_bar():
     rows = by_workload("search", "new-model")
     for row in rows:
         row["usd"] = None if row["workload"] == "new-model" else row["usd"]
-    shown = of(tables={"spend.by_workload": rows})["spend"]
+    shown = of(tables={"spend.by_workload": rows}, figures={"unpriced.tokens": 12_400})["spend"]
+    assert shown.alt.endswith("; 12.4k tokens without a known rate are in no bar.")
     assert "new-model" not in labels(shown.spec)
     assert "new-model $" not in shown.alt
 
