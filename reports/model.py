@@ -14,7 +14,10 @@ Value = Decimal | int | str | None
 Row = Mapping[str, Value]
 """Figures by name."""
 
-Crossed = Literal["crossed_up", "crossed_down", "about_to_cross", "return_to_api", "unstable"]
+Crossed = Literal[
+    *("crossed_up", "crossed_down", "above", "below", "about_to_cross"),
+    *("return_to_api", "stays_home"),
+]
 
 
 def decimal(row: Row, name: str) -> Decimal | None:
@@ -106,8 +109,6 @@ class AlertFacts(NamedTuple):
     self_host_usd: tuple[Decimal, Decimal, Decimal]
     savings_usd: tuple[Decimal, Decimal, Decimal]
     """At the q10, q50 and q90 volume."""
-    ahead_month: str
-    """The month that lies within the lead time."""
     assumptions: Sequence[str]
     """What was assumed because nobody measured or configured it."""
     zero_lines: Sequence[str]
@@ -118,3 +119,7 @@ class AlertFacts(NamedTuple):
     """The comparison's figures, as the weekly report has them; None: not told."""
     in_house: bool = False
     """A gate or an order holds the workload in house."""
+    near_days: int | None = None
+    """Until the volume meets the break-even, by its trend."""
+    near_chance: float | None = None
+    """That it lies beyond it at the end of the time looked ahead."""

@@ -1,8 +1,8 @@
-"""The alert machine: one rule, one subject, one period; a pure step per daily observation.
+"""The alert machine: one rule, one subject, one period; a pure step per observation.
 
-It notifies on edges, never on levels. Every time it counts is the observation's `as_of`, so a
-replay of the same observations gives the same transitions whenever it runs. A new version of a
-rule, or a new period, is another alert with a state of its own: that is what re-arms it.
+It notifies on edges, never on levels. Every time it counts is the signal's `as_of`, so a replay of
+the same signals gives the same transitions whenever it runs. A new version of a rule, or a new
+period, is another alert with a state of its own: that is what re-arms it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-from monitor.domain.alert_keys import escaped
 from monitor.domain.errors import InputError
+from monitor.domain.notices import Edge, Severity
+from monitor.domain.signals import Signal
 from monitor.domain.usage import DAY
 
 FLAP_EDGES = 4
 FLAP_WINDOW = 14 * DAY
-"""More edges than this within the window are noise: one notice that says so, then quiet."""
+"""More edges than this within the window are noise: one notice that says so, then the digest."""
+
+Told = Literal["", "aloud", "digest"]
 
 
 class State(StrEnum):
@@ -36,40 +39,26 @@ class Rule:
 
     name: str
     version: int
-    """Raised at every change of the rule."""
-    severity: str
+    """Another one after every change of what the rule compares: that re-arms it."""
+    severity: Severity
     n: int = 1
     m: int = 1
-    """Fires when the condition held on `n` of the last `m` daily observations."""
-    leave_for_days: int = 1
-    """Resolves after this many daily observations in a row on which it did not hold."""
+    """Fires when the condition held on `n` of the last `m` observations."""
+    leave_after: int = 1
+    """Resolves after so many observations in a row that let it go."""
+    cadence: Literal["daily", "hourly"] = "daily"
+    """How often it is observed: on closed days, or each hour."""
+    owner: str = ""
+    """Who answers for it."""
+    runbook: str = ""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n <= self.m or self.leave_for_days < 1:
+        if not 1 <= self.n <= self.m or self.leave_after < 1:
             raise InputError(
                 f"alert rule {self.name} cannot fire on {self.n} of {self.m} observations "
-                f"and leave after {self.leave_for_days}",
-                "Use 1 <= n <= m and leave_for_days of at least 1.",
+                f"and leave after {self.leave_after}",
+                "Use 1 <= n <= m and leave_after of at least 1.",
             )
-
-
-class Observation(NamedTuple):
-    """What a rule saw of a subject on closed days."""
-
-    rule: Rule
-    subject: str
-    as_of: int
-    """UTC midnight that ends the newest closed day, epoch seconds."""
-    value: bool | None
-    """The condition holds; None is unknown. A rule with a band compares with its upper end until it
-    fires and with its lower end from then on."""
-    period: str = ""
-    threshold: str = ""
-    """The highest threshold crossed, for rules that have several."""
-    stale: bool = False
-    """A source behind the value is late or incomplete."""
-    suppressed_by: str = ""
-    """The silence or the inhibiting alert, or ''."""
 
 
 class AlertState(NamedTuple):
@@ -83,13 +72,17 @@ class AlertState(NamedTuple):
     marks: str = ""
     """The last `m` observations, oldest first: 1 held, 0 did not."""
     below: int = 0
-    """Observations in a row on which the condition did not hold."""
-    told: bool = False
-    """The present firing was notified."""
+    """Observations in a row that let it go."""
+    told: Told = ""
+    """How the present firing was told."""
     edges: tuple[int, ...] = ()
     """`as_of` of the edges inside the flap window."""
     unstable: bool = False
     suppressed_by: str = ""
+    rank: int = -1
+    """The highest threshold that was crossed in this period, or in this firing without one."""
+    owed: bool = False
+    """It fires and was kept quiet: it is told once nobody asks for quiet any more."""
 
 
 class Transition(NamedTuple):
@@ -104,57 +97,69 @@ class Transition(NamedTuple):
 
 
 class Notify(NamedTuple):
-    """A message to send once, unless suppressed."""
+    """Something to tell once; it belongs to the transition of the same number."""
 
-    kind: Literal["firing", "resolved", "unstable"]
-    dedup_key: str
-    severity: str
-    suppressed_by: str
+    edge: Edge
+    seq: int
+    severity: Severity
+    digest: bool = False
+    """Not worth a message of its own any more: it waits for the digest."""
 
 
 Effect = Transition | Notify
 
 
 def step(
-    state: AlertState | None, observation: Observation, now: int
+    state: AlertState | None,
+    signal: Signal,
+    rule: Rule,
+    now: int,
+    suppressed_by: str = "",
+    *,
+    acknowledged: bool = False,
 ) -> tuple[AlertState, tuple[Effect, ...]]:
-    """Count one observation; `state` None is an alert never seen.
+    """Count one signal of the rule; `state` None is an alert never seen.
 
-    Missing or late data, an observation not newer than the last one, and one from the future of a
-    clock that went back change nothing. A suppressed step moves the machine all the same.
+    Unknown data, an observation not newer than the last one, and one from the future of a clock
+    that went back change nothing. A suppressed step moves the machine all the same; what it kept
+    quiet is told once the quiet ends, if the alert still fires and nobody acknowledged it.
     """
     state = state or AlertState()
-    if _adds_nothing(state, observation, now):
+    if _adds_nothing(state, signal, now):
         return state, ()
-    counted = _count(state, observation)
-    after = _next(counted, observation.rule)
+    counted = _count(state, signal, rule, suppressed_by)
+    after = _next(counted, rule)
+    if after is counted.name and after is not State.FIRING:
+        return counted, ()
+    transition = Transition(counted.seq + 1, counted.name, after, signal.as_of, now)
+    if _is_edge(transition):
+        return _cross(counted, transition, signal, rule, suppressed_by)
+    if after is State.FIRING and (found := _again(counted, signal, suppressed_by, acknowledged)):
+        return _tell(found, transition, rule, suppressed_by)
     if after is counted.name:
         return counted, ()
-    transition = Transition(counted.seq + 1, counted.name, after, observation.as_of, now)
-    if not _is_edge(transition):
-        return counted._replace(name=after, seq=transition.seq), (transition,)
-    return _cross(counted, transition, observation)
+    return counted._replace(name=after, seq=transition.seq), (transition,)
 
 
-def _adds_nothing(state: AlertState, observation: Observation, now: int) -> bool:
-    unknown = observation.value is None or observation.stale
-    old = state.seen is not None and observation.as_of <= state.seen
-    return unknown or old or observation.as_of > now
+def _adds_nothing(state: AlertState, signal: Signal, now: int) -> bool:
+    old = state.seen is not None and signal.as_of <= state.seen
+    return signal.holds is None or old or signal.as_of > now
 
 
-def _count(state: AlertState, observation: Observation) -> AlertState:
-    holds = bool(observation.value)
+def _count(state: AlertState, signal: Signal, rule: Rule, suppressed_by: str) -> AlertState:
+    holds = bool(signal.holds)
+    lets_go = not holds if signal.released is None else signal.released and not holds
     return state._replace(
-        seen=observation.as_of,
-        marks=(state.marks + "01"[holds])[-observation.rule.m :],
-        below=0 if holds else state.below + 1,
-        suppressed_by=observation.suppressed_by,
+        seen=signal.as_of,
+        marks=(state.marks + "01"[holds])[-rule.m :],
+        below=state.below + 1 if lets_go else 0,
+        suppressed_by=suppressed_by,
     )
 
 
 def _next(state: AlertState, rule: Rule) -> State:
     if state.name in (State.FIRING, State.RESOLVING):
-        if state.below >= rule.leave_for_days:
+        if state.below >= rule.leave_after:
             return State.RESOLVED
         return State.RESOLVING if state.below else State.FIRING
     held = state.marks.count("1")
@@ -168,44 +173,87 @@ def _next(state: AlertState, rule: Rule) -> State:
 def _is_edge(transition: Transition) -> bool:
     """Whether an alert began or ended; one that only wavered is still the same alert."""
     if transition.after is State.FIRING:
-        return transition.before is not State.RESOLVING
+        return transition.before not in (State.RESOLVING, State.FIRING)
     return transition.after is State.RESOLVED
 
 
-def _cross(
-    state: AlertState, transition: Transition, observation: Observation
+def _again(
+    state: AlertState, signal: Signal, suppressed_by: str, acknowledged: bool
+) -> AlertState | None:
+    """What an alert that fires already has to tell: a higher threshold, or what was kept quiet."""
+    if signal.holds and signal.rank > state.rank:
+        return state._replace(rank=signal.rank)
+    if state.owed and not suppressed_by and not acknowledged:
+        return state
+    return None
+
+
+def _tell(
+    state: AlertState, transition: Transition, rule: Rule, suppressed_by: str
 ) -> tuple[AlertState, tuple[Effect, ...]]:
-    """Take an edge: at most one message, so that its number makes the dedup key unique."""
-    recent = tuple(e for e in state.edges if e > observation.as_of - FLAP_WINDOW)
-    edges = (*recent, observation.as_of)
-    unstable = len(edges) > FLAP_EDGES
-    kind = _message(state, transition.after, unstable)
-    crossed = state._replace(
-        name=transition.after,
+    """Say that it fires, or owe it."""
+    moved = state._replace(name=transition.after, seq=transition.seq)
+    if suppressed_by:
+        return moved._replace(owed=True), (transition,)
+    told: Told = "digest" if state.unstable else "aloud"
+    notify = Notify("firing", transition.seq, rule.severity, digest=state.unstable)
+    return moved._replace(told=told, owed=False), (transition, notify)
+
+
+def _cross(
+    state: AlertState, transition: Transition, signal: Signal, rule: Rule, suppressed_by: str
+) -> tuple[AlertState, tuple[Effect, ...]]:
+    """Take an edge: at most one notice, so that its number makes it unique."""
+    recent = tuple(e for e in state.edges if e > signal.as_of - FLAP_WINDOW)
+    edges = (*recent, signal.as_of)
+    was_unstable, unstable = state.unstable, len(edges) > FLAP_EDGES
+    state = state._replace(edges=edges, unstable=unstable)
+    if transition.after is State.RESOLVED:
+        crossed, notify = _ended(state, transition, signal, rule)
+    else:
+        crossed, notify = _began(state, transition, signal, rule, suppressed_by)
+    if unstable and not was_unstable and not suppressed_by:
+        # One notice that it goes to and fro, in place of the edge's own.
+        notify = Notify("unstable", transition.seq, rule.severity)
+    return crossed, (transition, notify) if notify else (transition,)
+
+
+def _began(
+    state: AlertState, transition: Transition, signal: Signal, rule: Rule, suppressed_by: str
+) -> tuple[AlertState, Notify | None]:
+    new = signal.rank > state.rank
+    moved = state._replace(
+        name=State.FIRING,
+        seq=transition.seq,
+        rank=max(signal.rank, state.rank),
+        told="",
+        owed=False,
+    )
+    if not new:
+        # Of a period each threshold is told once.
+        return moved, None
+    if suppressed_by:
+        return moved._replace(owed=True), None
+    told: Told = "digest" if state.unstable else "aloud"
+    return moved._replace(told=told), Notify(
+        "firing", transition.seq, rule.severity, digest=state.unstable
+    )
+
+
+def _ended(
+    state: AlertState, transition: Transition, signal: Signal, rule: Rule
+) -> tuple[AlertState, Notify | None]:
+    """An end is told to those who heard of the beginning, unless history itself was corrected."""
+    ended = state._replace(
+        name=State.RESOLVED,
         seq=transition.seq,
         # An alert that ended starts to count afresh.
-        marks="" if transition.after is State.RESOLVED else state.marks,
-        told=kind == "firing" and not observation.suppressed_by,
-        edges=edges,
-        unstable=unstable,
+        marks="",
+        told="",
+        owed=False,
+        rank=state.rank if signal.period else -1,
     )
-    if kind is None:
-        return crossed, (transition,)
-    key, rule = _dedup_key(observation, transition.seq), observation.rule
-    return crossed, (transition, Notify(kind, key, rule.severity, observation.suppressed_by))
-
-
-def _message(
-    state: AlertState, after: State, unstable: bool
-) -> Literal["firing", "resolved", "unstable"] | None:
-    if unstable:
-        return None if state.unstable else "unstable"
-    if after is State.FIRING:
-        return "firing"
-    return "resolved" if state.told else None
-
-
-def _dedup_key(observation: Observation, seq: int) -> str:
-    rule = observation.rule
-    parts = (rule.name, f"v{rule.version}", observation.subject, observation.period)
-    return "/".join(map(escaped, (*parts, observation.threshold, str(seq))))
+    if not state.told or signal.restated:
+        return ended, None
+    digest = state.told == "digest" or state.unstable
+    return ended, Notify("resolved", transition.seq, rule.severity, digest=digest)

@@ -35,6 +35,8 @@ class Said(NamedTuple):
     """Label and value, as rows of a small table."""
     rests_on: tuple[str, ...] = ()
     """What was assumed, what was taken as zero."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """Label and sentences: what else is to be known."""
 
 
 class Notice(NamedTuple):
@@ -75,26 +77,40 @@ class Group(NamedTuple):
 
 def to_json(notice: Notice) -> str:
     """A notice as text to store."""
-    said = notice.said
-    usd = None if said.usd_per_month is None else str(said.usd_per_month)
-    document = {**notice._asdict(), "said": {**said._asdict(), "usd_per_month": usd}}
+    document = {**notice._asdict(), "said": _plain(notice.said)}
     return json.dumps(document, sort_keys=True, ensure_ascii=False)
+
+
+def said_from_json(text: str) -> Said:
+    """What `said_to_json` wrote; an empty object says nothing."""
+    return _said({**Said("", "")._asdict(), **json.loads(text)})
+
+
+def said_to_json(said: Said) -> str:
+    """What is said, as text to store."""
+    return json.dumps(_plain(said), sort_keys=True, ensure_ascii=False)
 
 
 def from_json(text: str) -> Notice:
     """The notice that `to_json` wrote."""
     document: dict[str, Any] = json.loads(text)
-    said = document.pop("said")
-    usd = said.pop("usd_per_month")
-    return Notice(
-        **document,
-        said=Said(
-            **{
-                **said,
-                "usd_per_month": None if usd is None else Decimal(usd),
-                "actions": tuple(said["actions"]),
-                "facts": tuple((label, value) for label, value in said["facts"]),
-                "rests_on": tuple(said["rests_on"]),
-            }
-        ),
+    return Notice(**{**document, "said": _said(document["said"])})
+
+
+def _plain(said: Said) -> dict[str, Any]:
+    usd = None if said.usd_per_month is None else str(said.usd_per_month)
+    return {**said._asdict(), "usd_per_month": usd}
+
+
+def _said(fields: Mapping[str, Any]) -> Said:
+    usd = fields["usd_per_month"]
+    return Said(
+        **{
+            **fields,
+            "usd_per_month": None if usd is None else Decimal(usd),
+            "actions": tuple(fields["actions"]),
+            "facts": tuple((label, value) for label, value in fields["facts"]),
+            "rests_on": tuple(fields["rests_on"]),
+            "notes": tuple((label, value) for label, value in fields["notes"]),
+        }
     )

@@ -1,35 +1,28 @@
-"""From advice to alerts: edges of assessment and advice, without thresholds of their own."""
+"""From signals to alerts and notices: states, transitions and what people are told, together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from monitor.domain.advice import Advice, Kind
-from monitor.domain.alerts import Notify, Observation, Rule, State, Transition, step
-from monitor.domain.breakeven import Assessment
+from monitor.domain import routing
+from monitor.domain.alert_keys import Key, of_row
+from monitor.domain.alerts import AlertState, Notify, Rule, State, Transition, step
 from monitor.domain.decisions import REOPEN_SHARE
 from monitor.domain.guide import Guide
+from monitor.domain.notices import Notice, said_to_json
+from monitor.domain.routing import Routes
+from monitor.domain.signals import Signal
 from monitor.domain.silences import Window
-from monitor.jobs.basis import Basis
-from monitor.jobs.decisions import standing
-from monitor.jobs.mail import Envelope, addressed
-from monitor.storage import alerts, figures, results, work
-from reports import alert
-from reports.model import AlertFacts, Crossed, Row
+from monitor.domain.usage import DAY
+from monitor.jobs.mail import Envelope
+from monitor.storage import alerts
 
-CROSSING = Rule("crossing", 1, "warning")
-RETURN = Rule("return_to_api", 1, "warning")
-ABOUT = Rule("about_to_cross", 1, "notice", leave_for_days=7)
-
-T = TypeVar("T")
-
-_MOVES = {Kind.SELF_HOST, Kind.HYBRID, Kind.SELF_HOST_WITH_FALLBACK, Kind.PILOT}
+_UNSEEN_AFTER = 30 * DAY
+"""An alert of which nothing is observed for so long ends without a message."""
 
 
 class Policy(NamedTuple):
@@ -46,141 +39,143 @@ class Policy(NamedTuple):
     reopen_share: Fraction = REOPEN_SHARE
     """A decision is open again once the saving moved by more than this share."""
     windows: Sequence[Window] = ()
-    """Planned maintenance."""
+    """Planned maintenance: alerts change their state and tell nobody."""
+    routes: Routes = Routes()
+    rules: Mapping[str, Rule] = {}
+    """The rule book by name; a rule that is off is not in it."""
+    owners: Mapping[str, str] = {}
+    """Workload -> mail address of its owner."""
 
 
-class Seen(NamedTuple):
-    """One workload and deployment on one day."""
-
-    workload: results.Workload
-    deployment: results.Deployment
-    as_of: int
-    due_at: int
-    advice: Advice
-    month: str
-    ahead_month: str
-
-
-def raise_alerts(
+def raise_signals(
     conn: Connection,
-    seen: Seen,
-    found: Mapping[str, Assessment],
-    basis: Basis,
+    signals: Sequence[Signal],
     now: int,
     policy: Policy,
+    quiet: Mapping[tuple[str, str], str] | None = None,
+    late: Collection[str] = (),
 ) -> None:
-    """Step each rule with what the day showed; unknown changes nothing."""
-    decided = standing(conn, seen.workload, seen.deployment, seen.as_of, policy.reopen_share)
-    for rule, holds in _observations(seen, found).items():
-        subject = f"{seen.workload.name} on {seen.deployment.name}"
-        # A new version of a rule is another alert: that is what re-arms it.
-        name = f"{rule.name} v{rule.version}"
-        state = alerts.load(conn, name, subject)
-        held = decided.reason if decided and decided.stands else ""
-        if state and state.name is State.FIRING and state.suppressed_by.startswith("Decided"):
-            # A decision that no longer stands lets the alert be told after all.
-            state = state if held else state._replace(name=State.INACTIVE)
-        observation = Observation(
-            rule,
-            subject,
-            seen.as_of,
-            holds,
-            suppressed_by=held or alerts.silenced(conn, rule.name, subject, now, policy.windows),
-        )
-        state, effects = step(state, observation, now)
-        alert_id = alerts.save(conn, name, subject, state, now)
-        for effect in effects:
-            if isinstance(effect, Transition):
-                alerts.append(conn, alert_id, effect, seen.advice.reason)
-            elif not effect.suppressed_by and (kind := _told_as(rule, effect, seen)):
-                facts = _facts(kind, seen, found, basis, policy, _figures(conn, seen))
-                messages = addressed(
-                    alert.build(facts),
-                    policy.envelope,
-                    "alert",
-                    f"alert/{effect.dedup_key}",
-                    facts.due_at,
-                )
-                work.post(conn, messages, now)
+    """Step each alert with what was seen of it; unknown changes nothing.
 
-
-def _observations(seen: Seen, found: Mapping[str, Assessment]) -> dict[Rule, bool | None]:
-    """What each rule sees; None while there is nothing to compare."""
-    if "q10" not in found:
-        return dict.fromkeys((CROSSING, RETURN, ABOUT))
-    advised = seen.advice.kind
-    at_home = seen.workload.runs_on != "api"
-    gated = bool(seen.workload.must_stay_on_api or seen.workload.must_stay_in_house)
-    ahead = found.get("ahead")
-    near = ahead is not None and ahead.savings > 0 >= found["q50"].savings
-    return {
-        CROSSING: not at_home and advised in _MOVES,
-        RETURN: at_home and advised is Kind.RETURN_TO_API,
-        ABOUT: not at_home and not gated and near and advised is Kind.STAY,
-    }
-
-
-def _told_as(rule: Rule, effect: Notify, seen: Seen) -> Crossed | None:
-    """The message for an edge.
-
-    That a crossing is no longer near is told by the report alone. So is that a move was made: who
-    followed the advice must not read that it changed back.
+    Args:
+        conn: a writing transaction: states, transitions and notices stand or fall together.
+        signals: of one day or hour.
+        now: UTC epoch seconds.
+        policy: rules, routes and planned quiet.
+        quiet: (rule, subject) -> why nobody is told now, besides silences.
+        late: sources that are late: what rests on one of them is unknown.
     """
-    if effect.kind == "unstable":
-        return "unstable"
-    told: dict[tuple[str, str], Crossed] = {
-        (CROSSING.name, "firing"): "crossed_up",
-        (CROSSING.name, "resolved"): "crossed_down",
-        (RETURN.name, "firing"): "return_to_api",
-        (ABOUT.name, "firing"): "about_to_cross",
-    }
-    found = told.get((rule.name, effect.kind))
-    return None if found == "crossed_down" and seen.workload.runs_on != "api" else found
+    for signal in signals:
+        rule = policy.rules.get(signal.rule)
+        if rule is None:
+            continue
+        if signal.holds is not None and set(signal.sources) & set(late):
+            signal = signal._replace(holds=None)  # noqa: PLW2901 - as it counts
+        reason = (quiet or {}).get((signal.rule, signal.subject), "")
+        _raise(conn, signal, rule, reason, now, policy)
+    _end_orphans(conn, signals, now, policy)
 
 
-def _figures(conn: Connection, seen: Seen) -> Row:
-    """The day's comparison, as a report of that day would have it."""
-    named = {"workload": seen.workload.name, "deployment": seen.deployment.name}
-    return figures.row(conn, "breakevens", **figures.period(seen.as_of), **named)
+def _raise(
+    conn: Connection, signal: Signal, rule: Rule, reason: str, now: int, policy: Policy
+) -> None:
+    key = Key(rule.name, rule.version, signal.subject, signal.period)
+    stored = alerts.load(conn, key)
+    before = stored.state if stored else AlertState()
+    since = stored.since if stored else None
+    quiet = reason or alerts.silenced(conn, rule.name, signal.subject, now, policy.windows)
+    taken_up = bool(stored and stored.acknowledged)
+    state, effects = step(before, signal, rule, now, quiet, acknowledged=taken_up)
+    began = [e for e in effects if isinstance(e, Transition) and _begins(e)]
+    since = began[-1].as_of if began else since
+    severity = signal.severity or rule.severity
+    alert_id = alerts.save(
+        conn,
+        key,
+        state,
+        now,
+        severity=severity,
+        workload=signal.workload,
+        since=since,
+        said=said_to_json(signal.said),
+    )
+    for effect in effects:
+        if isinstance(effect, Transition):
+            alerts.append(conn, alert_id, effect, signal.said.what)
+        else:
+            _tell(conn, alert_id, effect, (signal, rule, key), since, now, policy)
 
 
-def _facts(
-    kind: Crossed,
-    seen: Seen,
-    found: Mapping[str, Assessment],
-    basis: Basis,
-    policy: Policy,
-    row: Row,
-) -> AlertFacts:
-    three = [found[q] for q in ("q10", "q50", "q90")]
-    return AlertFacts(
-        kind=kind,
-        organisation=policy.organisation,
-        workload=seen.workload.name,
-        deployment=seen.deployment.name,
-        as_of=datetime.fromtimestamp(seen.as_of, UTC),
-        due_at=datetime.fromtimestamp(seen.due_at, UTC),
-        advice=str(seen.advice.kind),
-        reason=seen.advice.reason,
-        month=seen.month,
-        requests=_three(three, lambda a: a.requests),
-        crossing_requests=three[1].crossing,
-        api_usd=_three(three, lambda a: _dollars(a.api)),
-        self_host_usd=_three(three, lambda a: _dollars(a.hybrid)),
-        savings_usd=_three(three, lambda a: _dollars(a.savings)),
-        ahead_month=seen.ahead_month,
-        assumptions=basis.assumptions,
-        zero_lines=basis.zero_lines,
-        demo=policy.demo,
-        row=row,
-        in_house=bool(seen.workload.must_stay_in_house),
+def _begins(transition: Transition) -> bool:
+    return transition.after is State.FIRING and transition.before not in (
+        State.FIRING,
+        State.RESOLVING,
     )
 
 
-def _three(found: Sequence[Assessment], of: Callable[[Assessment], T]) -> tuple[T, T, T]:
-    low, mid, high = map(of, found)
-    return low, mid, high
+def _tell(
+    conn: Connection,
+    alert_id: int,
+    notify: Notify,
+    about: tuple[Signal, Rule, Key],
+    since: int | None,
+    now: int,
+    policy: Policy,
+) -> None:
+    signal, rule, key = about
+    severity = signal.severity or rule.severity
+    notice = Notice(
+        key=str(key),
+        edge=notify.edge,
+        severity=severity,
+        rule=rule.name,
+        subject=signal.subject,
+        said=signal.said,
+        since=signal.as_of if since is None else since,
+        at=signal.as_of,
+        period=signal.period,
+        workload=signal.workload,
+        owner=rule.owner or signal.owner,
+        runbook=rule.runbook,
+    )
+    if notify.edge == "resolved":
+        targets = alerts.told_of(conn, alert_id)
+    else:
+        owner = policy.owners.get(signal.workload, "")
+        targets = routing.targets(policy.routes, severity, rule.name, signal.workload, owner)
+    alerts.put_notices(conn, alert_id, notify.seq, notice, targets, now, digest=notify.digest)
 
 
-def _dollars(amount: Fraction) -> Decimal:
-    return Decimal(round(amount * 10**6)).scaleb(-6)
+def _end_orphans(
+    conn: Connection, signals: Sequence[Signal], now: int, policy: Policy
+) -> None:
+    """End what nothing is observed of any more: an edited rule, a past period, a gone subject."""
+    if not signals:
+        return
+    as_of = max(signal.as_of for signal in signals)
+    seen = {(signal.rule, signal.subject): signal.period for signal in signals}
+    for alert in alerts.unfinished(conn):
+        key = of_row(alert.rule, alert.subject, alert.period)
+        reason = _orphaned(key, alert.state, seen, as_of, policy)
+        if reason:
+            alerts.end(conn, alert, as_of, now, reason)
+
+
+def _orphaned(
+    key: Key,
+    state: AlertState,
+    seen: Mapping[tuple[str, str], str],
+    as_of: int,
+    policy: Policy,
+) -> str:
+    rule = policy.rules.get(key.rule)
+    if rule is None:
+        return "The rule is off."
+    if rule.version != key.version:
+        return "The rule was changed."
+    period = seen.get((key.rule, key.subject))
+    if period is not None and period > key.period:
+        return "Its period ended."
+    if state.seen is not None and as_of - state.seen > _UNSEEN_AFTER:
+        return "Nothing is observed of it any more."
+    return ""

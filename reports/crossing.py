@@ -1,47 +1,45 @@
-"""The alert about one workload: what happened, what to do, and every number behind it."""
+"""The words of an alert about moving a workload: what happened, what to do, and every number."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
-from reports import formats
-from reports.formats import REASON_CAP, about, count, day, month, name, span
+from monitor.domain.notices import Said
+from reports.formats import REASON_CAP, about, count, day, month, name, percent, span
 from reports.judgement import Note, drawn_savings, notes
 from reports.judgement import zero as taken_as_zero
-from reports.model import AlertFacts, Crossed, Rendered
-from reports.twins import twins
-from reports.verdict import LABELS, MOVES, Tone
+from reports.model import AlertFacts, Crossed
+from reports.verdict import LABELS, MOVES
 from reports.verdict import unsure as hesitant
 
-_TONES: dict[Crossed, Tone] = {
-    "crossed_up": "move",
-    "crossed_down": "stay",
-    "about_to_cross": "move",
-    "return_to_api": "return",
-    "unstable": "unknown",
-}
 _HEADLINES: dict[Crossed, Callable[[AlertFacts], str]] = {
     "crossed_up": lambda f: f"{MOVES.get(f.advice, 'Look at {}').format(_who(f))}: {_effect(f)}",
     "crossed_down": lambda f: f"Stay after all: moving {_who(f)} {_effect(f, unsure=True)}",
+    "above": lambda f: f"{_who(f)} is above its break-even: moving it {_effect(f)}",
+    "below": lambda f: f"{_who(f)} is below its break-even again: moving it {_effect(f)}",
     "about_to_cross": lambda f: (
-        f"{_who(f)} is about to cross by {_month(f.ahead_month)}: today moving it {_effect(f)}"
+        f"{_who(f)} is about to cross its break-even: today moving it {_effect(f)}"
     ),
     "return_to_api": lambda f: f"Return {_who(f)} to the API: {_returned(f)}",
-    "unstable": lambda f: f"{_who(f)} keeps crossing back and forth: moving it {_effect(f)}",
+    "stays_home": lambda f: f"Keep {_who(f)} on own GPUs after all: {_returned(f)}",
 }
 _HAPPENED: dict[Crossed, str] = {
     "crossed_up": "The advice for {workload} on {deployment} changed: {changed}.",
     "crossed_down": "The advice for {workload} on {deployment} changed back: it should stay where"
     " it is.",
-    "about_to_cross": "At the volume projected for {ahead}, own GPUs on {deployment} would be"
-    " cheaper for {workload}. That is within the lead time of a move. Until then the advice is to"
-    " stay.",
+    "about_to_cross": "The volume of {workload} heads for the volume from which own GPUs on"
+    " {deployment} are cheaper, {near}. That is within the lead time of a move. Until then the"
+    " advice is to stay.",
     "return_to_api": "{workload} runs on own GPUs ({deployment}); the advice is now to return it"
     " to the API.",
-    "unstable": "{workload} on {deployment} crossed more than four times in two weeks. This alert"
-    " is quiet from here on, until it settles; the weekly report still follows it.",
+    "above": "The volume of {workload} rose above the volume from which own GPUs on {deployment}"
+    " are cheaper.",
+    "below": "The volume of {workload} fell below the volume from which own GPUs on {deployment}"
+    " are cheaper.",
+    "stays_home": "{workload} runs on own GPUs ({deployment}); a return to the API is advised no"
+    " more.",
 }
 _CHANGED = {
     "pilot": "it should be tried on both sides before anything moves",
@@ -84,76 +82,61 @@ _NEXT: dict[Crossed, tuple[str, ...]] = {
         "If it does, move the traffic back before the servers' next term begins.",
         "Set runs_on in its [[workload]] table.",
     ),
-    "unstable": (
-        "Treat both answers as equal for now: the bills differ too little to act on.",
-        "Check what was assumed; a measured value narrows the range.",
+    "above": (
+        "Nothing needs to be done at once: whether to move is the advice's to say.",
+        "Check what was assumed and what counts as zero; one wrong line can turn the answer.",
     ),
+    "below": ("Nothing needs to be done: whether to stay or return is the advice's to say.",),
+    "stays_home": ("Pause a return that has begun; nothing needs to be done if there was none.",),
 }
 
 
-@dataclass(frozen=True)
-class Volume:
-    """One column of the numbers: the projection's q10, q50 or q90."""
-
-    label: str
-    requests: str
-    api: str
-    own: str
-    savings: str
-
-
-@dataclass(frozen=True)
-class View:
-    """The alert as words; templates only place them."""
-
-    subject: str
-    organisation: str
-    dateline: str
-    demo: bool
-    tone: Tone
-    headline: str
-    happened: str
-    advice: str
-    month: str
-    volumes: tuple[Volume, ...]
-    crossing: str
-    notes: tuple[Note, ...]
-    rests_on: tuple[str, ...]
-    steps: tuple[str, ...]
-    footer: tuple[str, ...]
-
-
-def build(facts: AlertFacts) -> Rendered:
-    """The alert as subject, plain text and HTML."""
-    shown = view(facts)
-    return Rendered(shown.subject, *twins("alert", view=shown))
-
-
-def view(facts: AlertFacts) -> View:
+def said(facts: AlertFacts) -> Said:
     """What the alert says."""
-    headline = _HEADLINES[facts.kind](facts)
-    last = facts.as_of - timedelta(days=1)
-    return View(
-        subject=("Demonstration: " if facts.demo else "") + headline,
-        organisation=name(facts.organisation),
-        dateline=f"data to {day(last, year=True)}",
-        demo=facts.demo,
-        tone=_TONES[facts.kind],
-        headline=headline,
-        happened=_HAPPENED[facts.kind].format(
+    found = dict(_notes(facts))
+    sure = found.pop("How sure", "")
+    return Said(
+        title=_HEADLINES[facts.kind](facts),
+        what=_HAPPENED[facts.kind].format(
             workload=_who(facts),
             deployment=name(facts.deployment),
-            ahead=_month(facts.ahead_month),
+            near=_near(facts),
             changed=_changed(facts),
-        ),
-        advice=f"{LABELS.get(facts.advice, name(facts.advice))}. {name(facts.reason, REASON_CAP)}",
-        month=_month(facts.month),
-        volumes=_volumes(facts),
-        crossing=_crossing(facts),
-        notes=_notes(facts),
+        )
+        + f" Advice: {_advice(facts)}",
+        sure=sure or _crossing(facts),
+        cost=f"Moving {_effect(facts)} at the volume projected for {_month(facts.month)}.",
+        usd_per_month=facts.savings_usd[1],
+        actions=_steps(facts),
+        query=_query(facts),
+        facts=_volumes(facts),
         rests_on=_rests_on(facts),
-        steps=_steps(facts),
-        footer=_footer(facts),
+        notes=(*([("Break-even", _crossing(facts))] if sure else []), *found.items()),
+    )
+
+
+def _advice(facts: AlertFacts) -> str:
+    return f"{LABELS.get(facts.advice, name(facts.advice))}. {name(facts.reason, REASON_CAP)}"
+
+
+def _near(facts: AlertFacts) -> str:
+    """When it is expected, and how likely."""
+    if facts.near_days is None or facts.near_chance is None:
+        return "soon"
+    by = day(facts.as_of + timedelta(days=facts.near_days), year=True)
+    chance = percent(Decimal(str(round(100 * facts.near_chance))))
+    return f"by its trend around {by} (chance within the time looked ahead: {chance})"
+
+
+def _query(facts: AlertFacts) -> str:
+    """The days of the comparison, newest first."""
+    workload, deployment = (
+        text.replace("'", "''") for text in (facts.workload, facts.deployment)
+    )
+    return (
+        "SELECT as_of, requests, api_usd, self_host_usd, savings_usd, verdict FROM v_assessment"
+        f" WHERE workload = '{workload}' AND deployment = '{deployment}' AND volume = 'q50'"
+        " ORDER BY as_of DESC LIMIT 30"
     )
 
 
@@ -210,15 +193,14 @@ def _notes(facts: AlertFacts) -> tuple[Note, ...]:
     )
 
 
-def _volumes(facts: AlertFacts) -> tuple[Volume, ...]:
+def _volumes(facts: AlertFacts) -> tuple[tuple[str, str], ...]:
+    """Both bills at three volumes of the projection."""
     labels = ("low (q10)", "middle (q50)", "high (q90)")
     return tuple(
-        Volume(
-            label,
-            count(facts.requests[n]),
-            about(facts.api_usd[n]),
-            about(facts.self_host_usd[n]),
-            about(facts.savings_usd[n]),
+        (
+            f"{_month(facts.month)}, {label}",
+            f"{count(facts.requests[n])} requests: API {about(facts.api_usd[n])}, own GPUs"
+            f" {about(facts.self_host_usd[n])}, saves {about(facts.savings_usd[n])}",
         )
         for n, label in enumerate(labels)
     )
@@ -254,14 +236,4 @@ def _rests_on(facts: AlertFacts) -> tuple[str, ...]:
         if assumed
         else "Nothing was assumed: every line is measured or configured.",
         f"Taken as zero: {zero}." if zero else "No cost line is taken as zero.",
-    )
-
-
-def _footer(facts: AlertFacts) -> tuple[str, ...]:
-    reader = f"the addresses that {name(facts.organisation)} lists under [alerts] to"
-    due = formats.instant(facts.due_at)
-    return (
-        f"Sent once to {reader}; it does not repeat while nothing changes.",
-        "To end the question, set must_stay_on_api or must_stay_in_house for the workload.",
-        f"Amounts are US dollars a month; days are UTC. Dated {due}, when it fell due.",
     )
