@@ -27,6 +27,7 @@ from monitor.config import (
     secret,
     weekday_number,
 )
+from monitor.config.reporting import Budget
 from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
 from monitor.domain.errors import ConfigError, DatabaseUnavailable, InputError
@@ -55,6 +56,7 @@ from monitor.storage.price_changes import FxRate
 from monitor.storage.rates import RateKey, Resolve
 from monitor.storage.setup import (
     AccountSetup,
+    BudgetSetup,
     ContractSetup,
     DeploymentSetup,
     Setup,
@@ -140,6 +142,23 @@ def setup(settings: Settings) -> Setup:
             for item in settings.contract
         ],
         [fx_rate(item) for item in settings.fx],
+        [_budget(item) for item in settings.budget],
+    )
+
+
+def _budget(item: Budget) -> BudgetSetup:
+    """A budget with the one thing that it is about."""
+    scopes = ("workload", "account", "cost_centre", "label")
+    scope = next((key for key in scopes if getattr(item, key)), "all")
+    return BudgetSetup(
+        item.name,
+        to_pico(item.amount_usd),
+        item.period,
+        scope,
+        "" if scope == "all" else getattr(item, scope),
+        _midnight(item.valid_from),
+        _midnight(item.valid_to),
+        item.owner,
     )
 
 

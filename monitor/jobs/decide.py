@@ -23,7 +23,7 @@ from monitor.domain.periods import add_months, month_of
 from monitor.domain.scenario import Scenario, to_document
 from monitor.domain.usage import DAY
 from monitor.domain.volumes import of_projection
-from monitor.jobs import ranging
+from monitor.jobs import budgets, ranging
 from monitor.jobs.alerting import Policy, Seen, raise_alerts
 from monitor.jobs.basis import MIX_DAYS, Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
@@ -56,6 +56,7 @@ def decide(conn: Connection, claim: Claim, now: int, policy: Policy) -> Mapping[
     workloads = results.workloads(conn)
     left_out = [note for w in workloads if (note := _decide_one(conn, w, claim, now, policy))]
     state = "skipped" if len(left_out) == len(workloads) else "done"
+    left_out += budgets.stand_at(conn, as_of, policy.live_sources)
     return {"state": state, "error": "; ".join(left_out)}
 
 
