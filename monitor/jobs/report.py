@@ -20,7 +20,7 @@ from monitor.jobs.plan import DECIDE, Closing, NotReady
 from monitor.storage import figures, results, rollup, work
 from monitor.storage.engine import Database
 from monitor.storage.export import write_csv
-from monitor.storage.figure_sql import CATALOGUE
+from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
 from monitor.storage.work import Claim, Message
 from reports import raster
 from reports import weekly as weekly_report
@@ -36,10 +36,9 @@ LATE_AFTER = DAY
 # What the weekly report shows: the catalogue without the cells of its tables.
 _TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
 _CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
+_ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback"}
 _SCALARS = [
-    name
-    for name in CATALOGUE
-    if name not in _TABLES and name.partition(".")[0] not in _CELLS.values()
+    name for name in CATALOGUE if name not in _TABLES and name.partition(".")[0] not in _ELSEWHERE
 ]
 
 

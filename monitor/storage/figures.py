@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from monitor.domain.errors import InputError
 from monitor.domain.money import EXACT
-from monitor.domain.periods import add_months, day_of, month_bounds, month_of
+from monitor.domain.periods import add_months, bounds, day_of, month_bounds, month_of
 from monitor.domain.usage import DAY
 from monitor.storage.export import number
 from monitor.storage.figure_spec import Spec
@@ -63,6 +63,7 @@ def period(end: int) -> dict[str, str]:
         "week_first": end - 7 * DAY,
         "week_before": end - 14 * DAY,
         "month_first": first,
+        "year_first": bounds("yearly", month[:4])[0],
         "before_first": before,
         # A shorter month is compared as a whole.
         "before_same_day": min(before + end - first, before_end),
