@@ -44,9 +44,19 @@ from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_giv
 from monitor.jobs.close import close_month
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
+from monitor.jobs.editions import Issue, correct, send
 from monitor.jobs.mail import Envelope
-from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler, at_once
-from monitor.jobs.report import weekly
+from monitor.jobs.plan import (
+    CLOSE,
+    CORRECT,
+    DECIDE,
+    FINANCE,
+    WEEKLY,
+    Calendar,
+    Handler,
+    at_once,
+)
+from monitor.jobs.report import WEEKLY_REPORT
 from monitor.ports import Channel, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
 from monitor.storage import price_changes
@@ -429,10 +439,11 @@ def handlers(
 ) -> dict[str, Handler]:
     """What carries out each kind of run; `prices` spares looking them up twice."""
     chosen = policy(settings, demo=demo)
-    report = chosen._replace(envelope=envelope(settings, settings.report.to))
+    issues = report_issues(settings, demo=demo)
     return {
         DECIDE: at_once(partial(decide, policy=chosen)),
-        WEEKLY: partial(weekly, policy=report),
+        WEEKLY: partial(send, issue=issues[FINANCE, WEEKLY]),
+        CORRECT: partial(correct, issues=issues),
         CLOSE: at_once(
             partial(
                 close_month,
@@ -441,6 +452,14 @@ def handlers(
             )
         ),
     }
+
+
+def report_issues(settings: Settings, *, demo: bool = False) -> dict[tuple[str, str], Issue]:
+    """What is sent to whom, by report and kind of period."""
+    chosen = policy(settings, demo=demo)
+    finance = chosen._replace(envelope=envelope(settings, settings.report.to))
+    terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
+    return {(FINANCE, WEEKLY): Issue(WEEKLY_REPORT, finance, *terms)}
 
 
 def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:

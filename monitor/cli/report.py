@@ -101,25 +101,27 @@ def _policy(settings: Settings) -> Policy:
 def _send(ctx: typer.Context, settings: Settings, week: str, due_at: int, now: datetime) -> None:
     from monitor.domain.errors import InputError
     from monitor.domain.periods import run_key
+    from monitor.jobs.editions import Issue, compose
     from monitor.jobs.plan import NotReady
-    from monitor.jobs.report import LATE_AFTER, compose
+    from monitor.jobs.report import WEEKLY_REPORT
     from monitor.storage import work
 
     policy = _policy(settings)
     if not policy.envelope.recipients:
         raise InputError("[report] to names nobody", "Add an address to it in the configuration.")
     key = run_key("finance", "weekly", week, 1)
+    issue = Issue(WEEKLY_REPORT, policy, int(settings.report.deadline_hours * 3600))
     at = int(now.timestamp())
     database = common.open_database(ctx)
     try:
-        messages = compose(database, week, policy, due_at, key, late=at - due_at >= LATE_AFTER)
+        made = compose(database, key, due_at, issue, late=at - due_at >= issue.deadline)
     except NotReady as waits:
         raise InputError(
             f"{week} is not complete: it {waits}",
             "The daemon sends it when it is; --output shows it as it stands.",
         ) from None
     with database.write() as conn:
-        new = work.post(conn, messages, at)
+        new = work.post(conn, made.messages, at)
     sent = "1 message waits" if new == 1 else f"{new} messages wait"
     common.note(
         f"{sent} in the outbox as {key}; the daemon delivers them (crossover outbox list)"

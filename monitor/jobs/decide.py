@@ -60,6 +60,19 @@ def decide(conn: Connection, claim: Claim, now: int, policy: Policy) -> Mapping[
     return {"state": state, "error": "; ".join(left_out)}
 
 
+def fill_in(conn: Connection, as_of: int, policy: Policy) -> None:
+    """Project what a day's decision left out because its data was late, and stand its budgets.
+
+    Only days before `as_of` are used, as on the day itself. Nothing is assessed, advised or
+    alerted of a day that later ones have passed: their states depend on the order of days.
+    """
+    projected = results.projected_at(conn, as_of)
+    for workload in results.workloads(conn):
+        if workload.id not in projected:
+            _project_all(conn, workload, as_of, policy)
+    budgets.stand_at(conn, as_of, policy.live_sources)
+
+
 def _decide_one(
     conn: Connection, workload: results.Workload, claim: Claim, now: int, policy: Policy
 ) -> str:

@@ -10,18 +10,19 @@ from fractions import Fraction
 
 from sqlalchemy import Connection
 
-from monitor.domain.periods import day_of, month_of, week_bounds, week_of
+from monitor.domain.periods import day_of, month_of, run_key, week_bounds
 from monitor.domain.usage import DAY
+from monitor.jobs import editions
 from monitor.jobs.alerting import Policy
 from monitor.jobs.basis import Basis, measured
 from monitor.jobs.decisions import standing as standing_of
-from monitor.jobs.mail import addressed
-from monitor.jobs.plan import DECIDE, Closing, NotReady
+from monitor.jobs.editions import Issue, Maker
+from monitor.jobs.plan import DECIDE, FINANCE, Closing
 from monitor.storage import figures, results, rollup, work
 from monitor.storage.engine import Database
 from monitor.storage.export import write_csv
 from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
-from monitor.storage.work import Claim, Message
+from monitor.storage.work import Claim
 from reports import raster
 from reports import weekly as weekly_report
 from reports.formats import plural
@@ -29,9 +30,6 @@ from reports.model import Rendered, Row, Standing, WeeklyFacts
 from reports.render import Attachment
 from reports.sections import SHOWN
 from reports.verdict import key, ranked
-
-LATE_AFTER = DAY
-"""A report waits so long for its data; then it goes out and says what is missing."""
 
 # What the weekly report shows: the catalogue without the cells of its tables.
 _TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
@@ -43,39 +41,8 @@ _SCALARS = [
 
 
 def weekly(database: Database, claim: Claim, now: int, policy: Policy) -> Closing:
-    """Compose the report of the week that the run names; closing posts it to each recipient once.
-
-    Raises:
-        NotReady: its data is not complete, and it is not a day late yet.
-    """
-    if not policy.envelope.recipients:
-        return lambda _: {"error": "not rendered: [report] to names nobody"}
-    week, due_at = week_of(claim.row["period_start"]), claim.row["due_at"]
-    late = now - claim.row["added_at"] >= LATE_AFTER
-    messages = compose(database, week, policy, due_at, claim.key, late=late)
-
-    def close(conn: Connection) -> Mapping[str, object]:
-        work.post(conn, messages, now)
-        return {}
-
-    return close
-
-
-def compose(
-    database: Database, week: str, policy: Policy, due_at: int, run_key: str, *, late: bool
-) -> list[Message]:
-    """A week's report for each recipient. Only reads: drawing must not hold up who writes.
-
-    Raises:
-        NotReady: its data is not complete, and it is not `late` enough to leave without.
-    """
-    with database.read() as conn:
-        lacks = missing(conn, week, policy)
-        if lacks and not late:
-            raise NotReady(f"waits for {'; '.join(lacks)}")
-        rendered = render_week(conn, week, policy, due_at)
-    date_ = datetime.fromtimestamp(due_at, UTC)
-    return addressed(rendered, policy.envelope, "report", f"report/{run_key}", date_)
+    """The report of the week that the run names, as `editions.send` does."""
+    return editions.send(database, claim, now, Issue(WEEKLY_REPORT, policy))
 
 
 def missing(conn: Connection, week: str, policy: Policy) -> list[str]:
@@ -94,7 +61,13 @@ def missing(conn: Connection, week: str, policy: Policy) -> list[str]:
 
 def render_week(conn: Connection, week: str, policy: Policy, due_at: int) -> Rendered:
     """The report of an ISO week as it stands, due at an epoch second; nothing is written."""
-    found = facts(conn, week, policy, due_at)
+    found = editions.told_with(
+        conn, run_key(FINANCE, "weekly", week, 1), facts(conn, week, policy, due_at)
+    )
+    return _rendered(found)
+
+
+def _rendered(found: WeeklyFacts) -> Rendered:
     rendered = weekly_report.build(found, raster.draw)
     return rendered._replace(attachments=_attachments(found))
 
@@ -170,3 +143,7 @@ def standalone(rendered: Rendered) -> str:
         data = base64.b64encode(image.png).decode()
         html = html.replace(f'"cid:{image.cid}"', f'"data:image/png;base64,{data}"')
     return html
+
+
+WEEKLY_REPORT = Maker(missing, facts, weekly_report.head, _rendered)
+"""How the weekly report is made."""

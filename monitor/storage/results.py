@@ -356,6 +356,14 @@ def put_projection(
     _replace(conn, "projection", ("workload_id", "month", "as_of", "unit"), values)
 
 
+def projected_at(conn: Connection, as_of: int) -> set[int]:
+    """The ids of workloads that were projected as of an instant."""
+    rows = bulk.select(
+        conn, "SELECT DISTINCT workload_id FROM projection WHERE as_of = ?", (as_of,)
+    )
+    return {row[0] for row in rows}
+
+
 def put_assessment(conn: Connection, values: Mapping[str, Any]) -> None:
     """Store one assessment under its workload, deployment, day and volume."""
     _replace(conn, "assessment", ("workload_id", "deployment_id", "as_of", "volume"), values)
