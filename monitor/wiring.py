@@ -42,6 +42,7 @@ from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs.alerting import Policy
 from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
+from monitor.jobs.closing import MONTHLY_REPORT
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
 from monitor.jobs.editions import Issue, correct, send
@@ -51,6 +52,7 @@ from monitor.jobs.plan import (
     CORRECT,
     DECIDE,
     FINANCE,
+    MONTHLY,
     WEEKLY,
     Calendar,
     Handler,
@@ -414,7 +416,17 @@ def calendar(settings: Settings) -> Calendar:
         weekday=WEEKDAYS[weekday_number(settings.report.weekday)],
         settle_seconds=settle,
     )
-    return Calendar(schedule, settle, settings.report.catch_up, settings.collect.close_after_days)
+    closes = settings.collect.close_after_days
+    # The morning of the day on which the month's closing falls due.
+    monthly = Schedule(
+        "monthly",
+        settings.organisation.timezone,
+        hour,
+        minute,
+        day=min(closes + 1, 31),
+        settle_seconds=closes * DAY,
+    )
+    return Calendar(schedule, settle, settings.report.catch_up, closes, monthly)
 
 
 def pace(settings: Settings) -> Pace:
@@ -443,6 +455,7 @@ def handlers(
     return {
         DECIDE: at_once(partial(decide, policy=chosen)),
         WEEKLY: partial(send, issue=issues[FINANCE, WEEKLY]),
+        MONTHLY: partial(send, issue=issues[FINANCE, MONTHLY]),
         CORRECT: partial(correct, issues=issues),
         CLOSE: at_once(
             partial(
@@ -459,7 +472,10 @@ def report_issues(settings: Settings, *, demo: bool = False) -> dict[tuple[str, 
     chosen = policy(settings, demo=demo)
     finance = chosen._replace(envelope=envelope(settings, settings.report.to))
     terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
-    return {(FINANCE, WEEKLY): Issue(WEEKLY_REPORT, finance, *terms)}
+    return {
+        (FINANCE, WEEKLY): Issue(WEEKLY_REPORT, finance, *terms),
+        (FINANCE, MONTHLY): Issue(MONTHLY_REPORT, finance, *terms),
+    }
 
 
 def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:

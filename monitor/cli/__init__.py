@@ -15,6 +15,7 @@ from monitor.cli import (
     agent,
     backtest,
     breakeven,
+    budgets,
     capacity,
     check,
     collect,
@@ -81,6 +82,7 @@ app.command("import")(imports.import_file)
 app.command()(project.project)
 app.command()(breakeven.breakeven)
 app.command()(backtest.backtest)
+app.command()(budgets.budgets)
 app.command()(capacity.capacity)
 app.command()(advise.advise)
 app.command()(decide.decide)

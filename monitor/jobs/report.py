@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
@@ -47,16 +47,20 @@ def weekly(database: Database, claim: Claim, now: int, policy: Policy) -> Closin
 
 def missing(conn: Connection, week: str, policy: Policy) -> list[str]:
     """What the week's figures still lack, in words."""
-    _, end = week_bounds(week)
+    return lacks(conn, week_bounds(week)[1], "week", policy)
+
+
+def lacks(conn: Connection, end: int, of: str, policy: Policy) -> list[str]:
+    """What the figures of a period that ends at `end` still lack; `of`: what kind it is."""
     late = results.not_closed(conn, policy.live_sources, end)
-    lacks = [f"usage of {name} to the end of the week" for name in late]
+    found = [f"usage of {name} to the end of the {of}" for name in late]
     if waiting := rollup.waiting(conn, end):
-        lacks.append(f"the prices of {plural(len(waiting), 'day')}")
+        found.append(f"the prices of {plural(len(waiting), 'day')}")
     last = f"{DECIDE}/{day_of(end - DAY)}"
     state = work.run_states(conn, DECIDE).get(last, "done")
     if state != "done":
-        lacks.append(f"the comparison of {day_of(end - DAY)} ({state})")
-    return lacks
+        found.append(f"the comparison of {day_of(end - DAY)} ({state})")
+    return found
 
 
 def render_week(conn: Connection, week: str, policy: Policy, due_at: int) -> Rendered:
@@ -69,7 +73,7 @@ def render_week(conn: Connection, week: str, policy: Policy, due_at: int) -> Ren
 
 def _rendered(found: WeeklyFacts) -> Rendered:
     rendered = weekly_report.build(found, raster.draw)
-    return rendered._replace(attachments=_attachments(found))
+    return rendered._replace(attachments=attached(found.tables, _CELLS))
 
 
 def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFacts:
@@ -119,12 +123,12 @@ def _standings(
     return found
 
 
-def _attachments(found: WeeklyFacts) -> list[Attachment]:
-    """The tables in full, without the stored documents."""
+def attached(tables: Mapping[str, Sequence[Row]], names: Iterable[str]) -> list[Attachment]:
+    """These tables in full, without the stored documents."""
     return [
-        Attachment(f"{table}.csv", "text/csv", _csv(found.tables[table], CATALOGUE[table].columns))
-        for table in _CELLS
-        if found.tables[table]
+        Attachment(f"{table}.csv", "text/csv", _csv(tables[table], CATALOGUE[table].columns))
+        for table in names
+        if tables[table]
     ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from monitor.domain.scores import HORIZONS
+from monitor.storage.figure_moves import MOVES_OF_MONTH
 from monitor.storage.figure_spec import Spec, cells
 
 _OF_MONTH = "FROM v_spend_daily WHERE day >= :month_first AND day < :as_of"
@@ -70,6 +72,24 @@ CLOSING: Mapping[str, Spec] = {
     "bills": BILLS,
     **cells("bill", BILLS),
     "restatements.month": RESTATED,
+    "closing.moves": MOVES_OF_MONTH,
+    "closing.projections": Spec(
+        "",
+        "What the month's dollars of all workloads were projected as, and what came.",
+        "SELECT days_left, q10, q50, q90, actual, error_percent AS error, inside"
+        " FROM v_projection_score WHERE workload = 'all workloads' AND unit = 'usd'"
+        f" AND month = :month AND days_left IN ({', '.join(map(str, HORIZONS))})",
+        {
+            "days_left": "count",
+            "q10": "usd",
+            "q50": "usd",
+            "q90": "usd",
+            "actual": "usd",
+            "error": "percent",
+            "inside": "count",
+        },
+        ("days_left",),
+    ),
     "closing.compared_billed": Spec(
         "usd", "Billed over the month's days that have a final bill.", _sum("compared_billed")
     ),

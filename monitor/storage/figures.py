@@ -141,7 +141,7 @@ def _bound(figure_id: str, spec: Spec, params: Mapping[str, str]) -> dict[str, s
     if missing := [name for name in asked if name not in params]:
         raise InputError(
             f"figure {figure_id} needs {' and '.join(missing)}",
-            f"Add {' '.join('--' + name for name in missing)}.",
+            f"Add {' '.join('--' + name.replace('_', '-') for name in missing)}.",
         )
     return {name: params[name] for name in asked}
 
