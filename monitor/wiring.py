@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from collectors import registry
+from collectors import http, registry
 from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
 from collectors.requestlog import RequestLog, parse_map
@@ -32,11 +32,13 @@ from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
 from monitor.domain.errors import ConfigError, DatabaseUnavailable, InputError
 from monitor.domain.hardware import find_gpu
+from monitor.domain.links import Place
 from monitor.domain.money import to_pico
 from monitor.domain.periods import WEEKDAYS, Schedule
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.rate_lookup import Override, Resolver
 from monitor.domain.scenario import parse_tables, to_document
+from monitor.domain.silences import Window
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs.alerting import Policy
@@ -46,6 +48,7 @@ from monitor.jobs.closing import MONTHLY_REPORT
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
 from monitor.jobs.editions import Issue, correct, send
+from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.mail import Envelope
 from monitor.jobs.plan import (
     CLOSE,
@@ -61,7 +64,7 @@ from monitor.jobs.plan import (
 from monitor.jobs.report import WEEKLY_REPORT
 from monitor.ports import Channel, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
-from monitor.storage import price_changes
+from monitor.storage import people, price_changes
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
 from monitor.storage.price_changes import FxRate
@@ -76,6 +79,8 @@ from monitor.storage.setup import (
     WorkloadSetup,
 )
 from reports.channels.smtp import Smtp
+
+_LINK_SECRET_LEAST = 16
 
 
 def database(settings: Settings) -> Database:
@@ -383,11 +388,14 @@ def sampler(settings: Settings) -> Sampler | None:
     return gpus(settings.nvml.host)
 
 
-def envelope(settings: Settings, recipients: Sequence[str]) -> Envelope:
-    """Who writes to whom."""
+def envelope(settings: Settings, recipients: Sequence[str], report: str = "") -> Envelope:
+    """Who writes to whom; `report` is what a reader may leave."""
     sender = settings.mail.sender
     domain = sender.rpartition("@")[2].rstrip(">") or "localhost"
-    return Envelope(sender, domain, recipients)
+    place = Place(
+        settings.organisation.url, configured_link_secret(settings), settings.alerts.link_days
+    )
+    return Envelope(sender, domain, recipients, place=place, report=report)
 
 
 def policy(settings: Settings, *, demo: bool = False) -> Policy:
@@ -401,7 +409,56 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         envelope=envelope(settings, settings.alerts.to),
         demo=demo,
         guide=library.guide(),
+        windows=windows(settings),
     )
+
+
+def windows(settings: Settings) -> tuple[Window, ...]:
+    """Planned maintenance."""
+    return tuple(
+        Window(int(w.start.timestamp()), int(w.end.timestamp()), w.why, w.rule, w.subject)
+        for w in settings.alerts.maintenance
+    )
+
+
+def configured_link_secret(settings: Settings) -> str:
+    """What links are signed with, as configured; '' where the database has it.
+
+    Raises:
+        ConfigError: it is missing or short.
+    """
+    chosen = secret(settings.organisation.link_secret, "organisation.link_secret")
+    if chosen and len(chosen) < _LINK_SECRET_LEAST:
+        raise ConfigError(
+            [f"organisation.link_secret is shorter than {_LINK_SECRET_LEAST} characters"],
+            "Draw one: `openssl rand -hex 32`.",
+        )
+    return chosen
+
+
+def link_secret(settings: Settings, opened: Database) -> Callable[[], str]:
+    """What links are signed with: as configured, else as the daemon drew it; '' before it did."""
+    chosen = configured_link_secret(settings)
+    known = [chosen] if chosen else []
+
+    def found() -> str:
+        if not known:
+            with opened.read() as conn:
+                drawn = people.link_secret(conn)
+            if not drawn:
+                return ""
+            known.append(drawn)
+        return known[0]
+
+    return found
+
+
+def heartbeat(settings: Settings) -> Heartbeat | None:
+    """Who is told that the daemon lives; None: nobody."""
+    url = secret(settings.heartbeat.url, "heartbeat.url")
+    if not url:
+        return None
+    return Heartbeat(url, int(settings.heartbeat.every_minutes * 60), http.post)
 
 
 def calendar(settings: Settings) -> Calendar:
@@ -470,7 +527,7 @@ def handlers(
 def report_issues(settings: Settings, *, demo: bool = False) -> dict[tuple[str, str], Issue]:
     """What is sent to whom, by report and kind of period."""
     chosen = policy(settings, demo=demo)
-    finance = chosen._replace(envelope=envelope(settings, settings.report.to))
+    finance = chosen._replace(envelope=envelope(settings, settings.report.to, FINANCE))
     terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
     return {
         (FINANCE, WEEKLY): Issue(WEEKLY_REPORT, finance, *terms),
@@ -496,6 +553,8 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
         tick_seconds=settings.daemon.tick_seconds,
         gpu_seconds=settings.nvml.every_seconds,
         claim_seconds=_claim_seconds(settings),
+        windows=windows(settings),
+        heartbeat=heartbeat(settings),
     )
 
 
@@ -514,6 +573,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
     found.append(Probe("prices", partial(_probe_prices, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
+    if settings.heartbeat.url:
+        found.append(Probe("heartbeat", partial(_probe_heartbeat, settings)))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
     found.append(Probe("GPUs (NVML)", gpus, required=settings.nvml.mode == "required"))
     return found
@@ -573,6 +634,17 @@ def _probe_source(settings: Settings, number: int, now: int) -> str:
 
 def _probe_mail(settings: Settings) -> str:
     return channels(settings)["smtp"].probe()
+
+
+def _probe_heartbeat(settings: Settings) -> str:
+    """A call would say that a daemon lives, so none is made."""
+    url = secret(settings.heartbeat.url, "heartbeat.url")
+    if not http.callable_address(url):
+        raise ConfigError(
+            ["heartbeat.url is neither https nor on this machine"],
+            "The address holds a key: use https.",
+        )
+    return f"the daemon calls it every {settings.heartbeat.every_minutes:g} minutes"
 
 
 def _probe_gpus(settings: Settings) -> str:

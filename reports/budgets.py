@@ -80,10 +80,8 @@ def _budget(row: Row) -> Budget:
     if elapsed is not None:
         shown += f", {percent(elapsed)} of the period over"
     over = max((amount_ for amount_ in (spent, middle) if amount_ is not None), default=amount)
-    scope, of = words(row, "scope"), name(words(row, "scope_name"))
-    about_ = f" ({_SCOPES.get(scope, scope)} {of})" if of else ""
     return Budget(
-        name(words(row, "budget")) + about_,
+        name(words(row, "budget")),
         words(row, "period"),
         usd(amount),
         "unknown" if spent is None else usd(spent),
@@ -107,7 +105,9 @@ def _note(row: Row) -> str:
     """How the spend is known, and what of it is not."""
     unpriced = whole(row, "unpriced_tokens")
     basis = {"billed": "billed", "mixed": "billed where final, else estimated"}
-    found = [basis.get(words(row, "basis"), "estimated")]
+    scope, of = words(row, "scope"), name(words(row, "scope_name"))
+    found = [f"{_SCOPES.get(scope, 'tag')} {of}"] if of else ["all spend"]
+    found.append(basis.get(words(row, "basis"), "estimated"))
     if unpriced:
         found.append(f"{count(unpriced)} tokens without a known rate are not in it")
     if row["remark"]:
@@ -163,7 +163,8 @@ def _contract(row: Row) -> str:
         f" is drawn down"
     )
     text += f", {usd(rest)} is not" if to_cents(rest) else ", all of it"
-    text += f"; at its pace the month comes to {about(rate)}."
+    ended = to_cents(rate) == to_cents(used)
+    text += "." if ended else f"; at its pace the month comes to {about(rate)}."
     drawn, short = decimal(row, "drawn"), decimal(row, "shortfall")
     since = day(date.fromisoformat(words(row, "known_from")), year=True)
     if drawn is not None:

@@ -9,7 +9,7 @@ from monitor.domain.errors import InputError
 from monitor.domain.forecast import NotEnough, Projection, Span
 from monitor.domain.forecast_joint import Daily, together_over
 from monitor.domain.money import MAX_PICO
-from monitor.domain.periods import bounds, month_bounds, period_of
+from monitor.domain.periods import bounds, day_of, month_bounds, period_of
 from monitor.domain.usage import DAY
 
 Every = Literal["weekly", "monthly", "quarterly", "yearly"]
@@ -93,6 +93,10 @@ def _heading(
     dailies: Sequence[Daily], span: Span, as_of: int, month: Projection | None, spent: int
 ) -> tuple[tuple[int, int, int] | None, str]:
     """q10, q50, q90 of the period's total, or why there are none."""
+    known = (day for daily in dailies for day, total in daily.items() if total is not None)
+    begun = min(known, default=as_of)
+    if begun > span.first:
+        return None, f"not projected: nothing was read before {day_of(begun)}"
     if month and _is_rest(month, span):
         before = spent - month.month_to_date
         return (before + month.q10, before + month.q50, before + month.q90), ""

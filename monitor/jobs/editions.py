@@ -20,7 +20,7 @@ from monitor.domain.periods import Kind, bounds, read_run_key, run_key
 from monitor.domain.usage import DAY
 from monitor.jobs.alerting import Policy
 from monitor.jobs.decide import fill_in
-from monitor.jobs.mail import addressed
+from monitor.jobs.mail import Envelope, addressed, signing, without_leavers
 from monitor.jobs.plan import CORRECT, Closing, NotReady
 from monitor.storage import work
 from monitor.storage.engine import Database
@@ -81,9 +81,12 @@ def send(database: Database, claim: Claim, now: int, issue: Issue) -> Closing:
             start, end = row["period_start"], row["period_end"]
             planned = Planned(following, CORRECT, start, end, row["due_at"])
             work.plan(conn, [planned], now)
-        return {"told": made.told}
+        return {"told": made.told} | ({} if made.messages else _NOBODY)
 
     return close
+
+
+_NOBODY = {"error": "not rendered: every reader left it"}
 
 
 def compose(database: Database, key: str, due_at: int, issue: Issue, *, late: bool) -> Composed:
@@ -98,7 +101,13 @@ def compose(database: Database, key: str, due_at: int, issue: Issue, *, late: bo
         if lacks and not late:
             raise NotReady(f"waits for {'; '.join(lacks)}")
         found = told_with(conn, key, issue.maker.facts(conn, period, issue.policy, due_at))
-    return _composed(key, found, due_at, issue)
+        envelope = _readers(conn, issue)
+    return _composed(key, found, due_at, issue, envelope)
+
+
+def _readers(conn: Connection, issue: Issue) -> Envelope:
+    """Those who did not leave the report, and what signs their links."""
+    return signing(conn, without_leavers(conn, issue.policy.envelope))
 
 
 def told_with(conn: Connection, key: str, facts: Any) -> Any:
@@ -136,11 +145,12 @@ def correct(
         fill_in(conn, claim.row["period_end"], issue.policy)
     with database.read() as conn:
         facts = issue.maker.facts(conn, period, issue.policy, now)._replace(missing=[])
+        envelope = _readers(conn, issue)
     was, is_ = _read(remembered[0]), issue.maker.head(facts)
     if not corrections.differs(was, is_):
         return _nothing("done", "not sent: no amount in its head changed by a cent")
     facts = facts._replace(corrected=corrections.changes(was, is_))
-    made = _composed(claim.key, facts, now, issue)
+    made = _composed(claim.key, facts, now, issue, envelope)
 
     def close(conn: Connection) -> Mapping[str, object]:
         work.post(conn, made.messages, now)
@@ -162,11 +172,14 @@ def _nothing(state: str, why: str) -> Closing:
     return lambda _: {"state": state, "error": why}
 
 
-def _composed(key: str, facts: Any, dated: int, issue: Issue) -> Composed:
-    rendered = issue.maker.render(facts)
+def _composed(key: str, facts: Any, dated: int, issue: Issue, envelope: Envelope) -> Composed:
+    told = _written(facts, issue.maker.head(facts))
+    if not envelope.recipients:
+        return Composed([], facts.missing, told)
     date = datetime.fromtimestamp(dated, UTC)
-    messages = addressed(rendered, issue.policy.envelope, "report", f"report/{key}", date)
-    return Composed(messages, facts.missing, _written(facts, issue.maker.head(facts)))
+    rendered = issue.maker.render(facts)
+    messages = addressed(rendered, envelope, "report", f"report/{key}", date)
+    return Composed(messages, facts.missing, told)
 
 
 def _written(facts: Any, head: Sequence[Told]) -> str:

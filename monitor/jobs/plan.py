@@ -22,7 +22,7 @@ DECIDE, WEEKLY, MONTHLY, CLOSE = "decide", "weekly", "monthly", "close"
 CORRECT = "correct"
 """The kind of every run that sends a further edition of a report."""
 FINANCE = "finance"
-"""The report that everybody has; its readers are those of [report] to."""
+"""The report of `[report]`, as readers leave it and run keys name it."""
 
 _DECIDE_DAYS_BACK = 7
 """At the first start the days of the week that is reported first are assessed one by one."""

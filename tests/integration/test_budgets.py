@@ -74,7 +74,11 @@ def test_what_was_never_metered_is_said_and_days_before_the_data_are_unknown(fil
     assert (dollars(trial["spent_usd"]), trial["remark"]) == (0, "nothing of it was ever metered")
     year = states(filled, "acme bill")
     assert year["known_days"] == (seeded.END - seeded.FIRST) // DAY
-    assert year["remark"] == "262 of its 326 days so far are not known"
+    assert year["projected_q50_usd"] is None
+    assert year["remark"] == (
+        "not projected: nothing was read before 2026-09-20; 262 of its 326 days so far are not"
+        " known"
+    )
 
 
 def test_one_budget_that_fails_stops_no_other(filled):

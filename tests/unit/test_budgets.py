@@ -96,9 +96,18 @@ def test_a_day_that_is_not_known_is_not_a_zero():
 
 
 def test_too_little_history_is_said():
-    found = budgets.stand([steady(first="2026-11-15")], NOV, at("2026-11-21"))
+    span = Span("w", at("2026-11-16"), at("2026-11-23"))
+    found = budgets.stand([steady(first="2026-11-15")], span, at("2026-11-21"))
     assert found.q50 is None
-    assert "not projected: 6 of 14 days of history needed" in found.remark
+    assert found.remark == "not projected: 6 of 14 days of history needed"
+
+
+def test_a_period_that_began_before_the_data_has_no_total():
+    found = budgets.stand([steady(first="2026-11-03")], NOV, at("2026-11-21"))
+    assert (found.spent, found.q50) == (180 * PICO, None)
+    assert found.remark == (
+        "not projected: nothing was read before 2026-11-03; 2 of its 20 days so far are not known"
+    )
 
 
 def test_what_does_not_fit_the_column_is_unknown_and_said():
