@@ -1,10 +1,13 @@
 """Budgets of a seeded company: stored with the day's decision, the same on both engines."""
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
 
+from monitor import wiring
+from monitor.config import from_tables
 from monitor.domain.usage import DAY
 from monitor.jobs import budgets
 from monitor.storage import setup
@@ -124,3 +127,27 @@ def test_showback_adds_up_to_the_month_and_a_contract_to_its_use(filled):
     assert dollars(row["committed_usd"]) == 60_000
     assert row["known_from"] == "2026-10-01"
     assert dollars(row["shortfall_usd"]) == 0
+
+
+def test_the_configuration_names_one_scope_of_each():
+    tables = {
+        "workload": [{"name": "search", "model": "gpt-5*"}],
+        "budget": [
+            {"name": "all", "amount_usd": 45_000, "owner": "ann@acme.example"},
+            {"name": "b", "amount_usd": Decimal("10.50"), "period": "weekly", "workload": "search"},
+            {
+                "name": "c",
+                "amount_usd": 1,
+                "cost_centre": "service",
+                "valid_from": date(2026, 2, 1),
+            },
+            {"name": "d", "amount_usd": 1, "label": "trial", "period": "yearly"},
+        ],
+    }
+    found = wiring.setup(from_tables(tables)).budgets
+    assert found == [
+        setup.BudgetSetup("all", 45_000 * PICO, "monthly", "all", owner="ann@acme.example"),
+        setup.BudgetSetup("b", 10_500_000_000_000, "weekly", "workload", "search"),
+        setup.BudgetSetup("c", PICO, "monthly", "cost_centre", "service", 1_769_904_000),
+        setup.BudgetSetup("d", PICO, "yearly", "label", "trial"),
+    ]
