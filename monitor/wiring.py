@@ -27,6 +27,7 @@ from monitor.config import (
     secret,
     weekday_number,
 )
+from monitor.config.alerting import ChannelSettings
 from monitor.config.reporting import Budget
 from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
@@ -41,6 +42,7 @@ from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.workloads import Rule, rules_hash
+from monitor.jobs import trial
 from monitor.jobs.alerting import Policy
 from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
@@ -62,7 +64,7 @@ from monitor.jobs.plan import (
     at_once,
 )
 from monitor.jobs.report import WEEKLY_REPORT
-from monitor.ports import Channel, Pull, Sampler
+from monitor.ports import Channel, Composer, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
 from monitor.storage import people, price_changes
 from monitor.storage.engine import Database
@@ -78,7 +80,15 @@ from monitor.storage.setup import (
     SourceSetup,
     WorkloadSetup,
 )
+from reports.channels.alertmanager import Alertmanager
+from reports.channels.apprise import Apprise
+from reports.channels.kinds import COMPOSERS
+from reports.channels.pagerduty import URL as PAGERDUTY
+from reports.channels.pagerduty import PagerDuty
+from reports.channels.slack import Slack
 from reports.channels.smtp import Smtp
+from reports.channels.teams import Teams
+from reports.channels.webhook import Webhook
 
 _LINK_SECRET_LEAST = 16
 
@@ -354,12 +364,15 @@ def live_prices(settings: Settings) -> LivePrices:
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
-    """The ways out; none where mail is not configured."""
+    """The ways out by name; no `smtp` where mail is not configured.
+
+    Raises:
+        ConfigError: a channel's address cannot be called.
+    """
+    found: dict[str, Channel] = {}
     mail = settings.mail
-    if not mail.host:
-        return {}
-    return {
-        "smtp": Smtp(
+    if mail.host:
+        found["smtp"] = Smtp(
             mail.host,
             mail.port,
             mail.security,
@@ -368,7 +381,43 @@ def channels(settings: Settings) -> dict[str, Channel]:
             password=secret(mail.password, "mail.password"),
             timeout=mail.timeout_seconds,
         )
+    for number, item in enumerate(settings.channel):
+        found[item.name] = _channel(item, f"channel.{number}")
+    return found
+
+
+def _channel(item: ChannelSettings, where: str) -> Channel:
+    url = secret(item.url, f"{where}.url ({item.name})")
+    key = secret(item.secret, f"{where}.secret ({item.name})")
+    if url and item.kind != "apprise" and not http.callable_address(url):
+        raise ConfigError(
+            [f"{where}.url ({item.name}) is neither https nor on this machine"],
+            "Use https: messages hold what is spent, and most addresses are keys.",
+        )
+    make: dict[str, Callable[[], Channel]] = {
+        "webhook": lambda: Webhook(item.name, url, key, http.post, item.timeout_seconds),
+        "slack": lambda: Slack(item.name, url, http.post, item.timeout_seconds),
+        "teams": lambda: Teams(item.name, url, http.post, item.timeout_seconds),
+        "pagerduty": lambda: PagerDuty(
+            item.name, key, http.post, item.timeout_seconds, url or PAGERDUTY
+        ),
+        "alertmanager": lambda: Alertmanager(item.name, url, http.post, item.timeout_seconds),
+        "apprise": lambda: Apprise(item.name, url),
     }
+    return make[item.kind]()
+
+
+def composers(settings: Settings) -> dict[str, Composer]:
+    """How each configured channel besides mail writes alerts, by its name."""
+    return {item.name: COMPOSERS[item.kind] for item in settings.channel}
+
+
+def test_message(settings: Settings, channel: str, to: str, now: int) -> bytes:
+    """A made-up alert as the bytes that a channel sends; `to` is the address of a mail."""
+    organisation = settings.organisation.name
+    if channel == "smtp":
+        return trial.mailed(envelope(settings, [to]), organisation, now)
+    return trial.composed(composers(settings)[channel], organisation, channel, now)
 
 
 def gpus(host: str) -> Nvml:
@@ -573,6 +622,10 @@ def probes(settings: Settings, now: int) -> list[Probe]:
     found.append(Probe("prices", partial(_probe_prices, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
+    found += [
+        Probe(f"channel {item.name}", partial(_probe_channel, settings, item.name))
+        for item in settings.channel
+    ]
     if settings.heartbeat.url:
         found.append(Probe("heartbeat", partial(_probe_heartbeat, settings)))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
@@ -633,7 +686,11 @@ def _probe_source(settings: Settings, number: int, now: int) -> str:
 
 
 def _probe_mail(settings: Settings) -> str:
-    return channels(settings)["smtp"].probe()
+    return _probe_channel(settings, "smtp")
+
+
+def _probe_channel(settings: Settings, name: str) -> str:
+    return channels(settings)[name].probe()
 
 
 def _probe_heartbeat(settings: Settings) -> str:

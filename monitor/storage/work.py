@@ -53,21 +53,32 @@ _KINDS = {
 
 
 _OF_SOURCE = " AND source_id = (SELECT id FROM source WHERE name = :source)"
+_OF_CHANNEL = " AND channel = :channel"
 
 
 def claim(
-    conn: Connection, kind: str, now: int, ttl: int, source: str | None = None
+    conn: Connection,
+    kind: str,
+    now: int,
+    ttl: int,
+    source: str | None = None,
+    channel: str | None = None,
 ) -> Claim | None:
-    """Take the next row that is ready, or None; of streams, those of one source."""
+    """Take the next row that is ready, or None.
+
+    Of streams those of one source, of messages those of one channel, where it is named.
+    """
     spec = _KINDS[kind]
+    only = (_OF_SOURCE if source else "") + (_OF_CHANNEL if channel else "")
+    asked = {"now": now, "source": source, "channel": channel}
     skip = " FOR UPDATE SKIP LOCKED" if conn.dialect.name == "postgresql" else ""
     row = (
         conn.execute(
             text(
-                f"SELECT * FROM {spec.table} WHERE {spec.ready}{_OF_SOURCE if source else ''}"
+                f"SELECT * FROM {spec.table} WHERE {spec.ready}{only}"
                 f" AND (claim IS NULL OR claim_until <= :now) ORDER BY {spec.order} LIMIT 1{skip}"
             ),
-            {"now": now, "source": source} if source else {"now": now},
+            {name: value for name, value in asked.items() if value is not None},
         )
         .mappings()
         .first()
@@ -294,6 +305,19 @@ def dead(conn: Connection) -> Dead:
     named = [f"{key}: {error}" for key, error in runs]
     named += [f"message {number}: {said}" for number, said in messages]
     return Dead(len(runs), len(messages), named[0] if named else "")
+
+
+def waiting_channels(conn: Connection, now: int) -> list[str]:
+    """The channels that messages are due for."""
+    return list(
+        conn.scalars(
+            text(
+                "SELECT DISTINCT channel FROM outbox WHERE state = 'pending' AND next_at <= :now"
+                " ORDER BY channel"
+            ),
+            {"now": now},
+        )
+    )
 
 
 def hold_outbox(conn: Connection, channel: str, until: int) -> None:
