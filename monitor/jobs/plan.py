@@ -100,7 +100,8 @@ def _reports(
     since = datetime.fromtimestamp(installed.timestamp() - back, UTC)
     keyed = {run_key(FINANCE, schedule.kind, p.key, 1): p for p in due(schedule, now, since)}
     fresh = [period for key, period in keyed.items() if key not in known]
-    to_run, skipped = catch_up(fresh, limit)
+    # The newest is not one that was missed: without any catching up it is sent all the same.
+    to_run, skipped = catch_up(fresh, max(limit, 1))
     keys = {period: key for key, period in keyed.items()}
     return [
         *(_planned(kind, keys[p], p) for p in to_run),

@@ -277,3 +277,15 @@ def test_weeks_that_catch_up_leaves_out_are_recorded_for_that(database):
         plan.plan_due(conn, calendar, "h", seeded.DUE + HOUR)
         skipped = work.unsent(conn, "finance", "weekly", seeded.START - 7 * DAY)
     assert skipped == ["2026-W42", "2026-W43", "2026-W44", "2026-W45"]
+
+
+def test_without_catching_up_the_newest_report_is_sent_all_the_same(sqlite_url):
+    opened = Database(sqlite_url)
+    calendar = plan.Calendar(Schedule("weekly", "UTC", 8, 0), 0, 0, 5)
+    with opened.write() as conn:
+        plan.plan_due(conn, calendar, "h", seeded.END - 20 * DAY)
+        plan.plan_due(conn, calendar, "h", seeded.DUE + HOUR)
+        states = work.run_states(conn, "weekly")
+    assert states[f"{KEY}/1"] == "due"
+    assert states["finance/weekly/2026-W46/1"] == "skipped"
+    opened.close()
