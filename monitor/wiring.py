@@ -28,6 +28,7 @@ from monitor.config import (
     weekday_number,
 )
 from monitor.config.alerting import ChannelSettings
+from monitor.config.reporting import Budget
 from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
 from monitor.domain.errors import ConfigError, DatabaseUnavailable, InputError
@@ -45,12 +46,24 @@ from monitor.jobs import trial
 from monitor.jobs.alerting import Policy
 from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
+from monitor.jobs.closing import MONTHLY_REPORT
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
+from monitor.jobs.editions import Issue, correct, send
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.mail import Envelope
-from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler, at_once
-from monitor.jobs.report import weekly
+from monitor.jobs.plan import (
+    CLOSE,
+    CORRECT,
+    DECIDE,
+    FINANCE,
+    MONTHLY,
+    WEEKLY,
+    Calendar,
+    Handler,
+    at_once,
+)
+from monitor.jobs.report import WEEKLY_REPORT
 from monitor.ports import Channel, Composer, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
 from monitor.storage import people, price_changes
@@ -60,6 +73,7 @@ from monitor.storage.price_changes import FxRate
 from monitor.storage.rates import RateKey, Resolve
 from monitor.storage.setup import (
     AccountSetup,
+    BudgetSetup,
     ContractSetup,
     DeploymentSetup,
     Setup,
@@ -77,9 +91,6 @@ from reports.channels.teams import Teams
 from reports.channels.webhook import Webhook
 
 _LINK_SECRET_LEAST = 16
-
-FINANCE = "finance"
-"""The report of `[report]`, as readers leave it and run keys name it."""
 
 
 def database(settings: Settings) -> Database:
@@ -158,6 +169,23 @@ def setup(settings: Settings) -> Setup:
             for item in settings.contract
         ],
         [fx_rate(item) for item in settings.fx],
+        [_budget(item) for item in settings.budget],
+    )
+
+
+def _budget(item: Budget) -> BudgetSetup:
+    """A budget with the one thing that it is about."""
+    scopes = ("workload", "account", "cost_centre", "label")
+    scope = next((key for key in scopes if getattr(item, key)), "all")
+    return BudgetSetup(
+        item.name,
+        to_pico(item.amount_usd),
+        item.period,
+        scope,
+        "" if scope == "all" else getattr(item, scope),
+        _midnight(item.valid_from),
+        _midnight(item.valid_to),
+        item.owner,
     )
 
 
@@ -494,7 +522,17 @@ def calendar(settings: Settings) -> Calendar:
         weekday=WEEKDAYS[weekday_number(settings.report.weekday)],
         settle_seconds=settle,
     )
-    return Calendar(schedule, settle, settings.report.catch_up, settings.collect.close_after_days)
+    closes = settings.collect.close_after_days
+    # The morning of the day on which the month's closing falls due.
+    monthly = Schedule(
+        "monthly",
+        settings.organisation.timezone,
+        hour,
+        minute,
+        day=min(closes + 1, 31),
+        settle_seconds=closes * DAY,
+    )
+    return Calendar(schedule, settle, settings.report.catch_up, closes, monthly)
 
 
 def pace(settings: Settings) -> Pace:
@@ -519,10 +557,12 @@ def handlers(
 ) -> dict[str, Handler]:
     """What carries out each kind of run; `prices` spares looking them up twice."""
     chosen = policy(settings, demo=demo)
-    report = chosen._replace(envelope=envelope(settings, settings.report.to, FINANCE))
+    issues = report_issues(settings, demo=demo)
     return {
         DECIDE: at_once(partial(decide, policy=chosen)),
-        WEEKLY: partial(weekly, policy=report),
+        WEEKLY: partial(send, issue=issues[FINANCE, WEEKLY]),
+        MONTHLY: partial(send, issue=issues[FINANCE, MONTHLY]),
+        CORRECT: partial(correct, issues=issues),
         CLOSE: at_once(
             partial(
                 close_month,
@@ -530,6 +570,17 @@ def handlers(
                 prices=prices or live_prices(settings),
             )
         ),
+    }
+
+
+def report_issues(settings: Settings, *, demo: bool = False) -> dict[tuple[str, str], Issue]:
+    """What is sent to whom, by report and kind of period."""
+    chosen = policy(settings, demo=demo)
+    finance = chosen._replace(envelope=envelope(settings, settings.report.to, FINANCE))
+    terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
+    return {
+        (FINANCE, WEEKLY): Issue(WEEKLY_REPORT, finance, *terms),
+        (FINANCE, MONTHLY): Issue(MONTHLY_REPORT, finance, *terms),
     }
 
 

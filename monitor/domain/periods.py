@@ -1,8 +1,9 @@
-"""UTC days, ISO weeks and months, and which of them are due.
+"""UTC days, ISO weeks, months, quarters and years, and which of them are due.
 
-Periods are UTC, as every invoice is. A zone decides only when a period is due. What is due is a
-list of keys since an instant; the caller subtracts the keys it has stored, so neither a clock that
-jumps nor a daemon that slept misses or repeats a period.
+Periods are UTC, as every invoice is. A zone decides only when a period is due and stands in no key:
+when its rules change, an instant moves and never a period. What is due is a list of keys since an
+instant; the caller subtracts the keys it has stored, so neither a clock that jumps nor a daemon
+that slept misses or repeats a period.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from zoneinfo import ZoneInfo
 from monitor.domain.errors import InputError
 from monitor.domain.usage import DAY, utc_day
 
-Kind = Literal["daily", "weekly", "monthly"]
+Kind = Literal["daily", "weekly", "monthly", "quarterly", "yearly"]
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -50,12 +51,24 @@ _FORMS: dict[Kind, _Form] = {
         re.compile(r"(\d{4})-(\d\d)", re.ASCII),
         lambda year, month: date(year, month, 1),
     ),
+    "quarterly": _Form(
+        "a quarter",
+        "2026-Q4",
+        re.compile(r"(\d{4})-Q([1-4])", re.ASCII),
+        lambda year, quarter: date(year, 3 * quarter - 2, 1),
+    ),
+    "yearly": _Form(
+        "a year", "2026", re.compile(r"(\d{4})", re.ASCII), lambda year: date(year, 1, 1)
+    ),
 }
+
+_MONTHS: dict[Kind, int] = {"monthly": 1, "quarterly": 3, "yearly": 12}
+"""How many months a period has, of those that are made of months."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a report is due: a wall time in a zone, on a weekday or on a day of the month."""
+    """When a period's report is due: a wall time in a zone, on a weekday or a day of the month."""
 
     kind: Kind
     zone: str
@@ -64,7 +77,8 @@ class Schedule:
     weekday: str = "mon"
     """For weekly: the first such day from the end of the ISO week on."""
     day: int = 1
-    """For monthly: the day of the next month, at most its last one; so 31 is the last."""
+    """For months and longer: the day of the month that follows the period, at most its last one; so
+    31 is the last."""
     settle_seconds: int = 0
     """How long after its UTC end a period may still receive data."""
 
@@ -82,7 +96,7 @@ class Period(NamedTuple):
     """One period of a schedule."""
 
     key: str
-    """`2026-11-18`, `2026-W47` or `2026-11`."""
+    """`2026-11-18`, `2026-W47`, `2026-11`, `2026-Q4` or `2026`."""
     kind: Kind
     start: int
     end: int
@@ -106,6 +120,25 @@ def month_bounds(month: str) -> tuple[int, int]:
     return _asked("monthly", month)
 
 
+def quarter_bounds(quarter: str) -> tuple[int, int]:
+    """Start and end of a quarter such as `2026-Q4`: epoch seconds, half open."""
+    return _asked("quarterly", quarter)
+
+
+def year_bounds(year: str) -> tuple[int, int]:
+    """Start and end of a calendar year such as `2026`: epoch seconds, half open."""
+    return _asked("yearly", year)
+
+
+def bounds(kind: Kind, key: str) -> tuple[int, int]:
+    """Start and end of a period of any kind: epoch seconds, half open.
+
+    Raises:
+        InputError: the key has not this kind's form, or names a period that does not exist.
+    """
+    return _asked(kind, key)
+
+
 def day_of(at: int) -> str:
     """The UTC day of an instant in epoch seconds: `2026-11-18`."""
     return _date(at).isoformat()
@@ -121,6 +154,22 @@ def month_of(at: int) -> str:
     """The UTC month of an instant in epoch seconds: `2026-11`."""
     first = _date(at)
     return f"{first.year:04d}-{first.month:02d}"
+
+
+def quarter_of(at: int) -> str:
+    """The calendar quarter of an instant in epoch seconds: `2026-Q4`."""
+    first = _date(at)
+    return f"{first.year:04d}-Q{(first.month + 2) // 3}"
+
+
+def year_of(at: int) -> str:
+    """The calendar year of an instant in epoch seconds: `2026`."""
+    return f"{_date(at).year:04d}"
+
+
+def period_of(kind: Kind, at: int) -> str:
+    """The key of the period of a kind in which an instant in epoch seconds lies."""
+    return _KEYS[kind](at)
 
 
 def add_months(month: str, count: int) -> str:
@@ -141,10 +190,10 @@ def due(schedule: Schedule, now: datetime, since: datetime) -> list[Period]:
     A period is due at its wall time, but not before its UTC end plus settling. Both instants are
     aware. A clock that went back only shortens the list.
     """
-    key_of = _KEYS[schedule.kind]
+    kind = schedule.kind
     found: list[Period] = []
-    start, _ = _bounds(schedule.kind, key_of(int(now.timestamp())))
-    while (period := _period(schedule, key_of(start - 1))).due_at >= since:
+    start, _ = _bounds(kind, period_of(kind, int(now.timestamp())))
+    while (period := _period(schedule, period_of(kind, start - 1))).due_at >= since:
         if period.due_at <= now:
             found.append(period)
         start = period.start
@@ -160,6 +209,21 @@ def catch_up(periods: Sequence[Period], limit: int) -> tuple[list[Period], list[
 def run_key(report: str, kind: Kind, period_key: str, edition: int) -> str:
     """What must happen once: `finance/weekly/2026-W47/1`."""
     return f"{report}/{kind}/{period_key}/{edition}"
+
+
+class RunKey(NamedTuple):
+    """The parts of `run_key`."""
+
+    report: str
+    kind: str
+    period: str
+    edition: int
+
+
+def read_run_key(key: str) -> RunKey:
+    """The parts of a key that `run_key` made."""
+    report, kind, period, edition = key.rsplit("/", 3)
+    return RunKey(report, kind, period, int(edition))
 
 
 def first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
@@ -178,7 +242,13 @@ def first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(after + passed, UTC)
 
 
-_KEYS: dict[Kind, Callable[[int], str]] = {"daily": day_of, "weekly": week_of, "monthly": month_of}
+_KEYS: dict[Kind, Callable[[int], str]] = {
+    "daily": day_of,
+    "weekly": week_of,
+    "monthly": month_of,
+    "quarterly": quarter_of,
+    "yearly": year_of,
+}
 
 
 def _period(schedule: Schedule, key: str) -> Period:
@@ -194,20 +264,20 @@ def _due_date(schedule: Schedule, end: int) -> date:
     date_after = _date(end)
     if schedule.kind == "weekly":
         return date_after + timedelta(WEEKDAYS.index(schedule.weekday))
-    if schedule.kind == "monthly":
+    if schedule.kind in _MONTHS:
         return date_after.replace(day=min(schedule.day, _days("monthly", date_after)))
     return date_after
 
 
 def _asked(kind: Kind, key: str) -> tuple[int, int]:
     """The bounds of a period that is named from outside."""
-    bounds = _bounds(kind, key)
+    found = _bounds(kind, key)
     if int(key[:4]) not in _YEARS:
         raise InputError(
             f"{key!r} lies outside the years {_YEARS[0]} to {_YEARS[-1]}",
             f"Write {_FORMS[kind].noun} like {_FORMS[kind].example}.",
         )
-    return bounds
+    return found
 
 
 def _bounds(kind: Kind, key: str) -> tuple[int, int]:
@@ -228,8 +298,9 @@ def _first_day(kind: Kind, key: str) -> date:
 
 
 def _days(kind: Kind, first: date) -> int:
-    if kind == "monthly":
-        return calendar.monthrange(first.year, first.month)[1]
+    if kind in _MONTHS:
+        months = range(first.month, first.month + _MONTHS[kind])
+        return sum(calendar.monthrange(first.year, month)[1] for month in months)
     return 7 if kind == "weekly" else 1
 
 

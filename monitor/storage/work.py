@@ -36,14 +36,15 @@ class _Kind(NamedTuple):
 
 
 # A run waits for earlier ones of its kind, and reports wait for the decisions before them:
-# hysteresis and alert states depend on the order of days.
+# hysteresis and alert states depend on the order of days. A correction waits for its own data only.
 _KINDS = {
     "stream": _Kind("stream", "id", "next_at <= :now", "next_at, id"),
     "run": _Kind(
         "run",
         "run_key",
         "state = 'due' AND next_at <= :now AND NOT EXISTS (SELECT 1 FROM run r"
-        " WHERE r.state = 'due' AND ((r.kind = run.kind AND r.period_end < run.period_end)"
+        " WHERE r.state = 'due' AND ((r.kind = run.kind AND run.kind <> 'correct'"
+        " AND r.period_end < run.period_end)"
         " OR (r.kind = 'decide' AND run.kind <> 'decide' AND r.period_end <= run.due_at)))",
         "due_at, run_key",
     ),
@@ -169,6 +170,38 @@ def run_states(conn: Connection, kind: str) -> dict[str, str]:
     """The state of every run of a kind, by run key."""
     rows = conn.execute(text("SELECT run_key, state FROM run WHERE kind = :k"), {"k": kind})
     return {row[0]: row[1] for row in rows}
+
+
+def unsent(conn: Connection, report: str, kind: str, start: int) -> list[str]:
+    """The periods that were skipped after the last one before `start` that was not, oldest first.
+
+    Of a report and kind; `start` is where the asking report's period begins.
+    """
+    rows = conn.execute(
+        text(
+            "SELECT run_key, state FROM run WHERE kind = :kind AND period_end <= :start"
+            " ORDER BY period_start DESC"
+        ),
+        {"kind": kind, "start": start},
+    )
+    found: list[str] = []
+    for key, state in rows:
+        of, _, period, edition = key.rsplit("/", 3)
+        if of != report or edition != "1":
+            continue
+        if state != "skipped":
+            break
+        found.append(period)
+    return found[::-1]
+
+
+def told(conn: Connection, run_key: str) -> tuple[str, int] | None:
+    """What a report that is done remembers of its head, as JSON, and when it was done."""
+    row = conn.execute(
+        text("SELECT told, finished_at FROM run WHERE run_key = :k AND state = 'done'"),
+        {"k": run_key},
+    ).first()
+    return (row[0], row[1]) if row else None
 
 
 def closed_at(conn: Connection, month: str) -> int | None:

@@ -9,6 +9,7 @@ from monitor.domain.periods import (
     Period,
     Schedule,
     add_months,
+    bounds,
     catch_up,
     day_bounds,
     day_of,
@@ -17,12 +18,18 @@ from monitor.domain.periods import (
     first_instant,
     month_bounds,
     month_of,
+    period_of,
+    quarter_bounds,
+    quarter_of,
     run_key,
     week_bounds,
     week_of,
+    year_bounds,
+    year_of,
 )
 
 DAY = 86_400
+KINDS = ("daily", "weekly", "monthly", "quarterly", "yearly")
 
 
 def utc(*parts):
@@ -47,6 +54,9 @@ def test_bounds_are_half_open_utc_midnights():
     assert week_bounds("2026-W47") == (at(2026, 11, 16), at(2026, 11, 23))
     assert month_bounds("2026-11") == (at(2026, 11, 1), at(2026, 12, 1))
     assert month_bounds("2026-12") == (at(2026, 12, 1), at(2027, 1, 1))
+    assert quarter_bounds("2024-Q1") == (at(2024, 1, 1), at(2024, 4, 1))
+    assert quarter_bounds("2026-Q4") == (at(2026, 10, 1), at(2027, 1, 1))
+    assert year_bounds("2024") == (at(2024, 1, 1), at(2025, 1, 1))
 
 
 def test_iso_weeks_belong_to_the_year_of_their_thursday():
@@ -57,11 +67,24 @@ def test_iso_weeks_belong_to_the_year_of_their_thursday():
 
 def test_every_day_lies_in_the_periods_it_is_said_to_lie_in():
     for day in range(at(2023, 12, 25), at(2029, 1, 8), DAY):
-        for key_of, bounds in ((day_of, day_bounds), (week_of, week_bounds)):
-            start, end = bounds(key_of(day + 86_399))
+        for kind in KINDS:
+            start, end = bounds(kind, period_of(kind, day + 86_399))
             assert start <= day < end
-        start, end = month_bounds(month_of(day))
-        assert start <= day < end
+            assert period_of(kind, start) == period_of(kind, end - 1) != period_of(kind, end)
+
+
+def test_a_kind_s_keys_and_bounds_are_those_of_its_own_functions():
+    instant = at(2026, 11, 18, 13)
+    named = [day_of, week_of, month_of, quarter_of, year_of]
+    assert [period_of(kind, instant) for kind in KINDS] == [f(instant) for f in named]
+    assert [f(instant) for f in named] == ["2026-11-18", "2026-W47", "2026-11", "2026-Q4", "2026"]
+    with pytest.raises(InputError, match=r"'2026-11' is not a quarter\. Write a quarter like"):
+        bounds("quarterly", "2026-11")
+
+
+def test_every_month_lies_in_its_quarter():
+    quarters = [quarter_of(at(2026, month, 28)) for month in range(1, 13)]
+    assert quarters == [f"2026-Q{n}" for n in (1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4)]
 
 
 def test_months_add_and_count_their_days():
@@ -72,7 +95,7 @@ def test_months_add_and_count_their_days():
 
 
 @pytest.mark.parametrize(
-    ("bounds", "key", "example"),
+    ("bounds_of", "key", "example"),
     [
         (month_bounds, "2026-13", "2026-11"),
         (month_bounds, "2026-1", "2026-11"),
@@ -81,13 +104,19 @@ def test_months_add_and_count_their_days():
         (month_bounds, "\u0662\u0660\u0662\u0666-11", "2026-11"),
         (week_bounds, "2025-W53", "2026-W47"),
         (week_bounds, "2026-47", "2026-W47"),
+        (quarter_bounds, "2026-Q5", "2026-Q4"),
+        (quarter_bounds, "2026-Q0", "2026-Q4"),
+        (quarter_bounds, "2026-q4", "2026-Q4"),
+        (year_bounds, "26", "2026"),
+        (year_bounds, "2026-01", "2026"),
+        (year_bounds, "0000", "2026"),
         (day_bounds, "2026-02-30", "2026-11-18"),
         (day_bounds, "2026-11-18T00:00", "2026-11-18"),
     ],
 )
-def test_a_bad_key_names_itself_and_the_form(bounds, key, example):
+def test_a_bad_key_names_itself_and_the_form(bounds_of, key, example):
     with pytest.raises(InputError) as refused:
-        bounds(key)
+        bounds_of(key)
     assert repr(key) in str(refused.value)
     assert example in refused.value.remedy
 
@@ -98,18 +127,21 @@ def test_a_message_has_its_article():
 
 
 @pytest.mark.parametrize(
-    ("bounds", "key"),
+    ("bounds_of", "key"),
     [
         (week_bounds, "0001-W01"),
         (week_bounds, "9999-W52"),
         (month_bounds, "1969-12"),
         (month_bounds, "9999-12"),
         (day_bounds, "9999-12-31"),
+        (quarter_bounds, "9999-Q4"),
+        (year_bounds, "1969"),
+        (year_bounds, "9999"),
     ],
 )
-def test_a_period_of_no_year_that_can_be_computed_with_is_refused(bounds, key):
+def test_a_period_of_no_year_that_can_be_computed_with_is_refused(bounds_of, key):
     with pytest.raises(InputError, match=f"'{key}' lies outside the years 1970 to 9998"):
-        bounds(key)
+        bounds_of(key)
 
 
 def test_the_first_and_the_last_period_are_taken():
@@ -117,6 +149,7 @@ def test_the_first_and_the_last_period_are_taken():
     assert week_bounds("1970-W01")[0] == -3 * DAY
     assert month_bounds("9998-12")[1] == day_bounds("9998-12-31")[1]
     assert week_bounds("9998-W53")[1] == at(9999, 1, 4)
+    assert quarter_bounds("9998-Q4")[1] == year_bounds("9998")[1] == at(9999, 1, 1)
 
 
 def test_a_month_has_four_digits_of_a_year():
@@ -151,6 +184,28 @@ def test_a_month_is_due_on_its_day_or_on_the_last_day_of_a_short_month():
         ("2026-12", utc(2027, 1, 31, 7)),
         ("2027-01", utc(2027, 2, 28, 7)),
         ("2027-02", utc(2027, 3, 31, 6)),
+    ]
+
+
+def test_a_quarter_is_due_on_a_day_of_the_month_after_it():
+    asked = utc(2026, 1, 1), utc(2027, 1, 31, 23)
+    assert due_between(schedule(kind="quarterly", day=5), *asked) == [
+        ("2025-Q4", utc(2026, 1, 5, 7)),
+        ("2026-Q1", utc(2026, 4, 5, 6)),
+        ("2026-Q2", utc(2026, 7, 5, 6)),
+        ("2026-Q3", utc(2026, 10, 5, 6)),
+        ("2026-Q4", utc(2027, 1, 5, 7)),
+    ]
+    last = due_between(schedule(kind="quarterly", day=31), utc(2026, 4, 1), utc(2026, 4, 30, 6))
+    assert last == [("2026-Q1", utc(2026, 4, 30, 6))]
+
+
+def test_a_year_is_due_in_the_january_after_it():
+    yearly = schedule(kind="yearly", day=31)
+    assert due_between(yearly, utc(2026, 1, 1), utc(2028, 1, 31, 7)) == [
+        ("2025", utc(2026, 1, 31, 7)),
+        ("2026", utc(2027, 1, 31, 7)),
+        ("2027", utc(2028, 1, 31, 7)),
     ]
 
 
@@ -192,12 +247,13 @@ def test_a_wall_time_is_its_first_instant_or_the_end_of_the_gap(zone, wall, inst
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin", "America/Havana", "UTC"])
-@pytest.mark.parametrize("kind", ["daily", "weekly", "monthly"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("hour", [0, 1, 2, 23])
 def test_a_year_of_any_schedule_has_every_period_exactly_once(zone, kind, hour):
     plan = schedule(zone=zone, kind=kind, hour=hour, settle_seconds=3_600)
     periods = due(plan, utc(2027, 2, 1), utc(2026, 1, 2))
-    assert len(periods) >= {"daily": 390, "weekly": 56, "monthly": 12}[kind]
+    least = {"daily": 390, "weekly": 56, "monthly": 12, "quarterly": 4, "yearly": 1}
+    assert len(periods) >= least[kind]
     for earlier, later in pairwise(periods):
         assert earlier.end == later.start
         assert earlier.due_at < later.due_at
@@ -231,7 +287,7 @@ def test_a_run_key_names_report_period_and_edition():
         ({"zone": "Europe/Atlantis"}, "Europe/Atlantis"),
         ({"zone": "../etc/passwd"}, "passwd"),
         ({"zone": ""}, "time zone ''"),
-        ({"kind": "yearly"}, "kind 'yearly'"),
+        ({"kind": "hourly"}, "kind 'hourly'"),
         ({"hour": 24}, "hour 24"),
         ({"minute": -1}, "minute -1"),
         ({"weekday": "monday"}, "weekday 'monday'"),
