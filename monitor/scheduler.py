@@ -21,7 +21,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from monitor.domain.errors import CrossoverError, DatabaseBusy
 from monitor.domain.silences import Window
 from monitor.domain.workloads import Rule
-from monitor.jobs import collect, deliver, gpu, plan, reprice, rollup
+from monitor.jobs import collect, deliver, gpu, notify, plan, reprice, rollup
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.ports import Channel, Pull, Sampler
 from monitor.storage import people, price_changes, setup, work
@@ -64,6 +64,8 @@ class Parts(NamedTuple):
     windows: Sequence[Window] = ()
     """Planned maintenance."""
     heartbeat: Heartbeat | None = None
+    telling: notify.Telling | None = None
+    """How alerts become messages; None: their notices wait."""
 
 
 class Daemon:
@@ -191,7 +193,9 @@ class Daemon:
                 parts.database, parts.handlers, self._now(), parts.claim_seconds
             )
             if done is None:
-                return
+                break
+        if parts.telling:
+            notify.tell(parts.database, parts.telling, self._now())
 
     def send(self, name: str) -> None:
         """Send every message of a channel that is due."""

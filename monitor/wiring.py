@@ -29,15 +29,18 @@ from monitor.config import (
 )
 from monitor.config.alerting import ChannelSettings
 from monitor.config.reporting import Budget
+from monitor.domain import rulebook
 from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
 from monitor.domain.errors import ConfigError, DatabaseUnavailable, InputError
+from monitor.domain.grouping import QuietHours, Rhythm
 from monitor.domain.hardware import find_gpu
 from monitor.domain.links import Place
 from monitor.domain.money import to_pico
 from monitor.domain.periods import WEEKDAYS, Schedule
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.rate_lookup import Override, Resolver
+from monitor.domain.routing import Route, Routes
 from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY, HOUR
@@ -52,6 +55,7 @@ from monitor.jobs.decide import decide
 from monitor.jobs.editions import Issue, correct, send
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.mail import Envelope
+from monitor.jobs.notify import Telling
 from monitor.jobs.plan import (
     CLOSE,
     CORRECT,
@@ -455,10 +459,52 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         lead_days=settings.alerts.lead_days,
         reopen_share=Fraction(settings.alerts.reopen_percent, 100),
         rules_hash=rules_hash(rules(settings)),
-        envelope=envelope(settings, settings.alerts.to),
+        envelope=envelope(settings, []),
         demo=demo,
         guide=library.guide(),
         windows=windows(settings),
+        routes=routes(settings),
+        rules=rulebook.BOOK,
+        owners={item.name: item.owner for item in settings.workload if item.owner},
+    )
+
+
+def routes(settings: Settings) -> Routes:
+    """Who is told of which alerts."""
+    return Routes(
+        [
+            Route(item.to, item.severity, item.rule, item.workload, item.owner)
+            for item in settings.alerts.route
+        ],
+        settings.alerts.to,
+    )
+
+
+def telling(settings: Settings, *, demo: bool = False) -> Telling:
+    """How alerts become messages."""
+    chosen, zone = settings.alerts, settings.organisation.timezone
+    quiet = [
+        QuietHours(
+            time.fromisoformat(item.start),
+            time.fromisoformat(item.end),
+            item.zone or zone,
+            frozenset(map(weekday_number, item.days)),
+        )
+        for item in chosen.quiet
+    ]
+    return Telling(
+        organisation=settings.organisation.name,
+        envelope=envelope(settings, []),
+        composers=composers(settings),
+        rhythm=Rhythm(
+            group_seconds=int(chosen.group_minutes * 60),
+            gap_seconds=int(chosen.gap_hours * HOUR),
+            quiet=quiet,
+            digest=chosen.digest,
+            digest_at=time.fromisoformat(chosen.digest_at),
+            zone=zone,
+        ),
+        demo=demo,
     )
 
 
@@ -604,6 +650,7 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
         claim_seconds=_claim_seconds(settings),
         windows=windows(settings),
         heartbeat=heartbeat(settings),
+        telling=telling(settings, demo=demo),
     )
 
 

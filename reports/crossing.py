@@ -130,9 +130,7 @@ def _near(facts: AlertFacts) -> str:
 
 def _query(facts: AlertFacts) -> str:
     """The days of the comparison, newest first."""
-    workload, deployment = (
-        text.replace("'", "''") for text in (facts.workload, facts.deployment)
-    )
+    workload, deployment = (text.replace("'", "''") for text in (facts.workload, facts.deployment))
     return (
         "SELECT as_of, requests, api_usd, self_host_usd, savings_usd, verdict FROM v_assessment"
         f" WHERE workload = '{workload}' AND deployment = '{deployment}' AND volume = 'q50'"
@@ -199,10 +197,16 @@ def _volumes(facts: AlertFacts) -> tuple[tuple[str, str], ...]:
     return tuple(
         (
             f"{_month(facts.month)}, {label}",
-            f"{count(facts.requests[n])} requests: API {about(facts.api_usd[n])}, own GPUs"
-            f" {about(facts.self_host_usd[n])}, saves {about(facts.savings_usd[n])}",
+            _bills(facts, n),
         )
         for n, label in enumerate(labels)
+    )
+
+
+def _bills(facts: AlertFacts, n: int) -> str:
+    return (
+        f"{count(facts.requests[n])} requests: API {about(facts.api_usd[n])}, own GPUs"
+        f" {about(facts.self_host_usd[n])}, saves {about(facts.savings_usd[n])}"
     )
 
 

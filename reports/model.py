@@ -15,8 +15,13 @@ Row = Mapping[str, Value]
 """Figures by name."""
 
 Crossed = Literal[
-    *("crossed_up", "crossed_down", "above", "below", "about_to_cross"),
-    *("return_to_api", "stays_home"),
+    "crossed_up",
+    "crossed_down",
+    "above",
+    "below",
+    "about_to_cross",
+    "return_to_api",
+    "stays_home",
 ]
 
 
@@ -110,8 +115,6 @@ class AlertFacts(NamedTuple):
     deployment: str
     as_of: datetime
     """The UTC midnight that ends the newest day used."""
-    due_at: datetime
-    """When the alert fell due; it is dated so."""
     advice: str
     reason: str
     month: str
@@ -126,8 +129,6 @@ class AlertFacts(NamedTuple):
     """What was assumed because nobody measured or configured it."""
     zero_lines: Sequence[str]
     """Cost lines taken as zero."""
-    demo: bool
-    """The data is a demonstration."""
     row: Row | None = None
     """The comparison's figures, as the weekly report has them; None: not told."""
     in_house: bool = False

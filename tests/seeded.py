@@ -9,14 +9,18 @@ from fractions import Fraction
 
 from sqlalchemy import Connection
 
+from monitor.domain.grouping import Rhythm
 from monitor.domain.periods import day_bounds, week_bounds
 from monitor.domain.pricing import RateCard, usd_per_million
+from monitor.domain.routing import Routes
 from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.usage import DAY, HOUR, BillRow, Device, Minute
 from monitor.domain.workloads import Rule
+from monitor.jobs import notify
 from monitor.jobs.alerting import Policy
 from monitor.jobs.decide import decide
 from monitor.jobs.mail import Envelope
+from monitor.jobs.notify import Telling
 from monitor.ports import StreamSpec
 from monitor.storage import rollup, setup, work
 from monitor.storage.fleet import put_devices, put_minutes
@@ -72,10 +76,20 @@ def policy(*recipients, **changes):
         live_sources=["openai"],
         lead_days=60,
         rules_hash="h",
-        envelope=Envelope("Crossover <crossover@acme.example>", "acme.example", recipients),
+        envelope=ENVELOPE._replace(recipients=recipients),
         demo=False,
+        routes=Routes((), recipients),
     )
     return base._replace(**changes)
+
+
+ENVELOPE = Envelope("Crossover <crossover@acme.example>", "acme.example", ())
+
+
+def tell(database, now, **changes):
+    """Compose what is due, with no rest between two messages."""
+    telling = Telling("Acme", ENVELOPE, rhythm=Rhythm(gap_seconds=0))
+    return notify.tell(database, telling._replace(**changes), now)
 
 
 def card(key, _instant, _seconds):

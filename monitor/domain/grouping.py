@@ -40,7 +40,7 @@ class QuietHours(NamedTuple):
     """Weekdays on which they begin, 0 is Monday; empty: every day."""
 
 
-class Pace(NamedTuple):
+class Rhythm(NamedTuple):
     """How often a target is told."""
 
     group_seconds: int = 600
@@ -61,7 +61,7 @@ class Leaving(NamedTuple):
 
 
 def leaving(
-    waiting: Sequence[Waiting], last_told: int | None, now: int, pace: Pace, *, busy: bool
+    waiting: Sequence[Waiting], last_told: int | None, now: int, rhythm: Rhythm, *, busy: bool
 ) -> Leaving:
     """What leaves at `now`.
 
@@ -69,20 +69,20 @@ def leaving(
         waiting: of one target, in any order.
         last_told: when the last message, not a digest, left for it; None: never.
         now: UTC epoch seconds.
-        pace: how often it may be told.
+        rhythm: how often it may be told.
         busy: a round of assessments is under way, which may add notices.
     """
     ordered = sorted(waiting, key=lambda each: each.id)
     dropped = _pairs(ordered)
-    if pace.digest == "off":
+    if rhythm.digest == "off":
         dropped |= {each.id for each in ordered if each.digest}
     left = [each for each in ordered if each.id not in dropped]
     digest: tuple[int, ...] = ()
-    if pace.digest != "off":
-        slot = _last_slot(now, pace)
+    if rhythm.digest != "off":
+        slot = _last_slot(now, rhythm)
         digest = tuple(each.id for each in left if each.digest and each.made_at < slot)
     aloud = [each for each in left if not each.digest]
-    message = tuple(each.id for each in aloud) if _due(aloud, last_told, now, pace, busy) else ()
+    message = tuple(each.id for each in aloud) if _due(aloud, last_told, now, rhythm, busy) else ()
     return Leaving(message, digest, tuple(sorted(dropped)))
 
 
@@ -100,19 +100,21 @@ def _pairs(ordered: Sequence[Waiting]) -> set[int]:
     return dropped
 
 
-def _due(aloud: Sequence[Waiting], last_told: int | None, now: int, pace: Pace, busy: bool) -> bool:
+def _due(
+    aloud: Sequence[Waiting], last_told: int | None, now: int, rhythm: Rhythm, busy: bool
+) -> bool:
     urgent = [each for each in aloud if each.severity == "critical"]
-    if _gathered(urgent, now, pace, busy):
+    if _gathered(urgent, now, rhythm, busy):
         return True
     # A clock that went back keeps nobody waiting.
-    rests = last_told is not None and 0 <= now - last_told < pace.gap_seconds
-    return not rests and not is_quiet(pace.quiet, now) and _gathered(aloud, now, pace, busy)
+    rests = last_told is not None and 0 <= now - last_told < rhythm.gap_seconds
+    return not rests and not is_quiet(rhythm.quiet, now) and _gathered(aloud, now, rhythm, busy)
 
 
-def _gathered(waiting: Sequence[Waiting], now: int, pace: Pace, busy: bool) -> bool:
+def _gathered(waiting: Sequence[Waiting], now: int, rhythm: Rhythm, busy: bool) -> bool:
     if not waiting:
         return False
-    return not busy or now - min(each.made_at for each in waiting) >= pace.group_seconds
+    return not busy or now - min(each.made_at for each in waiting) >= rhythm.group_seconds
 
 
 def is_quiet(hours: Sequence[QuietHours], now: int) -> bool:
@@ -132,17 +134,17 @@ def _covers(hours: QuietHours, now: int) -> bool:
     return inside and (not hours.days or began.weekday() in hours.days)
 
 
-def _last_slot(now: int, pace: Pace) -> int:
+def _last_slot(now: int, rhythm: Rhythm) -> int:
     """The last instant, up to `now`, at which a digest was due."""
-    zone = ZoneInfo(pace.zone)
+    zone = ZoneInfo(rhythm.zone)
     day = datetime.fromtimestamp(now, zone).date()
-    if pace.digest == "weekly":
+    if rhythm.digest == "weekly":
         day -= timedelta(day.weekday())
-    while (slot := _slot(day, pace, zone)) > now:
-        day -= timedelta(7 if pace.digest == "weekly" else 1)
+    while (slot := _slot(day, rhythm, zone)) > now:
+        day -= timedelta(7 if rhythm.digest == "weekly" else 1)
     return slot
 
 
-def _slot(day: date, pace: Pace, zone: ZoneInfo) -> int:
-    wall = datetime.combine(day, pace.digest_at)
+def _slot(day: date, rhythm: Rhythm, zone: ZoneInfo) -> int:
+    wall = datetime.combine(day, rhythm.digest_at)
     return int(first_instant(wall, zone).astimezone(UTC).timestamp())

@@ -81,6 +81,11 @@ def to_json(notice: Notice) -> str:
     return json.dumps(document, sort_keys=True, ensure_ascii=False)
 
 
+def worst_first(notices: Sequence[Notice]) -> list[Notice]:
+    """Firing before the rest, then the more severe; else as given."""
+    return sorted(notices, key=lambda n: (n.edge != "firing", -SEVERITIES.index(n.severity)))
+
+
 def said_from_json(text: str) -> Said:
     """What `said_to_json` wrote; an empty object says nothing."""
     return _said({**Said("", "")._asdict(), **json.loads(text)})

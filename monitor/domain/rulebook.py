@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from monitor.domain.alerts import Rule
 
-MOVES = (
+_MOVES = (
     Rule("crossing", 2, "notice"),
     Rule("move", 1, "warning"),
     Rule("return_to_api", 1, "warning"),
@@ -14,3 +16,6 @@ MOVES = (
 
 `crossing` is a fact and says so once each way; `move` and `return_to_api` are the advice's.
 """
+
+BOOK: Mapping[str, Rule] = {rule.name: rule for rule in _MOVES}
+"""Every rule by its name, as it is where nothing else is configured."""

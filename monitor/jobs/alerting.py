@@ -15,6 +15,7 @@ from monitor.domain.decisions import REOPEN_SHARE
 from monitor.domain.guide import Guide
 from monitor.domain.notices import Notice, said_to_json
 from monitor.domain.routing import Routes
+from monitor.domain.rulebook import BOOK
 from monitor.domain.signals import Signal
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY
@@ -41,7 +42,7 @@ class Policy(NamedTuple):
     windows: Sequence[Window] = ()
     """Planned maintenance: alerts change their state and tell nobody."""
     routes: Routes = Routes()
-    rules: Mapping[str, Rule] = {}
+    rules: Mapping[str, Rule] = BOOK
     """The rule book by name; a rule that is off is not in it."""
     owners: Mapping[str, str] = {}
     """Workload -> mail address of its owner."""
@@ -146,9 +147,7 @@ def _tell(
     alerts.put_notices(conn, alert_id, notify.seq, notice, targets, now, digest=notify.digest)
 
 
-def _end_orphans(
-    conn: Connection, signals: Sequence[Signal], now: int, policy: Policy
-) -> None:
+def _end_orphans(conn: Connection, signals: Sequence[Signal], now: int, policy: Policy) -> None:
     """End what nothing is observed of any more: an edited rule, a past period, a gone subject."""
     if not signals:
         return

@@ -23,8 +23,8 @@ from monitor.domain.periods import add_months, month_of
 from monitor.domain.scenario import Scenario, to_document
 from monitor.domain.usage import DAY
 from monitor.domain.volumes import of_projection
-from monitor.jobs import budgets, ranging
-from monitor.jobs.alerting import Policy, Seen, raise_alerts
+from monitor.jobs import budgets, crossings, ranging
+from monitor.jobs.alerting import Policy, raise_signals
 from monitor.jobs.basis import MIX_DAYS, Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
 from monitor.jobs.projecting import Projected, project_all
@@ -150,9 +150,11 @@ def _assess(
             case_of(configured, deployment, scenario, as_of, hours, basis.assumptions, policy.guide)
         )
     advised = _advise(conn, workload, deployment, as_of, view, share, why, judging)
-    seen = Seen(workload, deployment, as_of, claim.row["due_at"], advised, month, ahead)
+    seen = crossings.Seen(workload, deployment, as_of, advised, month)
     if isinstance(basis, Basis):
-        raise_alerts(conn, seen, found, basis, now, policy)
+        daily = results.daily(conn, workload, "requests", as_of, policy.live_sources)
+        signals = crossings.signals(conn, seen, found, basis, daily, policy)
+        raise_signals(conn, signals, now, policy, crossings.quiet(conn, seen, policy))
 
 
 def _view(

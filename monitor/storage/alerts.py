@@ -134,7 +134,7 @@ def unfinished(conn: Connection) -> list[Open]:
             " WHERE status IN ('pending', 'firing', 'resolving') ORDER BY id"
         )
     )
-    return [Open(*row[:4], _state(row[4])) for row in rows]
+    return [Open(row[0], row[1], row[2], row[3], _state(row[4])) for row in rows]
 
 
 def end(conn: Connection, alert: Open, as_of: int, now: int, reason: str) -> None:
@@ -229,9 +229,11 @@ def waiting(conn: Connection) -> dict[Target, list[Waiting]]:
         )
     )
     found: dict[Target, list[Waiting]] = {}
-    for channel, recipient, *fields, state in rows:
-        each = Waiting(*fields, digest=state == "digest")
-        found.setdefault(Target(channel, recipient), []).append(each)
+    for row in rows.mappings():
+        fields = {name: row[name] for name in Waiting._fields if name != "digest"}
+        target = Target(row["channel"], row["recipient"])
+        each = Waiting(**fields, digest=row["state"] == "digest")
+        found.setdefault(target, []).append(each)
     return found
 
 

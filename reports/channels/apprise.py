@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import Any
 
 from monitor.domain.errors import ChannelError
-from monitor.domain.notices import Group
+from monitor.domain.notices import Group, worst_first
 from monitor.ports import Delivery
-from reports.channels.wording import lines, summary, title, worst_first
+from reports.channels.wording import lines, summary, title
 
 GROUPED = True
 _TYPES = {"critical": "failure", "warning": "warning", "notice": "info"}

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from monitor.domain.notices import Group, Notice
+from monitor.domain.notices import Group, Notice, worst_first
 from monitor.ports import Delivery, Post
 from reports.channels.answers import deliver
-from reports.channels.wording import lines, summary, title, worst_first
+from reports.channels.wording import lines, summary, title
 
 GROUPED = True
 _BLOCKS, _HEADER, _SECTION, _URL = 50, 150, 3000, 3000

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from monitor.domain.names import clean_name
-from monitor.domain.notices import SEVERITIES, Group, Notice
+from monitor.domain.notices import Group, Notice, worst_first
 
 EDGES = {"firing": "", "resolved": "Resolved: ", "unstable": "Unstable: "}
 
@@ -27,11 +26,6 @@ def summary(group: Group, cap: int) -> str:
     more = f" and {len(others)} more" if others else ""
     marks = "Demonstration: " if group.demo else ""
     return marks + title(worst, cap - len(marks) - len(more)) + more
-
-
-def worst_first(notices: Sequence[Notice]) -> list[Notice]:
-    """Firing before the rest, then the more severe; else as given."""
-    return sorted(notices, key=lambda n: (n.edge != "firing", -SEVERITIES.index(n.severity)))
 
 
 def lines(notice: Notice) -> list[tuple[str, str]]:

@@ -12,15 +12,19 @@ from sqlalchemy import text
 
 from monitor.domain.advice import Advice, Kind
 from monitor.domain.breakeven import assess
+from monitor.domain.rulebook import BOOK
 from monitor.domain.usage import DAY
-from monitor.jobs.alerting import Seen, raise_alerts
+from monitor.jobs import crossings
+from monitor.jobs.alerting import raise_signals
 from monitor.jobs.basis import Basis, at_volume
 from monitor.storage import results
 from tests import seeded
 from tests.weekly_facts import scenario
 
 MOVES = {"self_host", "self_host_with_fallback", "hybrid", "pilot"}
-POLICY = seeded.policy("ann@acme.example")
+POLICY = seeded.policy(
+    "ann@acme.example", rules={name: BOOK[name] for name in ("move", "return_to_api")}
+)
 CHEAP, DEAR = scenario(people=1000), scenario(people=40_000)
 ON_API = [kind for kind in Kind if kind is not Kind.RETURN_TO_API]
 
@@ -58,8 +62,11 @@ class Days:
             row = {"workload_id": workload.id, "deployment_id": deployment.id, "as_of": as_of}
             said = {"kind": str(kind), "reason": advice.reason, "since": as_of, "state": "{}"}
             results.put_advice(conn, row | said | {"document": json.dumps({"assumed_zero": []})})
-            seen = Seen(workload, deployment, as_of, as_of, advice, "2026-11", "2027-01")
-            raise_alerts(conn, seen, self.found, self.basis, as_of, POLICY)
+            seen = crossings.Seen(workload, deployment, as_of, advice, "2026-11")
+            signals = crossings.signals(conn, seen, self.found, self.basis, {}, POLICY)
+            quiet = crossings.quiet(conn, seen, POLICY)
+            raise_signals(conn, signals, as_of, POLICY, quiet)
+        seeded.tell(self.database, as_of)
 
     def messages(self):
         with self.database.read() as conn:

@@ -1,0 +1,121 @@
+"""From notices to messages: what one target is told together, posted and marked as one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from monitor.domain import links
+from monitor.domain.grouping import Rhythm, leaving
+from monitor.domain.notices import Group, Notice
+from monitor.domain.routing import MAIL, Target
+from monitor.jobs.mail import Envelope, addressed, signing
+from monitor.ports import Composer
+from monitor.storage import alerts, work
+from monitor.storage.engine import Database
+from monitor.storage.work import Message
+from reports import alert
+
+log = logging.getLogger("crossover.notify")
+
+
+class Telling(NamedTuple):
+    """How alerts become messages."""
+
+    organisation: str
+    envelope: Envelope
+    """Who writes, and where links lead to; recipients come from the routes."""
+    composers: Mapping[str, Composer] = {}
+    """Of channels besides mail, by their name."""
+    rhythm: Rhythm = Rhythm()
+    demo: bool = False
+
+
+def tell(database: Database, telling: Telling, now: int) -> int:
+    """Post what is due to each target; returns how many messages that made.
+
+    Two daemons that do the same at once tell once: who marks the notices posts the message.
+    """
+    with database.read() as conn:
+        waiting = alerts.waiting(conn)
+    posted = 0
+    for target in waiting:
+        try:
+            with database.write() as conn:
+                posted += _tell(conn, target, telling, now)
+        except Exception:
+            # One that cannot be composed keeps no other target waiting.
+            log.exception("the alerts for %s were not composed", target.recipient)
+    return posted
+
+
+def _tell(conn: Connection, target: Target, telling: Telling, now: int) -> int:
+    waiting = alerts.waiting(conn).get(target, [])
+    composer, rhythm = telling.composers.get(target.channel), telling.rhythm
+    if composer is None and target.channel != MAIL:
+        # Its channel is not configured any more: the notices wait, and /healthz counts them.
+        return 0
+    if composer and not composer.grouped:
+        # The far side groups, keeps quiet hours and paces by itself.
+        rhythm = Rhythm(group_seconds=0, gap_seconds=0, digest="daily", zone=rhythm.zone)
+    busy = rhythm.group_seconds > 0 and alerts.is_busy(conn, now)
+    due = leaving(waiting, alerts.last_told(conn, target), now, rhythm, busy=busy)
+    alerts.mark(conn, due.dropped, "dropped", None)
+    posted = 0
+    for ids, kind in ((due.message, "alert"), (due.digest, "digest")):
+        one_by_one = composer is not None and not composer.grouped
+        for chosen in [(each,) for each in ids] if one_by_one else [ids] if ids else []:
+            posted += _post(conn, target, chosen, kind, telling, now)
+    return posted
+
+
+def _post(
+    conn: Connection,
+    target: Target,
+    ids: Sequence[int],
+    kind: str,
+    telling: Telling,
+    now: int,
+) -> int:
+    key = f"{kind}/{_hash(target, ids)}"
+    if alerts.mark(conn, ids, "told", now, key) != len(ids):
+        return 0
+    group = Group(
+        dedup_key=key,
+        organisation=telling.organisation,
+        notices=[_linked(conn, each, target, telling) for _, each in alerts.documents(conn, ids)],
+        due_at=now,
+        digest=kind == "digest",
+        demo=telling.demo,
+    )
+    return work.post(conn, composed(group, target, telling), now)
+
+
+def composed(group: Group, target: Target, telling: Telling) -> list[Message]:
+    """The message of a group for one target, as the bytes that will be sent."""
+    key = f"{group.dedup_key}/{target.recipient}"
+    if target.channel == MAIL:
+        envelope = telling.envelope._replace(recipients=[target.recipient], report="")
+        date = datetime.fromtimestamp(group.due_at, UTC)
+        return addressed(alert.build(group), envelope, "alert", group.dedup_key, date)
+    body = telling.composers[target.channel].compose(group)
+    return [Message(key, "alert", *target, alert.subject(group), key, body)]
+
+
+def _linked(conn: Connection, notice: Notice, target: Target, telling: Telling) -> Notice:
+    """With links that act in the name of who gets them; other channels name the channel."""
+    place = signing(conn, telling.envelope).place
+    return notice._replace(
+        links=links.of_notice(place.url, place.secret, notice, target.recipient, place.days)
+    )
+
+
+def _hash(target: Target, ids: Sequence[int]) -> str:
+    """The same for the same notices, whoever composes them."""
+    told = f"{target.channel}/{target.recipient}/{','.join(map(str, ids))}"
+    return hashlib.sha256(told.encode()).hexdigest()[:24]
