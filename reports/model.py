@@ -83,6 +83,8 @@ class WeeklyFacts(NamedTuple):
     tables: Mapping[str, Sequence[Row]]
     standings: Mapping[tuple[str, str], Standing]
     """By workload and deployment, of those that the report shows in full."""
+    skipped: Sequence[str] = ()
+    """The weeks just before this one whose reports were missed and are not sent any more."""
 
 
 class AlertFacts(NamedTuple):

@@ -57,6 +57,8 @@ class View:
     period: str
     demo: bool
     missing: Sequence[str]
+    skipped: str
+    """Which weeks were not reported; or ''."""
     verdict: Verdict
     consequence: str
     """What the verdict brings or rests on, in a sentence; or ''."""
@@ -114,6 +116,7 @@ def view(facts: WeeklyFacts) -> View:
         period=formats.days(facts.first, facts.last),
         demo=facts.demo,
         missing=[name(reason, 200) for reason in facts.missing],
+        skipped=_skipped(facts.skipped),
         verdict=found,
         consequence=_consequence(found),
         beside=_beside(found, facts),
@@ -164,6 +167,14 @@ def _subject(facts: WeeklyFacts, found: Verdict) -> str:
     marks = "Demonstration: " if facts.demo else ""
     marks += "Incomplete: " if facts.missing else ""
     return f"{marks}{found.headline} ({_heading(facts)})"
+
+
+def _skipped(weeks: Sequence[str]) -> str:
+    """Which weeks have no report, and how to get one."""
+    if not weeks:
+        return ""
+    which = f"{weeks[0]} has" if len(weeks) == 1 else f"{weeks[0]} to {weeks[-1]} have"
+    return f"{which} no report: Crossover did not run when it was due."
 
 
 def _heading(facts: WeeklyFacts) -> str:

@@ -16,7 +16,7 @@ from monitor.jobs.alerting import Policy
 from monitor.jobs.basis import Basis, measured
 from monitor.jobs.decisions import standing as standing_of
 from monitor.jobs.mail import addressed
-from monitor.jobs.plan import DECIDE, Closing, NotReady
+from monitor.jobs.plan import DECIDE, WEEKLY, Closing, NotReady
 from monitor.storage import figures, results, rollup, work
 from monitor.storage.engine import Database
 from monitor.storage.export import write_csv
@@ -118,6 +118,7 @@ def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFac
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables=tables,
         standings=_standings(conn, tables["breakevens"], end, policy.reopen_share),
+        skipped=[key.split("/")[2] for key in work.skipped_before(conn, WEEKLY, start)],
     )
 
 

@@ -160,6 +160,19 @@ def run_states(conn: Connection, kind: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
+def skipped_before(conn: Connection, kind: str, period_start: int) -> list[str]:
+    """The keys of the runs skipped since the last one done before a period; oldest first."""
+    rows = conn.execute(
+        text(
+            "SELECT run_key FROM run WHERE kind = :k AND state = 'skipped' AND period_start < :s"
+            " AND period_start > COALESCE((SELECT MAX(period_start) FROM run WHERE kind = :k"
+            " AND state = 'done' AND period_start < :s), -1) ORDER BY period_start, run_key"
+        ),
+        {"k": kind, "s": period_start},
+    )
+    return [str(row[0]) for row in rows]
+
+
 def closed_at(conn: Connection, month: str) -> int | None:
     """When a month was closed: its rates do not move after that. None: it is open.
 
