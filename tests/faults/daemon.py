@@ -32,9 +32,6 @@ POINTS = {
     "after the 250": ("reports.channels.smtp.Smtp.send", "after"),
     "mark": ("monitor.jobs.deliver._mark", "after"),
 }
-REPEATS = {"after the 250", "decide", "render", "plan"}
-"""Where a crash lets a message leave again, the same to the byte: after the server took it, or where
-the alert of the first decision may be on its way while later work crashes beside it."""
 
 
 def _owner(target):
