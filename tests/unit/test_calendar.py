@@ -137,7 +137,7 @@ def live_a_year(kind, zone, hour, year, limit=400):
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 3, tzinfo=UTC)
     awaited = [e for e in expected(kind, zone, hour, year) if e.due_at >= start]
     daemon = Daemon(Schedule(kind, zone, hour, 0, settle_seconds=SETTLE), start, limit)
-    seen, missed, early, highest = 0, 0, 0, start
+    seen, missed, early, highest = 0, 0, 0, start - timedelta(days=1)
     for now in ticks(kind, chance, start, end):
         daemon.tick(now)
         highest = max(highest, now)
