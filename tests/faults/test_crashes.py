@@ -1,12 +1,8 @@
 """Ended at any crash point and started again: one report, one alert, and nothing lost."""
 
-import json
 import os
-import subprocess
-import sys
 import time
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -18,11 +14,9 @@ from monitor.storage import work
 from monitor.storage.engine import Database
 from tests.conftest import FULL
 from tests.factories import DAY0
-from tests.fake_openai import ADMIN_KEY, Cost, FakeOpenAI, Use, counts
+from tests.fake_openai import Cost, FakeOpenAI, Use, counts
 from tests.faults.daemon import CRASHED, POINTS
-from tests.mailserver import MailServer
 
-ROOT = Path(__file__).parents[2]
 NOW = DAY0 + 22 * DAY + 9 * HOUR  # Monday 2026-11-23, 09:00 UTC
 PATIENCE = 90
 
@@ -77,40 +71,6 @@ claim_minutes = 0.02
 """
 
 
-class Parent:
-    """The warm process that forks daemons."""
-
-    def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.daemon"],
-            cwd=ROOT,
-            env={**os.environ, "TEST_OPENAI_KEY": ADMIN_KEY},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def start(self, **order):
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())["pid"]
-
-    def ended(self):
-        return json.loads(self.process.stdout.readline())["exit"]
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(30)
-        self.process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def parent():
-    running = Parent()
-    yield running
-    running.close()
-
-
 @pytest.fixture(scope="module")
 def provider():
     truth = [
@@ -123,26 +83,6 @@ def provider():
     costs = [Cost(use.at - HOUR, Decimal("40.5")) for use in truth]
     with FakeOpenAI(truth, costs) as server:
         yield server
-
-
-@pytest.fixture
-def mail():
-    with MailServer() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def empty_url(request, tmp_path):
-    """An empty database that nobody has migrated."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/crossover.db"
-    url = request.getfixturevalue("postgres_url")
-    database = Database(url)
-    with database.write() as conn:
-        conn.execute(text("DROP SCHEMA public CASCADE"))
-        conn.execute(text("CREATE SCHEMA public"))
-    database.close()
-    return url
 
 
 @pytest.fixture
@@ -187,7 +127,7 @@ def count(database, sql):
 
 
 def run_until_settled(parent, config, database, now, log, also=lambda: True):
-    pid = parent.start(config=str(config), now=now, log=str(log))
+    (pid,) = parent.start({"config": str(config), "now": now, "log": str(log)})
     deadline = time.monotonic() + PATIENCE
     while not (settled(database) and also()):
         if time.monotonic() > deadline:
@@ -196,7 +136,7 @@ def run_until_settled(parent, config, database, now, log, also=lambda: True):
             pytest.fail(f"the daemon did not settle:\n{log.read_text()[-6000:]}")
         time.sleep(0.05)
     os.kill(pid, 15)
-    assert parent.ended() == 0, log.read_text()[-6000:]
+    assert parent.ended() == [0], log.read_text()[-6000:]
 
 
 def taken_unmarked(mail, database):
@@ -254,12 +194,14 @@ CALLS = {"migrate": 1, "render": 1}
 @pytest.mark.parametrize("point", POINTS)
 def test_a_crash_at_each_point_loses_nothing(parent, config, database, mail, tmp_path, point, nth):
     log = tmp_path / "log"
-    pid = parent.start(
-        config=str(config),
-        now=NOW,
-        log=str(log),
-        point=point,
-        nth=1 + (nth - 1) % CALLS.get(point, 2),
+    (pid,) = parent.start(
+        {
+            "config": str(config),
+            "now": NOW,
+            "log": str(log),
+            "point": point,
+            "nth": 1 + (nth - 1) % CALLS.get(point, 2),
+        }
     )
     code = _wait(parent, pid, log)
     assert code == CRASHED, f"{point} was not reached: {log.read_text()[-6000:]}"
@@ -277,7 +219,7 @@ def _wait(parent, pid, log):
 
     timer = threading.Timer(PATIENCE, os.kill, (pid, 9))
     timer.start()
-    code = parent.ended()
+    (code,) = parent.ended()
     timer.cancel()
     timer.join()
     return code
