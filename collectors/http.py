@@ -6,6 +6,7 @@ No other module imports httpx, so a change of client costs this file.
 from __future__ import annotations
 
 import calendar
+import errno
 import logging
 import math
 import re
@@ -25,10 +26,13 @@ import stamina
 
 from monitor.domain.errors import SourceError
 from monitor.domain.names import clean_name
+from monitor.ports import Posted
 
 LONGEST_WAIT_S = 900.0
 DETAIL_CAP = 300
 REDACTED = "[redacted]"
+_ANSWER_BYTES = 8192
+_ANSWER_CAP = 2000
 
 # A filter sits on the logger that writes the record; a parent's filters are not asked.
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
@@ -259,6 +263,56 @@ class Http:
             permanent=not _passes(status),
             retry_after=wait,
         )
+
+
+def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Posted:
+    """One POST, or a GET where `body` is None: no redirects, no repeat, at most `timeout` seconds.
+
+    The address may hold a key, so nothing that is raised quotes it; a key in it goes over https or
+    stays on this machine.
+
+    Raises:
+        OSError: nothing was answered, or the address cannot be called.
+    """
+    failed, answered = "", b""
+    if not callable_address(url):
+        raise OSError(errno.EINVAL, "the address is neither https nor on this machine")
+    sent = {"accept-encoding": "identity", "user-agent": "crossover", **headers}
+    with (
+        _Deadline(timeout) as deadline,
+        httpx.Client(timeout=timeout, follow_redirects=False) as client,
+    ):
+        try:
+            with client.stream(
+                "GET" if body is None else "POST",
+                url,
+                content=body,
+                headers=sent,
+                extensions={"trace": deadline.trace},
+            ) as response:
+                for chunk in response.iter_raw():
+                    answered += chunk[:_ANSWER_BYTES]
+                    if len(answered) >= _ANSWER_BYTES:
+                        break
+        except httpx.HTTPError as error:
+            # Only its kind: the client's error quotes the address.
+            failed = type(error).__name__
+    if deadline.passed or failed:
+        raise OSError(errno.ETIMEDOUT, "no answer in time" if deadline.passed else failed)
+    wait = retry_after(response.headers, time.time())
+    text = clean_name(answered.decode(errors="replace"), _ANSWER_CAP)
+    return Posted(response.status_code, text, wait)
+
+
+def callable_address(url: str) -> bool:
+    """Whether an address that may hold a key can be called: https, or this machine."""
+    try:
+        target = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    if target.scheme == "https":
+        return bool(target.host)
+    return target.scheme == "http" and _is_loopback(target.host)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

@@ -18,11 +18,13 @@ from typing import NamedTuple
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from monitor.domain.errors import CrossoverError
+from monitor.domain.errors import CrossoverError, DatabaseBusy
+from monitor.domain.silences import Window
 from monitor.domain.workloads import Rule
 from monitor.jobs import collect, deliver, gpu, plan, reprice, rollup
+from monitor.jobs.heartbeat import Heartbeat
 from monitor.ports import Channel, Pull, Sampler
-from monitor.storage import price_changes, setup, work
+from monitor.storage import people, price_changes, setup, work
 from monitor.storage.engine import Database
 from monitor.storage.rates import Resolve
 
@@ -31,6 +33,9 @@ log = logging.getLogger("crossover.daemon")
 STOP_SECONDS = 10
 _STALLED_TICKS = 20
 """A job that has not ended a tick for this many ticks, and at least ten minutes, is stuck."""
+
+_HEARTBEAT = "heartbeat"
+_COUNTS = ("dead_runs", "dead_messages", "alerts_firing", "alerts_silenced", "notices_waiting")
 
 Clock = Callable[[], float]
 
@@ -56,6 +61,9 @@ class Parts(NamedTuple):
     tick_seconds: float
     gpu_seconds: float
     claim_seconds: int
+    windows: Sequence[Window] = ()
+    """Planned maintenance."""
+    heartbeat: Heartbeat | None = None
 
 
 class Daemon:
@@ -66,6 +74,8 @@ class Daemon:
         self._clock = clock
         self._stop = threading.Event()
         self._ticked: dict[str, float] = {}
+        self._waiting: set[str] = set()
+        """Jobs of which no tick has ended yet."""
         self._errors: dict[str, str] = {}
         self._jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
@@ -89,6 +99,7 @@ class Daemon:
         """Write into the database what is configured."""
         with self.parts.database.write() as conn:
             setup.apply(conn, self.parts.setup)
+            people.draw_link_secret(conn)
             if self.parts.database.path is not None:
                 # One daemon to a file: what the last one claimed when it ended is free.
                 work.forget_claims(conn)
@@ -110,6 +121,7 @@ class Daemon:
         )
         for name, (tick, seconds) in jobs.items():
             self._ticked[name] = self._clock()
+            self._waiting.add(name)
             scheduler.add_job(
                 self._isolated,
                 "interval",
@@ -130,6 +142,8 @@ class Daemon:
         jobs["send"] = (self.send, tick)
         if self.parts.sampler:
             jobs["gpu"] = (self.read_gpus, self.parts.gpu_seconds)
+        if self.parts.heartbeat:
+            jobs[_HEARTBEAT] = (self.beat, tick)
         return jobs
 
     def _isolated(self, name: str, work: Callable[[], None]) -> None:
@@ -144,6 +158,7 @@ class Daemon:
             self._errors[name] = f"{type(error).__name__}: {error}"
             log.exception("%s failed", name)
         self._ticked[name] = self._clock()
+        self._waiting.discard(name)
 
     def _now(self) -> int:
         return int(self._clock())
@@ -156,6 +171,7 @@ class Daemon:
                 return
             # A long back-fill is work, not a stuck tick.
             self._ticked[f"collect {source.name}"] = self._clock()
+            self._waiting.discard(f"collect {source.name}")
 
     def plan(self) -> None:
         """Roll up what changed, add what is due, carry it out."""
@@ -190,25 +206,52 @@ class Daemon:
         assert self.parts.sampler is not None
         gpu.poll(self.parts.database, self.parts.sampler, self._clock())
 
+    def beat(self) -> None:
+        """Tell the outside how the last round was."""
+        assert self.parts.heartbeat is not None
+        self.parts.heartbeat.beat(self._round(), self._now())
+
+    def _round(self) -> list[str] | None:
+        """What is wrong, by name alone; None: nothing is known to be, but not all has been seen."""
+        problems = [f"{name} does not end" for name in self._stuck()]
+        problems += [f"{name} fails" for name in list(self._errors) if name != _HEARTBEAT]
+        unseen = bool(self._waiting - {_HEARTBEAT})
+        try:
+            with self.parts.database.write() as conn:
+                work.sign_of_life(conn, self._now())
+        except DatabaseBusy:
+            # Somebody writes, and for long: that is work. A job that never ends is stuck.
+            unseen = True
+        except Exception:
+            log.exception("the database cannot be written")
+            problems.append("the database cannot be written")
+        return None if unseen and not problems else problems
+
+    def _stuck(self) -> list[str]:
+        now = self._clock()
+        return [name for name, at in dict(self._ticked).items() if now - at > self._patience()]
+
+    def _patience(self) -> float:
+        return max(_STALLED_TICKS * self.parts.tick_seconds, 600)
+
     def health(self) -> dict[str, object]:
         """What `/healthz` answers: every job ticks, and the database can be read.
 
-        Work that was given up is counted, None where it cannot be read: it waits for a person, and
-        no restart would help.
+        Work that was given up and alerts are counted, None where they cannot be read: they wait for
+        a person, and no restart would help.
         """
-        now = self._clock()
-        limit = max(_STALLED_TICKS * self.parts.tick_seconds, 600)
-        stuck = [name for name, at in self._ticked.items() if now - at > limit]
-        problems = [f"{name} has not ended a tick for {limit:.0f} s" for name in stuck]
-        given_up: dict[str, int | None] = {"dead_runs": None, "dead_messages": None}
+        limit = self._patience()
+        problems = [f"{name} has not ended a tick for {limit:.0f} s" for name in self._stuck()]
+        counts: dict[str, int | None] = dict.fromkeys(_COUNTS)
         try:
             with self.parts.database.read() as conn:
                 dead = work.dead(conn)
-            given_up = {"dead_runs": dead.runs, "dead_messages": dead.messages}
+                stand = people.standing(conn, self.parts.windows, self._now())
+            counts = dict(zip(_COUNTS, (dead.runs, dead.messages, *stand), strict=True))
         except CrossoverError as error:
             problems.append(str(error))
         errors = dict(self._errors)
-        return {"ok": not problems, "problems": problems, "errors": errors, **given_up}
+        return {"ok": not problems, "problems": problems, "errors": errors, **counts}
 
 
 def _exit_anyway() -> None:

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from collectors import registry
+from collectors import http, registry
 from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
 from collectors.requestlog import RequestLog, parse_map
@@ -31,11 +31,13 @@ from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
 from monitor.domain.errors import ConfigError, DatabaseUnavailable, InputError
 from monitor.domain.hardware import find_gpu
+from monitor.domain.links import Place
 from monitor.domain.money import to_pico
 from monitor.domain.periods import WEEKDAYS, Schedule
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.rate_lookup import Override, Resolver
 from monitor.domain.scenario import parse_tables, to_document
+from monitor.domain.silences import Window
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs.alerting import Policy
@@ -43,12 +45,13 @@ from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_giv
 from monitor.jobs.close import close_month
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
+from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.mail import Envelope
 from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler, at_once
 from monitor.jobs.report import weekly
 from monitor.ports import Channel, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
-from monitor.storage import price_changes
+from monitor.storage import people, price_changes
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
 from monitor.storage.price_changes import FxRate
@@ -62,6 +65,11 @@ from monitor.storage.setup import (
     WorkloadSetup,
 )
 from reports.channels.smtp import Smtp
+
+_LINK_SECRET_LEAST = 16
+
+FINANCE = "finance"
+"""The report of `[report]`, as readers leave it and run keys name it."""
 
 
 def database(settings: Settings) -> Database:
@@ -352,11 +360,14 @@ def sampler(settings: Settings) -> Sampler | None:
     return gpus(settings.nvml.host)
 
 
-def envelope(settings: Settings, recipients: Sequence[str]) -> Envelope:
-    """Who writes to whom."""
+def envelope(settings: Settings, recipients: Sequence[str], report: str = "") -> Envelope:
+    """Who writes to whom; `report` is what a reader may leave."""
     sender = settings.mail.sender
     domain = sender.rpartition("@")[2].rstrip(">") or "localhost"
-    return Envelope(sender, domain, recipients)
+    place = Place(
+        settings.organisation.url, configured_link_secret(settings), settings.alerts.link_days
+    )
+    return Envelope(sender, domain, recipients, place=place, report=report)
 
 
 def policy(settings: Settings, *, demo: bool = False) -> Policy:
@@ -370,7 +381,56 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         envelope=envelope(settings, settings.alerts.to),
         demo=demo,
         guide=library.guide(),
+        windows=windows(settings),
     )
+
+
+def windows(settings: Settings) -> tuple[Window, ...]:
+    """Planned maintenance."""
+    return tuple(
+        Window(int(w.start.timestamp()), int(w.end.timestamp()), w.why, w.rule, w.subject)
+        for w in settings.alerts.maintenance
+    )
+
+
+def configured_link_secret(settings: Settings) -> str:
+    """What links are signed with, as configured; '' where the database has it.
+
+    Raises:
+        ConfigError: it is missing or short.
+    """
+    chosen = secret(settings.organisation.link_secret, "organisation.link_secret")
+    if chosen and len(chosen) < _LINK_SECRET_LEAST:
+        raise ConfigError(
+            [f"organisation.link_secret is shorter than {_LINK_SECRET_LEAST} characters"],
+            "Draw one: `openssl rand -hex 32`.",
+        )
+    return chosen
+
+
+def link_secret(settings: Settings, opened: Database) -> Callable[[], str]:
+    """What links are signed with: as configured, else as the daemon drew it; '' before it did."""
+    chosen = configured_link_secret(settings)
+    known = [chosen] if chosen else []
+
+    def found() -> str:
+        if not known:
+            with opened.read() as conn:
+                drawn = people.link_secret(conn)
+            if not drawn:
+                return ""
+            known.append(drawn)
+        return known[0]
+
+    return found
+
+
+def heartbeat(settings: Settings) -> Heartbeat | None:
+    """Who is told that the daemon lives; None: nobody."""
+    url = secret(settings.heartbeat.url, "heartbeat.url")
+    if not url:
+        return None
+    return Heartbeat(url, int(settings.heartbeat.every_minutes * 60), http.post)
 
 
 def calendar(settings: Settings) -> Calendar:
@@ -410,7 +470,7 @@ def handlers(
 ) -> dict[str, Handler]:
     """What carries out each kind of run; `prices` spares looking them up twice."""
     chosen = policy(settings, demo=demo)
-    report = chosen._replace(envelope=envelope(settings, settings.report.to))
+    report = chosen._replace(envelope=envelope(settings, settings.report.to, FINANCE))
     return {
         DECIDE: at_once(partial(decide, policy=chosen)),
         WEEKLY: partial(weekly, policy=report),
@@ -442,6 +502,8 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
         tick_seconds=settings.daemon.tick_seconds,
         gpu_seconds=settings.nvml.every_seconds,
         claim_seconds=_claim_seconds(settings),
+        windows=windows(settings),
+        heartbeat=heartbeat(settings),
     )
 
 
@@ -460,6 +522,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
     found.append(Probe("prices", partial(_probe_prices, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
+    if settings.heartbeat.url:
+        found.append(Probe("heartbeat", partial(_probe_heartbeat, settings)))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
     found.append(Probe("GPUs (NVML)", gpus, required=settings.nvml.mode == "required"))
     return found
@@ -519,6 +583,17 @@ def _probe_source(settings: Settings, number: int, now: int) -> str:
 
 def _probe_mail(settings: Settings) -> str:
     return channels(settings)["smtp"].probe()
+
+
+def _probe_heartbeat(settings: Settings) -> str:
+    """A call would say that a daemon lives, so none is made."""
+    url = secret(settings.heartbeat.url, "heartbeat.url")
+    if not http.callable_address(url):
+        raise ConfigError(
+            ["heartbeat.url is neither https nor on this machine"],
+            "The address holds a key: use https.",
+        )
+    return f"the daemon calls it every {settings.heartbeat.every_minutes:g} minutes"
 
 
 def _probe_gpus(settings: Settings) -> str:

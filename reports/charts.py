@@ -1,46 +1,60 @@
 """The pictures, as Vega-Lite in plain dicts: data in, definition out, nothing drawn here.
 
-No name from outside stands in a picture, and no number only there: the text around it says both.
+No number stands only in a picture: the text around it says each. Series differ by more than their
+colour: by dash, by a label at the line's end, or by their order, which the label's order repeats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from monitor.domain import costs
 from monitor.domain.scenario import Scenario
-from reports import formats
+from reports import formats, marks
+from reports.marks import Spec
+from reports.themes import LIGHT, Theme
 
-Spec = dict[str, Any]
+STACKS = 5
+"""Workloads with a colour of their own."""
 
-WIDTH, HEIGHT = 552, 232
-FONT = "Liberation Sans"
-"""The renderer brings it along, so that pictures are the same everywhere."""
-
-# Blue and orange stay apart for every kind of colour vision; so do their luminances.
-OWN, API, FAINT, INK, GRID = "#1f5a99", "#b85a00", "#a4acb7", "#4a5361", "#e6e9ed"
-
-_STEPS = 240
+_TOTAL, _BY_DAY = (160.0, 0.0), (306.0, 196.0)
+"""The two panels of spend: pixels from the plot's top, the scale's lower end first."""
+_COST_HEIGHT, _UNIT_HEIGHT = 200, 150
+_STEPS, _TITLE_CAP, _FEW_WEEKS = 240, 40, 8
 _FAR = 8
 """A crossing beyond so many times the projected volume would squash the picture: it stays out."""
+
+
+class Stack(NamedTuple):
+    """What a workload cost by day; None: that day it is not known."""
+
+    name: str
+    usd: Sequence[Decimal | None]
 
 
 class Spending(NamedTuple):
     """A month's spend by day, in dollars, and what it is heading for."""
 
+    title: str
+    """Of the month so far, with its total."""
     days: int
     """Of the whole month."""
     now: Sequence[Decimal]
     """From the first of the month."""
     before: Sequence[Decimal]
-    """Of the month before, no more days than this month has; empty: unknown."""
+    """Of the whole month before; empty: unknown."""
     before_name: str
     projected: tuple[Decimal, Decimal, Decimal] | None
     """The month's total: q10, q50, q90."""
+    stacks: Sequence[Stack] = ()
+    """The largest workloads, the largest first."""
+    rest: Sequence[Decimal] = ()
+    """Of all other workloads together."""
 
 
 class Volumes(NamedTuple):
@@ -52,41 +66,150 @@ class Volumes(NamedTuple):
     crossing: int | None
 
 
-def spend(seen: Spending) -> Spec:
-    """Spend since the first, with last month behind it and the projection as a fan."""
-    total, today = _sums(seen.now), len(seen.now)
-    layers = []
-    if seen.before:
-        layers += _behind(_sums(seen.before), total, seen.before_name)
-    if seen.projected and today < seen.days:
-        layers += _fan(today, total[-1], seen.days, seen.projected)
-    layers.append(_line(_points(total), OWN, 2.5))
-    layers += _marked(today, total[-1], {"align": "right", "dx": -6, "dy": -10})
-    axis = {"values": [1, 8, 15, 22, 29], "grid": False}
-    return _chart(layers, seen.days, axis)
+class UnitCosts(NamedTuple):
+    """Dollars per million tokens; what is not known has no entry."""
+
+    first: date
+    """A Monday."""
+    weeks: int
+    api: Mapping[date, Decimal]
+    """Of the week that begins on a Monday."""
+    own: Mapping[date, Decimal]
+    """Of the month that begins on its first day."""
 
 
-def _behind(before: Sequence[float], now: Sequence[float], name: str) -> list[Spec]:
-    """Last month's line, its name on the side where this month's line is not."""
-    at = min(len(before), len(now)) // 2
-    below = before[at] <= now[at]
-    place = {"align": "left", "dy": 18, "dx": 4} if below else {"align": "right", "dy": -12}
-    label = [{"x": at + 1, "y": before[at], "label": name}]
-    return [_line(_points(before), FAINT, 1.5), _text(label, INK, place)]
+def spend(seen: Spending, theme: Theme = LIGHT) -> Spec:
+    """Above the month's total with the projection's fan, below each day by workload."""
+    days = max(seen.days, len(seen.before))
+    axis = {
+        "values": [n + 0.5 for n in range(0, days, 7)],
+        "labelExpr": "format(datum.value + 0.5, 'd')",
+    }
+    layers = [_total(seen, theme), _by_day(seen, theme)]
+    return marks.chart(
+        layers,
+        _BY_DAY[0],
+        theme,
+        encoding={"x": marks.x_of(days, **axis)},
+        resolve={"scale": {"y": "independent"}},
+    )
+
+
+def _total(seen: Spending, theme: Theme) -> Spec:
+    """The sum since the first, that of the month before, and what the month is heading for."""
+    total, before = _sums(seen.now), _sums(seen.before)
+    projected = seen.projected if 0 < len(total) < seen.days else None
+    low, middle, high = map(float, projected) if projected else (total[-1:] or [0.0]) * 3
+    bottom, top = _ends([*total, *before, low, high])
+    layers = [marks.line(_points(before), theme.muted, 1.5, marks.DOTTED)] if before else []
+    if projected:
+        layers += _fan(len(total), total[-1], seen.days, (low, middle, high), theme)
+    layers.append(marks.line(_points(total), theme.ink, 2.5))
+    if total:
+        layers.append(marks.dot([{"x": len(total), "y": total[-1]}], theme.ink))
+    said = []
+    if len(total) == seen.days:
+        said.append((total[-1], formats.short(_money(total[-1])), True))
+    if projected:
+        said.append((middle, formats.short(projected[1]), True))
+        said.append((middle, formats.short_range(projected[0], projected[2]), False))
+    if before:
+        said.append((before[-1], f"{seen.before_name} {formats.short(_money(before[-1]))}", False))
+    layers += _ended(said, (bottom, top), theme)
+    layers.append(marks.heading(seen.title, theme.ink, -10, fontWeight="bold"))
+    return {"layer": layers, "encoding": {"y": marks.dollars(bottom, top, _TOTAL)}}
+
+
+def _ended(
+    said: Sequence[tuple[float, str, bool]], ends: tuple[float, float], theme: Theme
+) -> list[Spec]:
+    """What each line ends at, beside its end."""
+    bottom, top = ends
+    height = _TOTAL[0]
+    wanted = [height * (top - value) / (top - bottom) for value, _, _ in said]
+    places = marks.apart(wanted, height)
+    return [
+        marks.beside(
+            [(at, words)],
+            theme.ink if strong else theme.muted,
+            {"fontWeight": "bold"} if strong else {"fontSize": marks.SMALL},
+        )
+        for at, (_, words, strong) in zip(places, said, strict=True)
+    ]
 
 
 def _fan(
-    today: int, total: float, days: int, projected: tuple[Decimal, Decimal, Decimal]
+    today: int, total: float, days: int, ends: tuple[float, float, float], theme: Theme
 ) -> list[Spec]:
-    low, middle, high = map(float, projected)
+    low, middle, high = ends
     band = [{"x": today, "y": total, "y2": total}, {"x": days, "y": low, "y2": high}]
-    area = _layer(band, {"type": "area", "color": OWN, "opacity": 0.14}, y2={"field": "y2"})
-    path = _line([{"x": today, "y": total}, {"x": days, "y": middle}], OWN, 1.5)
-    path["mark"]["strokeDash"] = [4, 3]
-    return [area, path, *_marked(days, middle, {"align": "left", "dx": 8})]
+    path = [{"x": today, "y": total}, {"x": days, "y": middle}]
+    return [
+        marks.area(band, theme.ink),
+        marks.line(path, theme.ink, 1.5, marks.DASHED),
+        marks.dot([{"x": days, "y": middle}], theme.ink),
+    ]
 
 
-def cost(scenario: Scenario, volumes: Volumes) -> Spec:
+def _by_day(seen: Spending, theme: Theme) -> Spec:
+    """A bar a day; a rule at the day's total, which what no workload holds fills up."""
+    found, heights = [], [0.0] * len(seen.now)
+    named = list(zip(seen.stacks, theme.series, strict=False))
+    if any(seen.rest):
+        named.append((Stack("all other", seen.rest), theme.other))
+    for stack, colour in named:
+        found.append((stack.name, colour, _pile(stack.usd, heights)))
+    total = [float(usd) for usd in seen.now]
+    outside = [
+        _bar(n, heights[n], usd)
+        for n, usd in enumerate(total)
+        if usd - heights[n] >= max(0.005, usd / 200)
+    ]
+    layers = [marks.boxes(bars, colour) for _, colour, bars in found if bars]
+    if outside:
+        layers.append(marks.boxes(outside, theme.background, theme.muted))
+    rules = [{"x": n + 0.08, "x2": n + 0.92, "y": usd} for n, usd in enumerate(total)]
+    layers.append(marks.rule(rules, theme.ink, 2, x2=marks.other("x2")))
+    legend = [(name, colour) for name, colour, bars in found if bars]
+    layers += _legend(legend, theme, outside=bool(outside))
+    layers.append(
+        marks.heading(
+            "Each day by workload; the line is the day's total", theme.ink, _BY_DAY[1] - 14
+        )
+    )
+    ends = _ends([*heights, *total])
+    return {"layer": layers, "encoding": {"y": marks.dollars(*ends, _BY_DAY, 3)}}
+
+
+def _pile(usd: Sequence[Decimal | None], heights: list[float]) -> list[dict[str, float]]:
+    """A bar for each day on what lies there already, which grows by it."""
+    bars = []
+    for n, amount in enumerate(usd):
+        if amount:
+            bars.append(_bar(n, heights[n], heights[n] + float(amount)))
+            heights[n] += float(amount)
+    return bars
+
+
+def _bar(n: int, low: float, high: float) -> dict[str, float]:
+    return {"x": n + 0.14, "x2": n + 0.86, "y": low, "y2": high}
+
+
+def _legend(found: Sequence[tuple[str, str]], theme: Theme, *, outside: bool) -> list[Spec]:
+    """Names in the order of the bars, the topmost first, and what the rule is."""
+    rows = [("outside workloads", theme.background)] if outside else []
+    rows += [(marks.label(name), colour) for name, colour in reversed(found)]
+    top = _BY_DAY[0] - 8 - marks.GAP * (len(rows) - 1)
+    layers = []
+    for n, (name, colour) in enumerate(rows):
+        at = top + marks.GAP * n
+        layers += marks.swatch(at, colour, theme.muted if colour == theme.background else colour)
+        place = {"dx": 21, "fontSize": marks.SMALL}
+        layers.append(marks.beside([(at, name)], theme.ink, place))
+    return layers
+
+
+def cost(scenario: Scenario, volumes: Volumes, workload: str = "", theme: Theme = LIGHT) -> Spec:
     """A month's cost at each volume: the API's line, own GPUs' steps, and where they cross."""
     crossing = volumes.crossing or 0
     if crossing > _FAR * max(volumes.q50, 1):
@@ -95,105 +218,133 @@ def cost(scenario: Scenario, volumes: Volumes) -> Spec:
     at = [Fraction(end * step, _STEPS) for step in range(_STEPS + 1)]
     api = [{"x": float(n), "y": float(costs.api_bill(scenario, n))} for n in at]
     own = [{"x": float(n), "y": float(costs.hybrid_bill(scenario, n))} for n in at]
-    layers = _projected(volumes)
-    layers += [_line(own, OWN, 2.5), _line(api, API, 2.5), *_names(own[-1], api[-1])]
+    ends = _ends([point["y"] for point in (*own, *api)])
+    of = f"{marks.label(workload, _TITLE_CAP)}: dollars" if workload else "Dollars"
+    layers = [marks.heading(f"{of} a month, by requests a month", theme.ink, -28)]
+    layers += _projected(volumes, theme)
+    layers += [marks.line(own, theme.own, 2.5), marks.line(api, theme.api, 2.5, marks.DASHED)]
+    layers += _names({"own GPUs": own[-1]["y"], "API": api[-1]["y"]}, ends, theme)
     if crossing:
         usd = float(costs.api_bill(scenario, Fraction(crossing)))
-        layers += _crossing(crossing, usd, left=crossing < end / 3)
-    x_axis = {"labelExpr": _short("~s"), "tickCount": 6, "grid": False}
-    return _chart(layers, end, x_axis)
+        layers += _crossing(crossing, usd, theme, left=crossing < end / 3)
+    x = marks.x_of(end, labelExpr=marks.short(end), tickCount=6)
+    y = marks.dollars(*ends, (_COST_HEIGHT, 0), 5)
+    return marks.chart(layers, _COST_HEIGHT, theme, encoding={"x": x, "y": y})
 
 
-def _projected(volumes: Volumes) -> list[Spec]:
+def _projected(volumes: Volumes, theme: Theme) -> list[Spec]:
     """The range of the projected volume as a band over the whole height."""
-    band = [{"x": volumes.q10, "x2": volumes.q90}]
-    rect = {"type": "rect", "color": FAINT, "opacity": 0.25}
-    whole: Spec = {"x2": {"field": "x2"}, "y": {"value": 0}, "y2": {"value": "height"}}
+    whole: Spec = {"y": {"value": 0}, "y2": {"value": _COST_HEIGHT}}
+    band = {"type": "rect", "color": theme.faint, "opacity": 0.22}
     middle = [{"x": volumes.q50, "label": "projected"}]
-    rule = {"type": "rule", "color": FAINT, "strokeWidth": 1.5}
     return [
-        _layer(band, rect, **whole),
-        _layer(middle, rule, y={"value": 0}, y2={"value": "height"}),
-        _text(middle, INK, {"dy": -7}, y={"value": 0}),
+        marks.layer([{"x": volumes.q10, "x2": volumes.q90}], band, x2=marks.other("x2"), **whole),
+        marks.rule(middle, theme.faint, 1.5, **whole),
+        marks.text(middle, theme.muted, {"dy": -9}, y={"value": 0}),
     ]
 
 
-def _crossing(x: int, usd: float, *, left: bool) -> list[Spec]:
+def _crossing(x: int, usd: float, theme: Theme, *, left: bool) -> list[Spec]:
     """A rule to the axis and a dot, named above the lines or, far left, below them."""
-    place = {"align": "left", "dx": 9, "dy": 16} if left else {"align": "right", "dx": -9, "dy": -9}
-    point = [{"x": x, "y": usd, "label": f"crosses at {formats.count(x)}"}]
-    rule = {"type": "rule", "color": INK, "strokeDash": [3, 3]}
-    return [
-        _layer([{"x": x, "y": 0, "y2": usd}], rule, y2={"field": "y2"}),
-        _dot(point, INK),
-        _text(point, INK, place | {"fontWeight": "bold"}),
-    ]
-
-
-def _names(own: Mapping[str, float], api: Mapping[str, float]) -> list[Spec]:
-    """Each line's name behind its end, apart where the ends are close."""
-    apart = 8 if abs(own["y"] - api["y"]) < 0.08 * max(own["y"], api["y"]) else 0
-    up = -apart if own["y"] >= api["y"] else apart
-    place = {"align": "left", "dx": 8, "fontWeight": "bold"}
-    return [
-        _text([{**own, "label": "own GPUs"}], OWN, place | {"dy": up}),
-        _text([{**api, "label": "API"}], API, place | {"dy": -up}),
-    ]
-
-
-def _marked(x: float, usd: float, place: Mapping[str, Any]) -> list[Spec]:
-    point = [{"x": x, "y": usd, "label": formats.short(Decimal(str(round(usd, 2))))}]
-    return [_dot(point, OWN), _text(point, OWN, {**place, "fontWeight": "bold"})]
-
-
-def _dot(point: Sequence[Mapping[str, Any]], colour: str) -> Spec:
-    return _layer(
-        point, {"type": "point", "color": colour, "filled": True, "size": 60, "opacity": 1}
+    place = (
+        {"align": "left", "dx": 9, "dy": 12} if left else {"align": "right", "dx": -9, "dy": -12}
     )
+    point = [{"x": x, "y": usd, "label": f"crosses at {formats.count(x)}"}]
+    down = marks.rule([{"x": x, "y": 0, "y2": usd}], theme.muted, 1, y2=marks.other("y2"))
+    down["mark"]["strokeDash"] = list(marks.DOTTED)
+    return [
+        down,
+        marks.dot(point, theme.ink),
+        marks.text(point, theme.ink, place | {"fontWeight": "bold"}),
+    ]
 
 
-def _text(
-    points: Sequence[Mapping[str, Any]], colour: str, place: Mapping[str, Any], **channels: Spec
-) -> Spec:
-    mark = {"type": "text", "color": colour, "fontSize": 12, **place}
-    return _layer(points, mark, text={"field": "label", "type": "nominal"}, **channels)
+def unit_cost(seen: UnitCosts, theme: Theme = LIGHT) -> Spec:
+    """The API by week as a line, which ends where a week is unknown, and own GPUs by month."""
+    days = 7 * seen.weeks
+    weeks = {(monday - seen.first).days: float(usd) for monday, usd in seen.api.items()}
+    months = [_held(seen, month, float(usd)) for month, usd in sorted(seen.own.items())]
+    ends = _ends([0.0, *weeks.values(), *(month["y"] for month in months)])
+    layers = [marks.line(run, theme.api, 2.5, marks.DASHED) for run in _runs(weeks)]
+    layers.append(
+        marks.dot([{"x": x + 3.5, "y": y} for x, y in sorted(weeks.items())], theme.api, 22)
+    )
+    last: dict[str, float] = {}
+    if weeks:
+        last["API"] = weeks[max(weeks)]
+    if months:
+        layers.append(marks.rule(months, theme.own, 3, x2=marks.other("x2")))
+        last["own GPUs"] = months[-1]["y"]
+    layers += _names(last, ends, theme, _UNIT_HEIGHT)
+    layers += _ticks(seen, theme)
+    layers.append(marks.heading("Dollars per million tokens", theme.ink, -10))
+    x = marks.x_of(days, labels=False, ticks=False)
+    y = marks.dollars(*ends, (_UNIT_HEIGHT, 0))
+    return marks.chart(layers, _UNIT_HEIGHT, theme, encoding={"x": x, "y": y})
 
 
-def _line(points: Sequence[Mapping[str, float]], colour: str, width: float) -> Spec:
-    return _layer(points, {"type": "line", "color": colour, "strokeWidth": width})
+def _held(seen: UnitCosts, month: date, usd: float) -> dict[str, float]:
+    """A month's figure over its days, as far as the picture reaches."""
+    first, last = (month - seen.first).days, (_next(month) - seen.first).days
+    return {"x": max(first, 0), "x2": min(last, 7 * seen.weeks), "y": usd}
 
 
-def _layer(points: Sequence[Mapping[str, Any]], mark: Spec, **channels: Spec) -> Spec:
-    plain = {name: {"field": name, "type": "quantitative"} for name in ("x", "y")}
-    return {"data": {"values": list(points)}, "mark": mark, "encoding": plain | channels}
+def _next(month: date) -> date:
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
-def _chart(layers: Sequence[Spec], end: float, x_axis: Spec) -> Spec:
-    """The frame that both pictures share; scales begin at 0."""
-    x = {"scale": {"domain": [0, end], "nice": False}, "axis": {"title": None, **x_axis}}
-    y_axis = {"labelExpr": _short("$~s"), "tickCount": 5, "domain": False, "ticks": False}
-    y = {"scale": {"zero": True}, "axis": {"title": None, **y_axis}}
-    return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "width": WIDTH,
-        "height": HEIGHT,
-        "autosize": {"type": "fit", "contains": "padding"},
-        "padding": 8,
-        "background": "#ffffff",
-        "layer": list(layers),
-        "encoding": {"x": x, "y": y},
-        "config": {
-            "font": FONT,
-            "view": {"stroke": None},
-            "axis": {"labelColor": INK, "labelFontSize": 12, "gridColor": GRID, "tickColor": FAINT},
-            "axisX": {"domainColor": FAINT},
-        },
-    }
+def _runs(weeks: Mapping[int, float]) -> list[list[dict[str, float]]]:
+    """Weeks that follow each other, as lines through their middles."""
+    runs: list[list[dict[str, float]]] = []
+    for day, usd in sorted(weeks.items()):
+        if not runs or runs[-1][-1]["x"] + 7 < day + 3.5:
+            runs.append([])
+        runs[-1].append({"x": day + 3.5, "y": usd})
+    return [run for run in runs if len(run) > 1]
 
 
-def _short(form: str) -> str:
-    """Tick labels such as 5M and $2B, where the library's own word is G; nothing is 0M."""
-    return f"datum.value ? replace(format(datum.value, '{form}'), 'G', 'B') : format(0, '{form}')"
+def _ticks(seen: UnitCosts, theme: Theme) -> list[Spec]:
+    """Names below the axis: of each month where it begins, of each week where there are few."""
+    weeks = [seen.first + timedelta(7 * n) for n in range(seen.weeks)]
+    if seen.weeks <= _FEW_WEEKS:
+        found = [{"x": 7 * n, "label": formats.day(each)} for n, each in enumerate(weeks)]
+    else:
+        months = [date(each.year, each.month, 1) for each in weeks]
+        found = [
+            {"x": (each - seen.first).days, "label": formats.month(f"{each:%Y-%m}")[:3]}
+            for each in dict.fromkeys(months)
+            if each >= seen.first
+        ]
+    y: Spec = {"y": {"value": _UNIT_HEIGHT}}
+    tick = marks.rule(found, theme.faint, 1, **y, y2={"value": _UNIT_HEIGHT + 5})
+    return [tick, marks.text(found, theme.muted, {"dy": 14, "align": "left"}, **y)]
+
+
+def _names(
+    ends: Mapping[str, float],
+    scale: tuple[float, float],
+    theme: Theme,
+    height: float = _COST_HEIGHT,
+) -> list[Spec]:
+    """Each side's name behind its line's end, apart where the ends are close."""
+    bottom, top = scale
+    wanted = [height * (top - usd) / (top - bottom) for usd in ends.values()]
+    colours = {"own GPUs": theme.own, "API": theme.api}
+    return [
+        marks.beside([(at, name)], colours[name], {"fontWeight": "bold"})
+        for name, at in zip(ends, marks.apart(wanted, height), strict=True)
+    ]
+
+
+def _ends(values: Iterable[float]) -> tuple[float, float]:
+    """Of a scale that holds nothing and all values, with some room above them."""
+    held = [0.0, *values]
+    low, high = min(held), max(held)
+    return (low * 1.06, high * 1.06) if high > low else (0.0, 1.0)
+
+
+def _money(amount: float) -> Decimal:
+    return Decimal(str(round(amount, 2)))
 
 
 def _sums(days: Iterable[Decimal]) -> list[float]:

@@ -14,28 +14,18 @@ from typing import Any, NamedTuple
 
 from monitor.domain.money import plain
 from monitor.domain.names import clean_name
-from monitor.domain.periods import add_months, days_in
-from reports import after_move, charts, formats, judgement, sections
-from reports.charts import Spending, Volumes
-from reports.comparison import Comparison, comparison, migration, scenario
-from reports.formats import about, count, month, name, short, short_range, span, usd
-from reports.model import Rendered, Row, Standing, Value, WeeklyFacts, decimal, whole, words
-from reports.raster import NotDrawn
+from reports import after_move, formats, judgement, marks, pictures, sections
+from reports.comparison import Comparison, comparison, migration
+from reports.formats import month, name, short, short_range
+from reports.model import Rendered, Row, Standing, Value, WeeklyFacts, decimal, words
+from reports.pictures import Picture
+from reports.raster import Drawn
 from reports.render import Image
 from reports.twins import twins
 from reports.verdict import Verdict, key, ranked, verdict
 
-Draw = Callable[[Mapping[str, Mapping[str, Any]]], Mapping[str, bytes]]
-"""Definitions of pictures -> PNG, by name; raises NotDrawn."""
-
-
-class Picture(NamedTuple):
-    """A picture and what it says, for whom it is not shown."""
-
-    cid: str
-    title: str
-    alt: str
-    spec: charts.Spec
+Draw = Callable[[Mapping[str, Mapping[str, Any]]], Drawn]
+"""Definitions of pictures by name -> PNG, and what could not be drawn."""
 
 
 class Traced(NamedTuple):
@@ -91,12 +81,9 @@ class View:
 def build(facts: WeeklyFacts, draw: Draw) -> Rendered:
     """The report; without pictures, and saying so, where they cannot be drawn."""
     shown = view(facts)
-    drawn: Mapping[str, bytes] = {}
-    try:
-        drawn = draw({cid: picture.spec for cid, picture in shown.pictures.items()})
-    except NotDrawn as error:
-        shown = replace(shown, not_drawn=str(error))
-    page = {"view": shown, "drawn": drawn, "cap": sections.SHOWN, "width": charts.WIDTH}
+    drawn, failed = draw({cid: picture.spec for cid, picture in shown.pictures.items()})
+    shown = replace(shown, not_drawn=pictures.missed(shown.pictures, failed))
+    page = {"view": shown, "drawn": drawn, "cap": sections.SHOWN, "width": marks.WIDTH}
     images = [Image(cid, png, shown.pictures[cid].alt) for cid, png in drawn.items()]
     return Rendered(shown.subject, *twins("weekly", **page), images)
 
@@ -108,7 +95,6 @@ def view(facts: WeeklyFacts) -> View:
     order = ranked(facts.tables["breakevens"], facts.standings)
     comparisons = [comparison(*pair) for pair in order[: sections.SHOWN]]
     moves = after_move.moves(facts)
-    pictures = [_spend_picture(facts), _cost_picture(found.lead)]
     return View(
         subject=_subject(facts, found),
         organisation=name(facts.organisation),
@@ -136,7 +122,7 @@ def view(facts: WeeklyFacts) -> View:
         sources=sections.sources(facts),
         completeness=sections.completeness(facts),
         record=sections.record(facts),
-        pictures={picture.cid: picture for picture in pictures if picture},
+        pictures=pictures.of_week(facts, found.lead),
         not_drawn="",
         footer=_footer(facts),
         traced=_traced(facts, movers, comparisons, moves),
@@ -198,64 +184,6 @@ def _footer(facts: WeeklyFacts) -> list[str]:
         f"Figures: crossover explain ID --week {facts.week} (the plain-text part lists every ID).",
         f"Days are UTC, amounts US dollars. Generated at {due}, when the report fell due.",
     ]
-
-
-def _spend_picture(facts: WeeklyFacts) -> Picture | None:
-    """The month's spend; None: there is none."""
-    spent = decimal(facts.numbers, "spend.month_to_date")
-    if spent is None:
-        return None
-    last_month = decimal(facts.numbers, "spend.previous_month")
-    projected, of = sections.projection(facts), month(facts.month)
-    said = [f"{of} to the {sections.ordinal(facts.last.day)}: {usd(spent)}"]
-    if projected and not sections.is_complete(facts):
-        low, middle, high = projected
-        said.append(f"projected for the month: {about(middle)}, 80% range {span(low, high)}")
-    if last_month is not None:
-        said.append(f"all of {sections.before(facts)}, in grey: {usd(last_month)}")
-    seen = _spending(facts, known_before=last_month is not None)
-    return Picture("spend", f"Spend since 1 {of}", "; ".join(said) + ".", charts.spend(seen))
-
-
-def _spending(facts: WeeklyFacts, *, known_before: bool) -> Spending:
-    days = {words(row, "day"): decimal(row, "usd") for row in facts.tables["spend.daily"]}
-    month_before = add_months(facts.month, -1)
-    length = min(days_in(month_before), days_in(facts.month)) if known_before else 0
-    return Spending(
-        days_in(facts.month),
-        _of_days(days, facts.month, facts.last.day),
-        _of_days(days, month_before, length),
-        sections.before(facts),
-        sections.projection(facts),
-    )
-
-
-def _of_days(days: Mapping[str, Decimal | None], of: str, count_: int) -> list[Decimal]:
-    """The first days of a month; one without a row adds nothing to the line."""
-    return [days.get(f"{of}-{n:02d}") or Decimal(0) for n in range(1, count_ + 1)]
-
-
-def _cost_picture(row: Row | None) -> Picture | None:
-    """Both bills of the verdict's comparison; None: it has none."""
-    stored = scenario(row) if row else None
-    if row is None or stored is None:
-        return None
-    crossing = whole(row, "crossing_requests")
-    low, middle, high = (whole(row, f"requests_{q}") or 0 for q in ("q10", "q50", "q90"))
-    volumes = Volumes(low, middle, high, crossing)
-    api, own = decimal(row, "api_usd_q50"), decimal(row, "self_host_usd_q50")
-    said = (
-        f"At {count(volumes.q50)} requests a month the API costs {about(api or Decimal(0))} and own"
-        f" GPUs cost {about(own or Decimal(0))}; {comparison_words(row)}."
-    )
-    title = f"{name(words(row, 'workload'))}: cost of a month by requests"
-    return Picture("cost", title, said, charts.cost(stored, volumes))
-
-
-def comparison_words(row: Row) -> str:
-    """Where the two lines cross, as a clause."""
-    crossing = whole(row, "crossing_requests")
-    return f"the lines cross at {count(crossing)}" if crossing else "the lines do not cross"
 
 
 def _traced(

@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -218,6 +218,74 @@ def spent_daily():
         f"2026-{month}-{n:02d}" for month, last in ((10, 31), (11, 22)) for n in range(1, last + 1)
     ]
     return [{"day": day, "usd": Decimal("1200.50")} for day in days]
+
+
+def by_workload(*names: str, last: int = 22):
+    """Rows of `spend.by_workload`: the first name costs most, each day the same."""
+    return [
+        {
+            "day": f"2026-11-{n:02d}",
+            "workload": each,
+            "usd": Decimal(600) / (place + 1),
+            "unpriced_tokens": 0,
+        }
+        for n in range(1, last + 1)
+        for place, each in enumerate(names)
+    ]
+
+
+def unit_weeks(*usd: str | None):
+    """Rows of `unit_cost.weeks`, the last of the report's week."""
+    last = date(2026, 11, 16)
+    return [
+        {
+            "week": (last - timedelta(7 * (len(usd) - 1 - n))).isoformat(),
+            "priced_tokens": 10**9,
+            "usd_per_million": None if each is None else Decimal(each),
+        }
+        for n, each in enumerate(usd)
+    ]
+
+
+def gpu_hourly(*hosts: str, hours: int = 168):
+    """Rows of `gpu.hourly`: the utilisation climbs through each day from 0 to 92%."""
+    start = datetime(2026, 11, 16, tzinfo=UTC)
+    return [
+        {
+            "hour": f"{start + timedelta(hours=n):%Y-%m-%dT%H:00:00Z}",
+            "host": host,
+            "utilisation": Decimal(4 * (n % 24)),
+            "hours_measured": Decimal(2),
+        }
+        for n in range(hours)
+        for host in hosts
+    ]
+
+
+def gpu_hosts(*hosts: str):
+    return [
+        {
+            "host": host,
+            "gpus": 2,
+            "hours_measured": Decimal(336),
+            "utilisation": Decimal(46 + n),
+            "energy": Decimal(100),
+        }
+        for n, host in enumerate(hosts)
+    ]
+
+
+def pictured(*names: str):
+    """The tables of every picture."""
+    return {
+        "spend.by_workload": by_workload(*names),
+        "unit_cost.weeks": unit_weeks("3.10", None, "2.75", "2.68"),
+        "unit_cost.own_months": [
+            {"month": "2026-10", "tokens": 10**9, "usd_per_million": Decimal("1.9")}
+        ],
+        "gpu.hourly": gpu_hourly(*names),
+        "gpu.hosts": gpu_hosts(*names),
+    }
 
 
 def facts(figures=None, tables=None, **changes) -> WeeklyFacts:

@@ -89,6 +89,8 @@ def _alerts():
         silence.add_column(sa.Column("since", sa.BigInteger(), nullable=False, server_default="0"))
         silence.add_column(sa.Column("ended_at", sa.BigInteger()))
         silence.alter_column("by", type_=sa.String(320), existing_nullable=False)
+        # A pattern, in which each character of a name may be escaped.
+        silence.alter_column("subject", type_=sa.String(700), existing_nullable=False)
         silence.create_check_constraint(
             op.f("ck_silence_kind"), "kind IN ('silence', 'snooze', 'maintenance')"
         )

@@ -13,6 +13,7 @@ from monitor import __version__
 from monitor.cli import (
     advise,
     agent,
+    alerts,
     backtest,
     breakeven,
     capacity,
@@ -30,8 +31,10 @@ from monitor.cli import (
     prices,
     project,
     query,
+    readers,
     report,
     run,
+    runs,
 )
 from monitor.domain.errors import ConfigError, CrossoverError
 
@@ -88,8 +91,13 @@ app.command()(query.query)
 app.command()(explain.explain)
 app.add_typer(config.app, name="config")
 app.add_typer(prices.app, name="prices")
+report.app.command()(readers.unsubscribe)
+report.app.command()(readers.subscribe)
+report.app.command()(readers.unsubscribed)
 app.add_typer(report.app, name="report")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(runs.app, name="runs")
 app.add_typer(export.app, name="export")
 app.add_typer(db.app, name="db")
 

@@ -94,7 +94,7 @@ def _policy(settings: Settings) -> Policy:
     """As the daemon's own run of the report has it."""
     from monitor import wiring
 
-    envelope = wiring.envelope(settings, settings.report.to)
+    envelope = wiring.envelope(settings, settings.report.to, wiring.FINANCE)
     return wiring.policy(settings)._replace(envelope=envelope)
 
 
@@ -118,6 +118,10 @@ def _send(ctx: typer.Context, settings: Settings, week: str, due_at: int, now: d
             f"{week} is not complete: it {waits}",
             "The daemon sends it when it is; --output shows it as it stands.",
         ) from None
+    if not messages:
+        raise InputError(
+            "every reader left the report", "See `crossover report unsubscribed`, or --output."
+        )
     with database.write() as conn:
         new = work.post(conn, messages, at)
     sent = "1 message waits" if new == 1 else f"{new} messages wait"

@@ -34,12 +34,14 @@ def run(
     """
     import signal
     import threading
+    import time
 
     from monitor import logs, wiring
     from monitor.scheduler import Daemon
     from monitor.storage.engine import daemon_lock
     from monitor.storage.migrate import upgrade
     from monitor.web.app import serving
+    from monitor.web.desk import Desk
 
     logs.configure(log_level)
     settings = common.settings(ctx)
@@ -50,6 +52,14 @@ def run(
     with daemon_lock(parts.database):
         upgrade(parts.database)
         daemon = Daemon(parts)
-        with serving(daemon.health, settings.http.host, settings.http.port) as port:
+        desk = Desk(
+            parts.database,
+            wiring.link_secret(settings, parts.database),
+            time.time,
+            settings.organisation.name,
+            settings.organisation.timezone,
+            parts.windows,
+        )
+        with serving(daemon.health, settings.http.host, settings.http.port, desk) as port:
             common.note(f"crossover runs; health at http://{settings.http.host}:{port}/healthz")
             daemon.run(stop)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from monitor.domain.alert_keys import escaped
 from monitor.domain.errors import InputError
 from monitor.domain.usage import DAY
 
@@ -207,9 +208,4 @@ def _message(
 def _dedup_key(observation: Observation, seq: int) -> str:
     rule = observation.rule
     parts = (rule.name, f"v{rule.version}", observation.subject, observation.period)
-    return "/".join(map(_escaped, (*parts, observation.threshold, str(seq))))
-
-
-def _escaped(part: str) -> str:
-    # A slash inside a name must not make two alerts look like one.
-    return part.replace("%", "%25").replace("/", "%2F")
+    return "/".join(map(escaped, (*parts, observation.threshold, str(seq))))

@@ -3,7 +3,8 @@
 CrossoverError
 ├── InputError            a file or argument that cannot be used          exit 2
 │   ├── ConfigError       crossover.toml: all problems at once
-│   └── ScenarioError     a break-even scenario
+│   ├── ScenarioError     a break-even scenario
+│   └── LinkError         a link of a mail
 ├── StorageError          the database                                    exit 3
 │   ├── DatabaseUnavailable
 │   ├── SchemaAhead
@@ -17,6 +18,11 @@ Bad input *data* (one row of many) is no exception: it is a `usage.Problem`, col
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from monitor.domain.links import Link
 
 
 class CrossoverError(Exception):
@@ -54,6 +60,24 @@ class ConfigError(InputError):
 
 class ScenarioError(InputError):
     """A break-even scenario cannot be used."""
+
+
+class LinkError(InputError):
+    """A link of a mail cannot be used; `link` is what it was, where that is certain."""
+
+    def __init__(
+        self, cause: Literal["unreadable", "forged", "expired"], link: Link | None = None
+    ) -> None:
+        super().__init__(_LINK_CAUSES[cause], "Answer from the command line instead.")
+        self.cause = cause
+        self.link = link
+
+
+_LINK_CAUSES = {
+    "unreadable": "this link is not complete: it was cut off or changed on its way",
+    "forged": "this link is not signed by this Crossover",
+    "expired": "this link has expired",
+}
 
 
 class StorageError(CrossoverError):

@@ -15,6 +15,7 @@ from monitor.domain.alerts import Notify, Observation, Rule, State, Transition, 
 from monitor.domain.breakeven import Assessment
 from monitor.domain.decisions import REOPEN_SHARE
 from monitor.domain.guide import Guide
+from monitor.domain.silences import Window
 from monitor.jobs.basis import Basis
 from monitor.jobs.decisions import standing
 from monitor.jobs.mail import Envelope, addressed
@@ -44,6 +45,8 @@ class Policy(NamedTuple):
     """What published comparisons say."""
     reopen_share: Fraction = REOPEN_SHARE
     """A decision is open again once the saving moved by more than this share."""
+    windows: Sequence[Window] = ()
+    """Planned maintenance."""
 
 
 class Seen(NamedTuple):
@@ -82,7 +85,7 @@ def raise_alerts(
             subject,
             seen.as_of,
             holds,
-            suppressed_by=held or alerts.silenced(conn, rule.name, subject, now),
+            suppressed_by=held or alerts.silenced(conn, rule.name, subject, now, policy.windows),
         )
         state, effects = step(state, observation, now)
         alert_id = alerts.save(conn, name, subject, state, now)

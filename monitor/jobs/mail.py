@@ -7,6 +7,11 @@ from datetime import datetime
 from email import message_from_bytes
 from typing import NamedTuple
 
+from sqlalchemy import Connection
+
+from monitor.domain import address, links
+from monitor.domain.links import Place
+from monitor.storage import people
 from monitor.storage.work import Message
 from reports import render
 from reports.model import Rendered
@@ -19,6 +24,27 @@ class Envelope(NamedTuple):
     domain: str
     recipients: Sequence[str]
     channel: str = "smtp"
+    place: Place = Place()
+    """Where links lead to; without a secret there are none: `signing` fills it in."""
+    report: str = ""
+    """What a reader may leave, by a link in the message's head; empty: nothing."""
+
+
+def signing(conn: Connection, envelope: Envelope) -> Envelope:
+    """The envelope with the secret that the database has, where the configuration names none."""
+    if not envelope.place.url or envelope.place.secret:
+        return envelope
+    return envelope._replace(place=envelope.place._replace(secret=people.link_secret(conn)))
+
+
+def without_leavers(conn: Connection, envelope: Envelope) -> Envelope:
+    """The envelope with those recipients alone who did not leave its report."""
+    stay = [to for to in envelope.recipients if not people.left(conn, _plain(to), envelope.report)]
+    return envelope._replace(recipients=stay)
+
+
+def _plain(recipient: str) -> str:
+    return address.split(recipient)[1] or recipient
 
 
 def addressed(
@@ -31,6 +57,11 @@ def addressed(
 def _one(
     rendered: Rendered, envelope: Envelope, to: str, kind: str, dedup_key: str, date: datetime
 ) -> Message:
+    leave = ""
+    if envelope.report:
+        url, secret, _ = envelope.place
+        at = int(date.timestamp())
+        leave = links.unsubscribe(url, secret, _plain(to), envelope.report, at)
     raw = render.message(
         sender=envelope.sender,
         recipient=to,
@@ -42,6 +73,7 @@ def _one(
         date=date,
         dedup_key=dedup_key,
         domain=envelope.domain,
+        headers=links.unsubscribe_headers(leave),
     )
     identity = str(message_from_bytes(raw)["Message-ID"])
     return Message(f"{dedup_key}/{to}", kind, envelope.channel, to, rendered.subject, identity, raw)

@@ -15,7 +15,7 @@ from monitor.domain.usage import DAY
 from monitor.jobs.alerting import Policy
 from monitor.jobs.basis import Basis, measured
 from monitor.jobs.decisions import standing as standing_of
-from monitor.jobs.mail import addressed
+from monitor.jobs.mail import addressed, signing, without_leavers
 from monitor.jobs.plan import DECIDE, WEEKLY, Closing, NotReady
 from monitor.storage import figures, results, rollup, work
 from monitor.storage.engine import Database
@@ -57,7 +57,7 @@ def weekly(database: Database, claim: Claim, now: int, policy: Policy) -> Closin
 
     def close(conn: Connection) -> Mapping[str, object]:
         work.post(conn, messages, now)
-        return {}
+        return {} if messages else {"error": "not rendered: every reader left it"}
 
     return close
 
@@ -74,9 +74,12 @@ def compose(
         lacks = missing(conn, week, policy)
         if lacks and not late:
             raise NotReady(f"waits for {'; '.join(lacks)}")
+        envelope = signing(conn, without_leavers(conn, policy.envelope))
+        if not envelope.recipients:
+            return []
         rendered = render_week(conn, week, policy, due_at)
     date_ = datetime.fromtimestamp(due_at, UTC)
-    return addressed(rendered, policy.envelope, "report", f"report/{run_key}", date_)
+    return addressed(rendered, envelope, "report", f"report/{run_key}", date_)
 
 
 def missing(conn: Connection, week: str, policy: Policy) -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from monitor.domain.alerts import AlertState, State, Transition
+from monitor.domain.silences import Window, suppressed
+from monitor.storage import people
 
 
 def load(conn: Connection, rule: str, subject: str) -> AlertState | None:
@@ -64,13 +67,16 @@ def append(conn: Connection, alert_id: int, transition: Transition, reason: str)
     )
 
 
-def silenced(conn: Connection, rule: str, subject: str, now: int) -> str:
-    """Who silenced an alert and why; '' if nobody did."""
-    row = conn.execute(
-        text(
-            'SELECT "by", why FROM silence WHERE rule = :r AND subject = :s AND until > :n'
-            " ORDER BY until DESC LIMIT 1"
-        ),
-        {"r": rule, "s": subject, "n": now},
-    ).first()
-    return f"{row[0]}: {row[1]}" if row else ""
+def silenced(
+    conn: Connection, rule: str, subject: str, now: int, windows: Sequence[Window] = ()
+) -> str:
+    """Who asked for quiet about an alert and why, or what is planned; '' if nobody did.
+
+    Args:
+        conn: of any transaction.
+        rule: its name, without the version.
+        subject: what the alert is about.
+        now: UTC epoch seconds.
+        windows: planned maintenance of the configuration.
+    """
+    return suppressed(rule, subject, people.unended(conn, now), windows, now)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from monitor.storage.figure_breakevens import BREAKEVENS
 from monitor.storage.figure_moves import MOVES
 from monitor.storage.figure_record import RECORD
+from monitor.storage.figure_series import SERIES, UTILISATION
 from monitor.storage.figure_spec import Spec, cells
 from monitor.storage.setup import ALL
 
@@ -53,11 +54,6 @@ _SAME_DAY = _spent_before("before_first", "before_same_day")
 _WHOLE_MONTH = _spent_before("before_first", "month_first")
 _Q50 = _projected("q50", "usd")
 
-# A mean over measured minutes only: an hour without readings is unknown, not idle.
-_UTILISATION = (
-    "ROUND(SUM(CASE WHEN util_mean IS NOT NULL THEN util_mean * minutes_measured END)"
-    " / NULLIF(SUM(CASE WHEN util_mean IS NOT NULL THEN minutes_measured END), 0), 2)"
-)
 _HOURS = "ROUND(SUM(minutes_measured) / 60.0, 2)"
 
 _SPEND = {
@@ -165,7 +161,7 @@ _USE = {
     "gpu.utilisation": Spec(
         "percent",
         "Mean GPU utilisation over the measured minutes of the week; unknown if not measured.",
-        _gpu(_UTILISATION),
+        _gpu(UTILISATION),
     ),
     "gpu.hours_measured": Spec("hours", "GPU hours measured in the week.", _gpu(_HOURS)),
     "gpu.count": Spec("count", "GPUs seen in the week.", _gpu("COUNT(DISTINCT gpu)")),
@@ -173,7 +169,7 @@ _USE = {
         "",
         "The week by GPU server.",
         f"SELECT host, COUNT(DISTINCT gpu) AS gpus, {_HOURS} AS hours_measured,"
-        f" {_UTILISATION} AS utilisation, ROUND(SUM(energy_wh) / 1000.0, 3) AS energy"
+        f" {UTILISATION} AS utilisation, ROUND(SUM(energy_wh) / 1000.0, 3) AS energy"
         " FROM v_gpu_hourly WHERE hour >= :week_first AND hour < :as_of GROUP BY host",
         {
             "host": "text",
@@ -324,6 +320,7 @@ CATALOGUE: Mapping[str, Spec] = {
     "moves": MOVES,
     **cells("moved", MOVES),
     **RECORD,
+    **SERIES,
     **_DATA,
 }
 """Figure id -> what it is."""

@@ -19,6 +19,7 @@ from monitor.domain.money import EXACT
 from monitor.domain.periods import add_months, day_of, month_bounds, month_of
 from monitor.domain.usage import DAY
 from monitor.storage.export import number
+from monitor.storage.figure_series import WEEKS
 from monitor.storage.figure_spec import Spec
 from monitor.storage.figure_sql import CATALOGUE
 
@@ -62,6 +63,7 @@ def period(end: int) -> dict[str, str]:
         "as_of": end,
         "week_first": end - 7 * DAY,
         "week_before": end - 14 * DAY,
+        "weeks_first": end - 7 * WEEKS * DAY,
         "month_first": first,
         "before_first": before,
         # A shorter month is compared as a whole.

@@ -796,7 +796,7 @@ silence = Table(
     Column("id", Id, primary_key=True),
     Column("kind", String(15), nullable=False, server_default="silence"),
     Column("rule", String(100), nullable=False),
-    Column("subject", String(200), nullable=False),
+    Column("subject", String(700), nullable=False),
     Column("since", BigInteger, nullable=False, server_default="0"),
     Column("until", BigInteger, nullable=False),
     Column("by", String(320), nullable=False),

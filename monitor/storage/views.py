@@ -35,6 +35,10 @@ WHERE {COUNTED}
 GROUP BY d.day, a.name, o.name, t.name, s.id, {_DIMENSIONS}, w.name"""
 
 
+# The first day of 1970 was a Thursday.
+_MONDAY = "(d.day - (d.day / 86400 + 3) % 7 * 86400)"
+
+
 def _workload(q: Sql, period: str, name: str) -> str:
     usd = q.sum_pico("d.estimated_pico")
     return f"""
@@ -399,6 +403,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "spend_parts": _spend_parts(q),
         "v_usage_daily": _usage_daily(q),
         "v_workload_daily": _workload(q, q.day("d.day"), "day"),
+        "v_workload_weekly": _workload(q, q.day(_MONDAY), "week"),
         "v_workload_cost": _workload(q, q.month("d.day"), "month"),
         "v_spend_daily": _spend(q, q.day("day"), "day"),
         "v_spend_monthly": _spend(q, q.month("day"), "month"),

@@ -285,3 +285,39 @@ def hold_outbox(conn: Connection, channel: str, until: int) -> None:
         ),
         {"t": until, "c": channel},
     )
+
+
+def runs(conn: Connection, state: str | None = None) -> list[RowMapping]:
+    """What must happen once, newest due first."""
+    where = "WHERE state = :s" if state else ""
+    rows = conn.execute(
+        text(f"SELECT * FROM v_runs {where} ORDER BY due_at DESC, run_key"), {"s": state}
+    )
+    return list(rows.mappings())
+
+
+def set_run(conn: Connection, run_key: str, now: int) -> bool:
+    """Let a run that was given up, or that waits for its next try, be tried now.
+
+    False: there is none of this key, it is done or skipped, or a worker has it.
+    """
+    changed = conn.execute(
+        text(
+            "UPDATE run SET state = 'due', attempts = 0, next_at = :n, claim = NULL"
+            " WHERE run_key = :k AND state IN ('dead', 'due')"
+            " AND (claim IS NULL OR claim_until <= :n)"
+        ),
+        {"k": run_key, "n": now},
+    )
+    return changed.rowcount == 1
+
+
+def sign_of_life(conn: Connection, now: int) -> None:
+    """Write that a daemon lives: proves that the database can be written."""
+    conn.execute(
+        text(
+            "INSERT INTO meta (key, value) VALUES ('alive_at', :n)"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        ),
+        {"n": str(now)},
+    )

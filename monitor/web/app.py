@@ -1,4 +1,4 @@
-"""The daemon's HTTP service: health, for now."""
+"""The daemon's HTTP service: health, and the pages that links of mails lead to."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from monitor.domain.errors import CrossoverError
+from monitor.web.desk import STYLE, Desk
+from monitor.web.guard import Guard
 
 Health = Callable[[], Mapping[str, object]]
 """What is well and what is not; the key `ok` says whether all of it is well."""
@@ -20,25 +23,32 @@ Health = Callable[[], Mapping[str, object]]
 _START_SECONDS = 10
 
 
-def application(health: Health) -> Starlette:
-    """The routes."""
+def application(health: Health, desk: Desk | None = None) -> Starlette:
+    """The routes; without a desk only health."""
 
     def healthz(_request: Request) -> JSONResponse:
         found = health()
         return JSONResponse(dict(found), status_code=200 if found["ok"] else 503)
 
-    return Starlette(routes=[Route("/healthz", healthz)])
+    routes = [Route("/healthz", healthz), *(desk.routes() if desk else ())]
+    return Starlette(routes=routes, middleware=[Middleware(Guard, style=STYLE)])
 
 
 @contextmanager
-def serving(health: Health, host: str, port: int) -> Iterator[int]:
+def serving(health: Health, host: str, port: int, desk: Desk | None = None) -> Iterator[int]:
     """Serve in a thread while the block runs; yields the port in use.
 
     Raises:
         CrossoverError: the address cannot be listened on.
     """
     config = uvicorn.Config(
-        application(health), host=host, port=port, log_config=None, access_log=False
+        application(health, desk),
+        host=host,
+        port=port,
+        log_config=None,
+        # A link is a permission: it stands in no log.
+        access_log=False,
+        server_header=False,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=_run, args=(server,), name="http", daemon=True)

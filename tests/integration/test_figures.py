@@ -1,5 +1,6 @@
 """Figures: both engines, one statement, one value; unknown stays unknown."""
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,7 @@ from sqlalchemy import text
 
 from monitor.domain.errors import InputError
 from monitor.domain.usage import DAY
-from monitor.storage import figures, views
+from monitor.storage import figures, rollup, views
 from monitor.storage.figure_sql import CATALOGUE
 from tests import seeded
 
@@ -31,6 +32,7 @@ def test_a_period_is_a_week_its_month_and_the_same_days_of_the_month_before():
         "as_of": "2026-11-23",
         "week_first": "2026-11-16",
         "week_before": "2026-11-09",
+        "weeks_first": "2026-05-25",
         "month_first": "2026-11-01",
         "before_first": "2026-10-01",
         "before_same_day": "2026-10-23",
@@ -142,6 +144,68 @@ def everything(url):
         tables = {name: figures.rows(conn, name, **PARAMS) for name in TABLES}
     opened.close()
     return scalars, tables
+
+
+def test_the_days_of_workloads_add_up_to_their_month(filled):
+    days = figures.rows(filled, "spend.by_workload", **PARAMS).rows
+    assert {row["day"] for row in days} == {f"2026-11-{n:02d}" for n in range(1, 23)}
+    for month in figures.rows(filled, "workloads", **PARAMS).rows:
+        of = [row["usd"] for row in days if row["workload"] == month["workload"]]
+        assert sum(of) == month["spend"]
+
+
+def test_a_day_whose_tokens_all_lack_a_rate_has_no_amount(database):
+    with database.write() as conn:
+        seeded.apply_setup(conn)
+        seeded.put_traffic(conn)
+        rollup.refresh(conn, rollup.waiting(conn), lambda *_: None, seeded.RULES, seeded.END)
+        rows = figures.rows(conn, "spend.by_workload", **PARAMS).rows
+        weeks = figures.rows(conn, "unit_cost.weeks", **PARAMS).rows
+    assert {row["usd"] for row in rows} == {None}
+    assert all(row["unpriced_tokens"] for row in rows)
+    assert {row["usd_per_million"] for row in weeks} == {None}
+
+
+def test_a_week_runs_from_monday_to_sunday_and_its_cost_is_that_of_its_days(filled):
+    rows = figures.rows(filled, "unit_cost.weeks", **PARAMS).rows
+    mondays = [date.fromisoformat(str(row["week"])) for row in rows]
+    assert [day.weekday() for day in mondays] == [0] * 10
+    assert (mondays[0], mondays[-1]) == (date(2026, 9, 14), date(2026, 11, 16))
+    usd, priced = filled.execute(
+        text(
+            "SELECT SUM(estimated_usd), SUM(tokens - unpriced_tokens) FROM v_workload_daily"
+            " WHERE day >= '2026-11-16' AND day < '2026-11-23'"
+        )
+    ).one()
+    assert rows[-1]["priced_tokens"] == priced
+    found = Decimal(str(usd)) * 10**6 / Decimal(int(priced))
+    assert abs(rows[-1]["usd_per_million"] - found) < Decimal("0.000002")
+
+
+def test_own_engines_cost_what_the_closed_months_of_moved_workloads_say(filled, database):
+    filled.rollback()
+    with database.write() as conn:
+        for workload, pico, tokens in ((1, 3 * 10**12, 10**6), (2, 10**12, 10**6), (3, None, None)):
+            conn.execute(
+                text(
+                    "INSERT INTO after_move (workload_id, month, since, status, reason, days,"
+                    " known_days, own_tokens, own_pico, api_requests, api_pico, unpriced_tokens,"
+                    " direction, outlook, scenario, settled_at) VALUES (:w, '2026-10', :at,"
+                    " 'measured', '', 31, 31, :tokens, :pico, 0, 0, 0, '', '', '', :at)"
+                ),
+                {"w": workload, "at": seeded.END - 10 * DAY, "pico": pico, "tokens": tokens},
+            )
+        (row,) = figures.rows(conn, "unit_cost.own_months", **PARAMS).rows
+        early = figures.period(seeded.END - 14 * DAY)
+        assert figures.rows(conn, "unit_cost.own_months", **early).rows == []
+    assert row == {"month": "2026-10", "tokens": 2 * 10**6, "usd_per_million": Decimal(2)}
+
+
+def test_an_hour_is_the_mean_of_its_servers_measured_minutes(filled):
+    rows = figures.rows(filled, "gpu.hourly", **PARAMS).rows
+    assert len(rows) == 168
+    assert {(row["host"], row["utilisation"]) for row in rows} == {("gpu-1", Decimal(41))}
+    assert rows[0]["hour"] == "2026-11-16T00:00:00Z"
 
 
 def test_a_month_that_was_not_read_from_its_first_day_is_no_comparison(database):

@@ -16,12 +16,14 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from monitor.cli import app
+from monitor.domain import links
 from monitor.domain.errors import InputError
+from monitor.domain.links import Place
 from monitor.domain.periods import week_of
 from monitor.domain.usage import DAY, HOUR
 from monitor.jobs import plan, report
 from monitor.jobs.plan import NotReady
-from monitor.storage import work
+from monitor.storage import people, work
 from monitor.storage.engine import Database
 from monitor.storage.write import mark_dirty
 from reports import alert
@@ -111,7 +113,7 @@ def test_every_process_gives_the_same_message(filled):
         for seed, zone in (("0", "UTC"), ("4711", "Asia/Tokyo"))
     }
     assert len(seen) == 1
-    assert seen.pop().startswith("2 ")
+    assert seen.pop().startswith("4 ")
 
 
 def carry_out(database, now, policy):
@@ -135,6 +137,31 @@ def test_a_report_is_posted_once_to_each_recipient_with_its_tables(filled):
     assert list(files) == ["workloads.csv", "breakevens.csv"]
     assert files["workloads.csv"].splitlines()[0].startswith("workload,spend,previous,change")
     assert len(files["breakevens.csv"].splitlines()) == 3
+
+
+def test_a_reader_leaves_by_the_link_in_the_head_and_gets_no_more(filled):
+    place = Place("https://crossover.acme.example", "", 14)
+    policy = seeded.policy("ann@acme.example", "Bob <bob@acme.example>")
+    policy = policy._replace(envelope=policy.envelope._replace(place=place, report="finance"))
+    with filled.write() as conn:
+        people.draw_link_secret(conn)
+        secret = people.link_secret(conn)
+        people.unsubscribe(conn, "ann@acme.example", "finance", 0)
+    carry_out(filled, seeded.DUE, policy)
+    carry_out(filled, seeded.DUE, policy)
+    (row,) = posted(filled)
+    assert row["recipient"] == "Bob <bob@acme.example>"
+    mail = email.message_from_bytes(row["message"], policy=default)
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    url = mail["List-Unsubscribe"].strip("<>")
+    assert url.startswith("https://crossover.acme.example/unsubscribe/")
+    link = links.read(secret, url.rpartition("/")[2], seeded.DUE)
+    assert link[:3] == ("unsubscribe", "finance", "bob@acme.example")
+    with filled.write() as conn:
+        people.unsubscribe(conn, link.recipient, link.about, 0)
+    close = report.weekly(filled, CLAIM, seeded.DUE, policy)
+    with filled.write() as conn:
+        assert "every reader left" in close(conn)["error"]
 
 
 def posted(database):
@@ -247,7 +274,7 @@ def test_the_command_writes_files_that_open_on_their_own(crossover, tmp_path):
     names = ["breakevens.csv", "report.eml", "report.html", "report.txt", "workloads.csv"]
     assert sorted(path.name for path in folder.iterdir()) == names
     page = (folder / "report.html").read_text()
-    assert page.count('src="data:image/png;base64,') == 2
+    assert page.count('src="data:image/png;base64,') == 4
     assert "cid:" not in page
     assert page.index("charset") < 100
     mail = email.message_from_bytes((folder / "report.eml").read_bytes(), policy=default)

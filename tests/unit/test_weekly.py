@@ -9,7 +9,7 @@ import pytest
 
 from monitor.domain.scenario import to_document
 from reports import formats, weekly
-from reports.raster import NotDrawn
+from reports.raster import Drawn
 from tests.weekly_facts import (
     SCALARS,
     breakeven,
@@ -17,6 +17,7 @@ from tests.weekly_facts import (
     judged,
     nothing,
     numbers,
+    pictured,
     scenario,
     source,
     standing,
@@ -31,7 +32,7 @@ DEAR = {"of": scenario(people=40_000), "advice": "stay"}
 
 
 def draw(specs):
-    return dict.fromkeys(specs, PNG)
+    return Drawn(dict.fromkeys(specs, PNG), {})
 
 
 def build(**changes):
@@ -274,8 +275,8 @@ def test_weeks_that_were_missed_are_named_in_the_next_report(skipped, said):
 
 
 def test_pictures_that_cannot_be_drawn_are_missed_and_the_report_goes_out():
-    def fail(_specs):
-        raise NotDrawn("they took more than 60 seconds")
+    def fail(specs):
+        return Drawn({}, dict.fromkeys(specs, "they took more than 60 seconds"))
 
     built = weekly.build(facts(), fail)
     assert not built.images
@@ -284,9 +285,26 @@ def test_pictures_that_cannot_be_drawn_are_missed_and_the_report_goes_out():
     assert "$28,551.79" in built.html
 
 
+def test_one_picture_that_fails_is_named_and_the_others_are_shown():
+    def draw_all_but_one(specs):
+        drawn = dict.fromkeys(specs, PNG)
+        del drawn["utilisation"]
+        return Drawn(drawn, {"utilisation": "no such mark"})
+
+    built = weekly.build(facts(tables=pictured("gpu-1")), draw_all_but_one)
+    assert [image.cid for image in built.images] == ["spend", "cost", "unit-cost"]
+    said = (
+        "1 picture could not be drawn: GPU utilisation by hour, 16 to 22 Nov 2026 (no such mark)."
+    )
+    assert said in flat(built.text)
+    assert said in flat(visible(built.html))
+    assert "busiest Mon 16, 23:00 UTC with 92.0%" in flat(visible(built.html))
+
+
 def test_every_picture_is_shown_once_and_states_its_numbers():
-    built = build()
-    assert [image.cid for image in built.images] == ["spend", "cost"]
+    built = build(tables=pictured("gpu-1", "gpu-2"))
+    cids = ["spend", "cost", "unit-cost", "utilisation"]
+    assert [image.cid for image in built.images] == cids
     for image in built.images:
         assert built.html.count(f'"cid:{image.cid}"') == 1
         assert numbers(image.alt) <= numbers(built.text)
@@ -357,6 +375,8 @@ def test_two_hundred_workloads_stay_below_eighty_kilobytes():
             "workloads": [workload(name) for name in names],
             "breakevens": rows,
             "data.sources": [source(name) for name in [*names, *evil]],
+            **pictured(*names),
+            "gpu.hosts": [],
         },
         standings={
             (name, f"{name}-on-own-servers"): standing(assumptions=["a" * 60] * 4, zero_lines=["b"])
@@ -376,6 +396,7 @@ def test_a_name_can_neither_break_the_page_nor_the_lines():
         organisation=EVIL,
         missing=[EVIL],
         tables={
+            **pictured(EVIL),
             "workloads": [workload(EVIL)],
             "breakevens": [row],
             "data.sources": [source(EVIL, last_error=EVIL, failures_in_a_row=1)],
