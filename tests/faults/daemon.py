@@ -115,7 +115,9 @@ def run(config, now=0, point=None, nth=1, clock=None):
 
 def _warm():
     """Import everything once; a fork then costs milliseconds."""
-    for name in ("monitor.wiring", "collectors.openai", "alembic.command", "psycopg"):
+    ours = ("monitor.wiring", "monitor.scheduler", "collectors.openai")
+    others = ("alembic.command", "psycopg", "httpcore", "h11", "anyio", "numpy.random", "numpy.ma")
+    for name in ours + others:
         importlib.import_module(name)
     from collectors.genai_rates import GenaiRates
 
