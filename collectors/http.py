@@ -272,9 +272,10 @@ def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: floa
     stays on this machine.
 
     Raises:
+        ConnectionError: no connection came about, so that nothing can have arrived.
         OSError: nothing was answered, or the address cannot be called.
     """
-    failed, answered = "", b""
+    failed, answered, number = "", b"", errno.ETIMEDOUT
     if not callable_address(url):
         raise OSError(errno.EINVAL, "the address is neither https nor on this machine")
     sent = {"accept-encoding": "identity", "user-agent": "crossover", **headers}
@@ -297,8 +298,10 @@ def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: floa
         except httpx.HTTPError as error:
             # Only its kind: the client's error quotes the address.
             failed = type(error).__name__
+            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                number = errno.ECONNREFUSED
     if deadline.passed or failed:
-        raise OSError(errno.ETIMEDOUT, "no answer in time" if deadline.passed else failed)
+        raise OSError(number, "no answer in time" if deadline.passed else failed)
     wait = retry_after(response.headers, time.time())
     text = clean_name(answered.decode(errors="replace"), _ANSWER_CAP)
     return Posted(response.status_code, text, wait)

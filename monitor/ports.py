@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from monitor.domain.notices import Group
 from monitor.domain.usage import BillRow, Device, Event, Minute, Problem, UsageRow
 
 Feeds = Literal["usage", "bill"]
@@ -107,6 +108,15 @@ class Post(Protocol):
         self, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float
     ) -> Posted:
         """POST `body`, or GET where it is None; raises OSError where nothing was answered."""
+
+
+class Composer(NamedTuple):
+    """How a kind of channel writes alerts: the bytes that are stored and sent."""
+
+    kind: str
+    grouped: bool
+    """False: the far side groups, and each notice is a message of its own."""
+    compose: Callable[[Group], bytes]
 
 
 class Channel(Protocol):

@@ -139,7 +139,9 @@ class Daemon:
             for name, source in self.parts.sources.items()
         }
         jobs["plan"] = (self.plan, tick)
-        jobs["send"] = (self.send, tick)
+        for name in self.parts.channels:
+            jobs[f"send {name}"] = (lambda name=name: self.send(name), tick)  # type: ignore[misc]
+        jobs["send the rest"] = (self.send_the_rest, tick)
         if self.parts.sampler:
             jobs["gpu"] = (self.read_gpus, self.parts.gpu_seconds)
         if self.parts.heartbeat:
@@ -191,15 +193,23 @@ class Daemon:
             if done is None:
                 return
 
-    def send(self) -> None:
-        """Send every message that is due."""
+    def send(self, name: str) -> None:
+        """Send every message of a channel that is due."""
         parts = self.parts
         while not self._stop.is_set():
             sent = deliver.deliver_next(
-                parts.database, parts.channels, self._now(), parts.claim_seconds, self._jitter
+                parts.database, parts.channels, self._now(), parts.claim_seconds, self._jitter, name
             )
             if sent is None:
                 return
+
+    def send_the_rest(self) -> None:
+        """Mark messages whose channel is not configured any more: they wait, and say why."""
+        with self.parts.database.read() as conn:
+            due = work.waiting_channels(conn, self._now())
+        for name in due:
+            if name not in self.parts.channels:
+                self.send(name)
 
     def read_gpus(self) -> None:
         """Take one reading of this host's GPUs and store the minutes it completed."""

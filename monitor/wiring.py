@@ -27,6 +27,8 @@ from monitor.config import (
     secret,
     weekday_number,
 )
+from monitor.config.alerting import ChannelSettings
+from monitor.config.reporting import Budget
 from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
 from monitor.domain.errors import ConfigError, DatabaseUnavailable, InputError
@@ -40,16 +42,29 @@ from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.workloads import Rule, rules_hash
+from monitor.jobs import trial
 from monitor.jobs.alerting import Policy
 from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
+from monitor.jobs.closing import MONTHLY_REPORT
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
+from monitor.jobs.editions import Issue, correct, send
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.mail import Envelope
-from monitor.jobs.plan import CLOSE, DECIDE, WEEKLY, Calendar, Handler, at_once
-from monitor.jobs.report import weekly
-from monitor.ports import Channel, Pull, Sampler
+from monitor.jobs.plan import (
+    CLOSE,
+    CORRECT,
+    DECIDE,
+    FINANCE,
+    MONTHLY,
+    WEEKLY,
+    Calendar,
+    Handler,
+    at_once,
+)
+from monitor.jobs.report import WEEKLY_REPORT
+from monitor.ports import Channel, Composer, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
 from monitor.storage import people, price_changes
 from monitor.storage.engine import Database
@@ -58,18 +73,24 @@ from monitor.storage.price_changes import FxRate
 from monitor.storage.rates import RateKey, Resolve
 from monitor.storage.setup import (
     AccountSetup,
+    BudgetSetup,
     ContractSetup,
     DeploymentSetup,
     Setup,
     SourceSetup,
     WorkloadSetup,
 )
+from reports.channels.alertmanager import Alertmanager
+from reports.channels.apprise import Apprise
+from reports.channels.kinds import COMPOSERS
+from reports.channels.pagerduty import URL as PAGERDUTY
+from reports.channels.pagerduty import PagerDuty
+from reports.channels.slack import Slack
 from reports.channels.smtp import Smtp
+from reports.channels.teams import Teams
+from reports.channels.webhook import Webhook
 
 _LINK_SECRET_LEAST = 16
-
-FINANCE = "finance"
-"""The report of `[report]`, as readers leave it and run keys name it."""
 
 
 def database(settings: Settings) -> Database:
@@ -148,6 +169,23 @@ def setup(settings: Settings) -> Setup:
             for item in settings.contract
         ],
         [fx_rate(item) for item in settings.fx],
+        [_budget(item) for item in settings.budget],
+    )
+
+
+def _budget(item: Budget) -> BudgetSetup:
+    """A budget with the one thing that it is about."""
+    scopes = ("workload", "account", "cost_centre", "label")
+    scope = next((key for key in scopes if getattr(item, key)), "all")
+    return BudgetSetup(
+        item.name,
+        to_pico(item.amount_usd),
+        item.period,
+        scope,
+        "" if scope == "all" else getattr(item, scope),
+        _midnight(item.valid_from),
+        _midnight(item.valid_to),
+        item.owner,
     )
 
 
@@ -326,12 +364,15 @@ def live_prices(settings: Settings) -> LivePrices:
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
-    """The ways out; none where mail is not configured."""
+    """The ways out by name; no `smtp` where mail is not configured.
+
+    Raises:
+        ConfigError: a channel's address cannot be called.
+    """
+    found: dict[str, Channel] = {}
     mail = settings.mail
-    if not mail.host:
-        return {}
-    return {
-        "smtp": Smtp(
+    if mail.host:
+        found["smtp"] = Smtp(
             mail.host,
             mail.port,
             mail.security,
@@ -340,7 +381,43 @@ def channels(settings: Settings) -> dict[str, Channel]:
             password=secret(mail.password, "mail.password"),
             timeout=mail.timeout_seconds,
         )
+    for number, item in enumerate(settings.channel):
+        found[item.name] = _channel(item, f"channel.{number}")
+    return found
+
+
+def _channel(item: ChannelSettings, where: str) -> Channel:
+    url = secret(item.url, f"{where}.url ({item.name})")
+    key = secret(item.secret, f"{where}.secret ({item.name})")
+    if url and item.kind != "apprise" and not http.callable_address(url):
+        raise ConfigError(
+            [f"{where}.url ({item.name}) is neither https nor on this machine"],
+            "Use https: messages hold what is spent, and most addresses are keys.",
+        )
+    make: dict[str, Callable[[], Channel]] = {
+        "webhook": lambda: Webhook(item.name, url, key, http.post, item.timeout_seconds),
+        "slack": lambda: Slack(item.name, url, http.post, item.timeout_seconds),
+        "teams": lambda: Teams(item.name, url, http.post, item.timeout_seconds),
+        "pagerduty": lambda: PagerDuty(
+            item.name, key, http.post, item.timeout_seconds, url or PAGERDUTY
+        ),
+        "alertmanager": lambda: Alertmanager(item.name, url, http.post, item.timeout_seconds),
+        "apprise": lambda: Apprise(item.name, url),
     }
+    return make[item.kind]()
+
+
+def composers(settings: Settings) -> dict[str, Composer]:
+    """How each configured channel besides mail writes alerts, by its name."""
+    return {item.name: COMPOSERS[item.kind] for item in settings.channel}
+
+
+def test_message(settings: Settings, channel: str, to: str, now: int) -> bytes:
+    """A made-up alert as the bytes that a channel sends; `to` is the address of a mail."""
+    organisation = settings.organisation.name
+    if channel == "smtp":
+        return trial.mailed(envelope(settings, [to]), organisation, now)
+    return trial.composed(composers(settings)[channel], organisation, channel, now)
 
 
 def gpus(host: str) -> Nvml:
@@ -445,7 +522,17 @@ def calendar(settings: Settings) -> Calendar:
         weekday=WEEKDAYS[weekday_number(settings.report.weekday)],
         settle_seconds=settle,
     )
-    return Calendar(schedule, settle, settings.report.catch_up, settings.collect.close_after_days)
+    closes = settings.collect.close_after_days
+    # The morning of the day on which the month's closing falls due.
+    monthly = Schedule(
+        "monthly",
+        settings.organisation.timezone,
+        hour,
+        minute,
+        day=min(closes + 1, 31),
+        settle_seconds=closes * DAY,
+    )
+    return Calendar(schedule, settle, settings.report.catch_up, closes, monthly)
 
 
 def pace(settings: Settings) -> Pace:
@@ -470,10 +557,12 @@ def handlers(
 ) -> dict[str, Handler]:
     """What carries out each kind of run; `prices` spares looking them up twice."""
     chosen = policy(settings, demo=demo)
-    report = chosen._replace(envelope=envelope(settings, settings.report.to, FINANCE))
+    issues = report_issues(settings, demo=demo)
     return {
         DECIDE: at_once(partial(decide, policy=chosen)),
-        WEEKLY: partial(weekly, policy=report),
+        WEEKLY: partial(send, issue=issues[FINANCE, WEEKLY]),
+        MONTHLY: partial(send, issue=issues[FINANCE, MONTHLY]),
+        CORRECT: partial(correct, issues=issues),
         CLOSE: at_once(
             partial(
                 close_month,
@@ -481,6 +570,17 @@ def handlers(
                 prices=prices or live_prices(settings),
             )
         ),
+    }
+
+
+def report_issues(settings: Settings, *, demo: bool = False) -> dict[tuple[str, str], Issue]:
+    """What is sent to whom, by report and kind of period."""
+    chosen = policy(settings, demo=demo)
+    finance = chosen._replace(envelope=envelope(settings, settings.report.to, FINANCE))
+    terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
+    return {
+        (FINANCE, WEEKLY): Issue(WEEKLY_REPORT, finance, *terms),
+        (FINANCE, MONTHLY): Issue(MONTHLY_REPORT, finance, *terms),
     }
 
 
@@ -522,6 +622,10 @@ def probes(settings: Settings, now: int) -> list[Probe]:
     found.append(Probe("prices", partial(_probe_prices, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
+    found += [
+        Probe(f"channel {item.name}", partial(_probe_channel, settings, item.name))
+        for item in settings.channel
+    ]
     if settings.heartbeat.url:
         found.append(Probe("heartbeat", partial(_probe_heartbeat, settings)))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
@@ -582,7 +686,11 @@ def _probe_source(settings: Settings, number: int, now: int) -> str:
 
 
 def _probe_mail(settings: Settings) -> str:
-    return channels(settings)["smtp"].probe()
+    return _probe_channel(settings, "smtp")
+
+
+def _probe_channel(settings: Settings, name: str) -> str:
+    return channels(settings)[name].probe()
 
 
 def _probe_heartbeat(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -31,6 +32,11 @@ def moves(facts: WeeklyFacts) -> list[Told]:
     """Each workload that moved; empty where none did."""
     advised = {key(row): words(row, "advice") for row in facts.tables["breakevens"]}
     return [_told(row, advised.get(key(row))) for row in facts.tables["moves"][:SHOWN]]
+
+
+def of_month(rows: Sequence[Row]) -> list[Told]:
+    """The same of one closed month, whatever is advised by now."""
+    return [_told(row, None) for row in rows[:SHOWN]]
 
 
 def _told(row: Row, advice: str | None) -> Told:

@@ -37,6 +37,15 @@ def words(row: Row, name: str) -> str:
     return "" if found is None else str(found)
 
 
+class Told(NamedTuple):
+    """A figure of a report's head: what is corrected if it was told without all of its data."""
+
+    id: str
+    label: str
+    value: Value
+    unit: str
+
+
 class Rendered(NamedTuple):
     """A report or alert before it has a recipient."""
 
@@ -83,8 +92,10 @@ class WeeklyFacts(NamedTuple):
     tables: Mapping[str, Sequence[Row]]
     standings: Mapping[tuple[str, str], Standing]
     """By workload and deployment, of those that the report shows in full."""
-    skipped: Sequence[str] = ()
-    """The weeks just before this one whose reports were missed and are not sent any more."""
+    corrected: Sequence[str] = ()
+    """What another edition told otherwise, in sentences; empty: this is the first."""
+    unsent: str = ""
+    """Which earlier reports were never sent, and why, in a sentence; or ''."""
 
 
 class AlertFacts(NamedTuple):

@@ -17,7 +17,16 @@ from monitor.domain.names import clean_name
 from reports import after_move, formats, judgement, marks, pictures, sections
 from reports.comparison import Comparison, comparison, migration
 from reports.formats import month, name, short, short_range
-from reports.model import Rendered, Row, Standing, Value, WeeklyFacts, decimal, words
+from reports.model import (
+    Rendered,
+    Row,
+    Standing,
+    Told,
+    Value,
+    WeeklyFacts,
+    decimal,
+    words,
+)
 from reports.pictures import Picture
 from reports.raster import Drawn
 from reports.render import Image
@@ -47,8 +56,8 @@ class View:
     period: str
     demo: bool
     missing: Sequence[str]
-    skipped: str
-    """Which weeks were not reported; or ''."""
+    corrected: Sequence[str]
+    unsent: str
     verdict: Verdict
     consequence: str
     """What the verdict brings or rests on, in a sentence; or ''."""
@@ -102,7 +111,8 @@ def view(facts: WeeklyFacts) -> View:
         period=formats.days(facts.first, facts.last),
         demo=facts.demo,
         missing=[name(reason, 200) for reason in facts.missing],
-        skipped=_skipped(facts.skipped),
+        corrected=[name(text, 300) for text in facts.corrected],
+        unsent=facts.unsent,
         verdict=found,
         consequence=_consequence(found),
         beside=_beside(found, facts),
@@ -129,6 +139,30 @@ def view(facts: WeeklyFacts) -> View:
     )
 
 
+_HEAD = {
+    "spend.week": "Spend of the week",
+    "spend.month_to_date": "Month to date",
+    "projection.usd.q10": "Month as projected, q10",
+    "projection.usd.q50": "Month as projected",
+    "projection.usd.q90": "Month as projected, q90",
+    "spend.previous_month_same_day": "Same days of the month before",
+    "spend.change_same_day": "Change on them",
+    "unit_cost.api": "Per million API tokens",
+    "tokens.month_to_date": "Tokens of the month to date",
+}
+
+
+def head(facts: WeeklyFacts) -> list[Told]:
+    """The figures at the top, with the saving that the verdict names."""
+    found = [Told(id_, label, facts.numbers[id_], facts.units[id_]) for id_, label in _HEAD.items()]
+    lead = verdict(facts).lead
+    if lead is not None:
+        pair = " on ".join(key(lead))
+        saved = decimal(lead, "savings_usd_q50")
+        found.append(Told(f"saving of {pair}", f"Saving of {name(pair, 120)}", saved, "usd"))
+    return found
+
+
 def _consequence(found: Verdict) -> str:
     """Of a move, its whole cost and yield; else the reason of the advice."""
     if found.lead is None or found.tone != "move":
@@ -151,16 +185,9 @@ def _beside(found: Verdict, facts: WeeklyFacts) -> str:
 def _subject(facts: WeeklyFacts, found: Verdict) -> str:
     """The verdict with its number, and where the month is heading."""
     marks = "Demonstration: " if facts.demo else ""
+    marks += "Corrected: " if facts.corrected else ""
     marks += "Incomplete: " if facts.missing else ""
     return f"{marks}{found.headline} ({_heading(facts)})"
-
-
-def _skipped(weeks: Sequence[str]) -> str:
-    """Which weeks have no report, and how to get one."""
-    if not weeks:
-        return ""
-    which = f"{weeks[0]} has" if len(weeks) == 1 else f"{weeks[0]} to {weeks[-1]} have"
-    return f"{which} no report: Crossover did not run when it was due."
 
 
 def _heading(facts: WeeklyFacts) -> str:
@@ -178,11 +205,16 @@ def _heading(facts: WeeklyFacts) -> str:
 
 def _footer(facts: WeeklyFacts) -> list[str]:
     due = formats.instant(facts.due_at)
+    when = (
+        f"Corrected at {due}, when the data had come"
+        if facts.corrected
+        else f"Generated at {due}, when the report fell due"
+    )
     reader = f"the addresses that {name(facts.organisation)} lists under [report] to"
     return [
         f"Sent every week to {reader}.",
         f"Figures: crossover explain ID --week {facts.week} (the plain-text part lists every ID).",
-        f"Days are UTC, amounts US dollars. Generated at {due}, when the report fell due.",
+        f"Days are UTC, amounts US dollars. {when}.",
     ]
 
 

@@ -1,7 +1,9 @@
 """A real HTTP server that keeps what it is sent, and answers as it is told."""
 
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -9,6 +11,7 @@ class Request(NamedTuple):
     method: str
     path: str
     body: str
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Hooks:
@@ -17,13 +20,25 @@ class Hooks:
     def __init__(self):
         self.got = []
         self.status = 200
+        self.headers = {}
+        self.hang = None
+        """An event: nothing is answered until it is set."""
+        self.cut = False
+        """The connection ends without an answer."""
         hooks = self
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-                hooks.got.append(Request(self.command, self.path, body))
+                hooks.got.append(Request(self.command, self.path, body, dict(self.headers)))
+                if hooks.hang:
+                    hooks.hang.wait(5)
+                if hooks.cut:
+                    self.close_connection = True
+                    return
                 self.send_response(hooks.status)
+                for name, value in hooks.headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
                 self.wfile.write(b"OK")

@@ -47,6 +47,14 @@ def systemd_analyze() -> str:
     return str(path)
 
 
+def alertmanager() -> str:
+    """The path of a Prometheus Alertmanager."""
+    path = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    if path is None:
+        _missing("prometheus-alertmanager")
+    return str(path)
+
+
 def shared(path: str) -> Path:
     """A reference file that stands beside the checkout and is not part of it."""
     found = SHARED / path

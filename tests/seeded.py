@@ -55,6 +55,14 @@ ANSWERED = json.dumps(
         "quality": {"answer": "good_enough", "score": 0.93, "set": "200", "date": "2026-10-01"},
     }
 )
+PICO = 10**12
+BUDGETS = [
+    setup.BudgetSetup("models", 45_000 * PICO, "monthly", "all", owner="ann@acme.example"),
+    setup.BudgetSetup("service desk", 60_000 * PICO, "quarterly", "cost_centre", "service"),
+    setup.BudgetSetup("search", 100 * PICO, "weekly", "workload", "search"),
+    setup.BudgetSetup("acme bill", 400_000 * PICO, "yearly", "account", "acme"),
+    setup.BudgetSetup("trial", 1_000 * PICO, "monthly", "label", "trial"),
+]
 DEPLOYMENTS = [("own-h100", "support-bot"), ("own-h100-search", "search")]
 
 
@@ -111,13 +119,22 @@ def configured(deployments=DEPLOYMENTS, **runs_on: str) -> setup.Setup:
             setup.AccountSetup("own", "USD", "vllm", ""),
         ],
         workloads=[
-            setup.WorkloadSetup(rule.workload, "", "", runs_on.get(rule.workload, "api"), ANSWERED)
+            setup.WorkloadSetup(
+                rule.workload,
+                "",
+                "",
+                runs_on.get(rule.workload, "api"),
+                ANSWERED,
+                cost_centre="service" if rule.workload == "support-bot" else "",
+            )
             for rule in RULES
         ],
         deployments=[
             setup.DeploymentSetup(name, workload, document()) for name, workload in deployments
         ],
         rules=RULES,
+        contracts=[setup.ContractSetup("acme", day_bounds("2026-10-01")[0], None, 30_000 * PICO)],
+        budgets=BUDGETS,
     )
 
 

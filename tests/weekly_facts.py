@@ -9,10 +9,10 @@ from fractions import Fraction
 
 from monitor.domain.breakeven import assess, to_json
 from monitor.domain.scenario import Api, Deployment, Migration, Scenario, Workload, to_document
-from monitor.storage.figure_sql import CATALOGUE
+from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
 from reports.model import Standing, WeeklyFacts
 
-_CELLS = ("workload", "breakeven", "moved")
+_CELLS = ("workload", "breakeven", "moved", *FINANCE_CELLS.values(), "closing", "showback")
 SCALARS = [
     name
     for name, spec in CATALOGUE.items()

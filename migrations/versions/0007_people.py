@@ -57,15 +57,23 @@ def _budgets():
         sa.Column("budget_id", sa.BigInteger(), nullable=False),
         sa.Column("period", sa.String(10), nullable=False),
         sa.Column("as_of", sa.BigInteger(), nullable=False),
+        sa.Column("first_day", sa.BigInteger(), nullable=False),
+        sa.Column("end_day", sa.BigInteger(), nullable=False),
         sa.Column("amount_pico", sa.BigInteger(), nullable=False),
+        sa.Column("known_days", sa.Integer(), nullable=False),
+        sa.Column("basis", sa.String(10), nullable=False),
         sa.Column("spent_pico", sa.BigInteger()),
         sa.Column("unpriced_tokens", sa.BigInteger()),
         sa.Column("q10_pico", sa.BigInteger()),
         sa.Column("q50_pico", sa.BigInteger()),
         sa.Column("q90_pico", sa.BigInteger()),
+        _text("remark", sa.Text()),
         sa.PrimaryKeyConstraint("budget_id", "period", "as_of", name=op.f("pk_budget_state")),
         sa.ForeignKeyConstraint(
             ["budget_id"], ["budget.id"], name=op.f("fk_budget_state_budget_id_budget")
+        ),
+        sa.CheckConstraint(
+            "basis IN ('billed', 'mixed', 'estimated')", name=op.f("ck_budget_state_basis")
         ),
     )
 

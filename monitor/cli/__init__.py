@@ -16,6 +16,7 @@ from monitor.cli import (
     alerts,
     backtest,
     breakeven,
+    budgets,
     capacity,
     check,
     collect,
@@ -84,6 +85,7 @@ app.command("import")(imports.import_file)
 app.command()(project.project)
 app.command()(breakeven.breakeven)
 app.command()(backtest.backtest)
+app.command()(budgets.budgets)
 app.command()(capacity.capacity)
 app.command()(advise.advise)
 app.command()(decide.decide)

@@ -71,6 +71,11 @@ def show(rows: Sequence[Mapping[str, Any]], form: Format, title: str = "") -> No
         _table(rows, title)
 
 
+def show_document(document: Mapping[str, Any]) -> None:
+    """Print one document as JSON; amounts keep their digits."""
+    sys.stdout.write(json.dumps(document, indent=2, default=_plain) + "\n")
+
+
 def _plain(value: object) -> object:
     return str(value) if isinstance(value, Decimal) else repr(value)
 

@@ -25,25 +25,36 @@ def explain(
     ] = "",
     workload: Annotated[str, typer.Option(help="For a figure of one workload.")] = "",
     deployment: Annotated[str, typer.Option(help="For a figure of one deployment.")] = "",
+    month: Annotated[
+        str, typer.Option(help="As the closing report of a month, such as 2026-10, tells it.")
+    ] = "",
+    budget: Annotated[str, typer.Option(help="For a figure of one budget.")] = "",
+    account: Annotated[str, typer.Option(help="For a figure of one account.")] = "",
+    cost_centre: Annotated[str, typer.Option(help="For a figure of one cost centre.")] = "",
+    label: Annotated[str, typer.Option(help="For a figure of one tag.")] = "",
     form: Annotated[common.Format, typer.Option("--format", help="How to print it.")] = (
         common.Format.TABLE
     ),
 ) -> None:
-    """Show where a number of the weekly report comes from: what it is, its SQL, and its value.
+    """Show where a number of a report comes from: what it is, its SQL, and its value.
 
-    Reads the same statement over the same public views as the report, for the same week.
+    Reads the same statement over the same public views as the report, for the same week or month.
 
     Example: crossover explain projection.usd.q50 --week 2026-W47
     """
     from monitor.cli.report import last_week
-    from monitor.domain.periods import week_bounds
+    from monitor.domain.errors import InputError
+    from monitor.domain.periods import month_bounds, week_bounds
     from monitor.storage import figures
 
     if not figure:
         common.show(_catalogue(), form)
         return
-    _, end = week_bounds(week or last_week(common.now()))
-    named = {"workload": workload, "deployment": deployment}
+    if week and month:
+        raise InputError("--week and --month are two periods", "Name one of them.")
+    _, end = month_bounds(month) if month else week_bounds(week or last_week(common.now()))
+    named = {"workload": workload, "deployment": deployment, "budget": budget, "account": account}
+    named |= {"cost_centre": cost_centre, "label": label}
     params = figures.period(end) | {name: value for name, value in named.items() if value}
     with common.open_database(ctx).read() as conn:
         found = _answer(conn, figure, params)

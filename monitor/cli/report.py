@@ -1,11 +1,12 @@
-"""`crossover report`: the weekly report on screen, into files, or on its way."""
+"""`crossover report`: the weekly and the monthly report on screen, into files, or on their way."""
 
 from __future__ import annotations
 
 import sys
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
     from monitor.jobs.alerting import Policy
     from reports.model import Rendered
 
+
+class Shape(StrEnum):
+    """How a report is printed."""
+
+    TEXT = "text"
+    HTML = "html"
+    JSON = "json"
+
+
 app = typer.Typer(help="The reports, on screen, into files, or sent.", no_args_is_help=True)
-
-
-@app.callback()
-def reports() -> None:
-    """Keep `weekly` a command of its own while it is the only one."""
 
 
 @app.command()
@@ -60,7 +65,53 @@ def weekly(
     if output is None:
         sys.stdout.write(rendered.text)
     else:
-        _write(output, rendered, policy, week, due_at)
+        _write(output, rendered, policy, f"finance/weekly/{week}/1", due_at)
+
+
+@app.command()
+def monthly(
+    ctx: typer.Context,
+    month: Annotated[str, typer.Option(help="Such as 2026-10; else the last complete one.")] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report.html, report.txt, report.eml and the tables as CSV."),
+    ] = None,
+    form: Annotated[
+        Shape, typer.Option("--format", help="What to print: the text, the page, or its figures.")
+    ] = Shape.TEXT,
+) -> None:
+    """Show the closing report of a month: the bill beside the estimate, budgets, who would pay.
+
+    The daemon sends it once the month is closed; this shows it as it stands.
+
+    Example: crossover report monthly --month 2026-10 --output closing
+    """
+    from monitor.jobs.closing import facts, render_month
+    from monitor.jobs.report import standalone
+
+    settings, now = common.settings(ctx), common.now()
+    month = month or last_month(now)
+    due_at = due(settings, month, now, "monthly")
+    policy = _policy(settings)
+    with common.open_database(ctx).read() as conn:
+        if form is Shape.JSON and output is None:
+            found = facts(conn, month, policy, due_at)
+            common.show_document({"figures": found.numbers, "tables": found.tables})
+            return
+        rendered = render_month(conn, month, policy, due_at)
+    if output is not None:
+        _write(output, rendered, policy, f"finance/monthly/{month}/1", due_at)
+    elif form is Shape.HTML:
+        sys.stdout.write(standalone(rendered))
+    else:
+        sys.stdout.write(rendered.text)
+
+
+def last_month(now: datetime) -> str:
+    """The last complete month."""
+    from monitor.domain.periods import add_months, month_of
+
+    return add_months(month_of(int(now.timestamp())), -1)
 
 
 def last_week(now: datetime) -> str:
@@ -70,60 +121,68 @@ def last_week(now: datetime) -> str:
     return week_of(int((now - timedelta(days=7)).timestamp()))
 
 
-def due(settings: Settings, week: str, now: datetime) -> int:
-    """When a week's report fell or falls due, in epoch seconds.
+def due(
+    settings: Settings, key: str, now: datetime, kind: Literal["weekly", "monthly"] = "weekly"
+) -> int:
+    """When a week's or month's report fell or falls due, in epoch seconds.
 
     Raises:
-        InputError: the text is no week, or the week is not over.
+        InputError: the text is no such period, or it is not over.
     """
     from monitor import wiring
     from monitor.domain import periods
     from monitor.domain.errors import InputError
 
-    start, end = periods.week_bounds(week)
+    start, end = periods.bounds(kind, key)
     if end > now.timestamp():
-        raise InputError(
-            f"{week} is not over", f"Name a week up to {last_week(now)}, the last complete one."
-        )
+        last = last_week(now) if kind == "weekly" else last_month(now)
+        raise InputError(f"{key} is not over", f"Name one up to {last}, the last complete one.")
+    calendar = wiring.calendar(settings)
+    schedule = calendar.weekly if kind == "weekly" else calendar.monthly
+    assert schedule is not None
     since = datetime.fromtimestamp(end, now.tzinfo) - timedelta(days=1)
-    found = periods.due(wiring.calendar(settings).weekly, since + timedelta(days=21), since)
+    until = since + timedelta(seconds=schedule.settle_seconds, days=70)
+    found = periods.due(schedule, until, since)
     return next(int(period.due_at.timestamp()) for period in found if period.start == start)
 
 
 def _policy(settings: Settings) -> Policy:
     """As the daemon's own run of the report has it."""
     from monitor import wiring
+    from monitor.jobs.plan import FINANCE
 
-    envelope = wiring.envelope(settings, settings.report.to, wiring.FINANCE)
+    envelope = wiring.envelope(settings, settings.report.to, FINANCE)
     return wiring.policy(settings)._replace(envelope=envelope)
 
 
 def _send(ctx: typer.Context, settings: Settings, week: str, due_at: int, now: datetime) -> None:
     from monitor.domain.errors import InputError
     from monitor.domain.periods import run_key
+    from monitor.jobs.editions import Issue, compose
     from monitor.jobs.plan import NotReady
-    from monitor.jobs.report import LATE_AFTER, compose
+    from monitor.jobs.report import WEEKLY_REPORT
     from monitor.storage import work
 
     policy = _policy(settings)
     if not policy.envelope.recipients:
         raise InputError("[report] to names nobody", "Add an address to it in the configuration.")
     key = run_key("finance", "weekly", week, 1)
+    issue = Issue(WEEKLY_REPORT, policy, int(settings.report.deadline_hours * 3600))
     at = int(now.timestamp())
     database = common.open_database(ctx)
     try:
-        messages = compose(database, week, policy, due_at, key, late=at - due_at >= LATE_AFTER)
+        made = compose(database, key, due_at, issue, late=at - due_at >= issue.deadline)
     except NotReady as waits:
         raise InputError(
             f"{week} is not complete: it {waits}",
             "The daemon sends it when it is; --output shows it as it stands.",
         ) from None
-    if not messages:
+    if not made.messages:
         raise InputError(
             "every reader left the report", "See `crossover report unsubscribed`, or --output."
         )
     with database.write() as conn:
-        new = work.post(conn, messages, at)
+        new = work.post(conn, made.messages, at)
     sent = "1 message waits" if new == 1 else f"{new} messages wait"
     common.note(
         f"{sent} in the outbox as {key}; the daemon delivers them (crossover outbox list)"
@@ -132,15 +191,15 @@ def _send(ctx: typer.Context, settings: Settings, week: str, due_at: int, now: d
     )
 
 
-def _write(folder: Path, rendered: Rendered, policy: Policy, week: str, due_at: int) -> None:
+def _write(folder: Path, rendered: Rendered, policy: Policy, run_key: str, due_at: int) -> None:
     """The report's files; the mail is the first recipient's, or an example's."""
     from monitor.jobs.mail import addressed
     from monitor.jobs.report import standalone
 
     to = [*policy.envelope.recipients, "reader@example.org"][:1]
     date = datetime.fromtimestamp(due_at, common.now().tzinfo)
-    key = f"report/finance/weekly/{week}/1"
-    (mail,) = addressed(rendered, policy.envelope._replace(recipients=to), "report", key, date)
+    envelope = policy.envelope._replace(recipients=to)
+    (mail,) = addressed(rendered, envelope, "report", f"report/{run_key}", date)
     files = {
         "report.html": standalone(rendered).encode(),
         "report.txt": rendered.text.encode(),

@@ -146,6 +146,15 @@ class ChannelSettings(Section):
     """Of webhook: what signs a message; of pagerduty: the routing key."""
     timeout_seconds: float = Field(default=15, gt=0, le=120)
 
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = "secret" if self.kind == "pagerduty" else "url"
+        if not getattr(self, needed):
+            raise ValueError(f"{needed}: a channel of kind {self.kind} needs it")
+        if self.name == "smtp" or "@" in self.name:
+            raise ValueError("name: smtp is mail's own name, and an address is no channel")
+        return self
+
 
 class Heartbeat(Section):
     """An address outside that is called after each good round: it says when calls stay away."""

@@ -33,9 +33,7 @@ class Report(Section):
     to: list[Address] = []
     weekday: Weekday = "monday"
     at: Clock = "08:00"
-    catch_up: int = Field(default=2, ge=1)
-    """Of the periods that fell due while nothing ran, how many are still reported; 0 would be none
-    ever, since the one that fell due just now is one of them."""
+    catch_up: int = Field(default=2, ge=0)
     deadline_hours: float = Field(default=24, ge=0)
     """So long a report waits for its data; then it leaves and says what is missing."""
     correct_days: int = Field(default=14, ge=0)

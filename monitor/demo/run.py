@@ -135,7 +135,7 @@ def _work(daemon: Daemon, now: int, say: Say) -> None:
         ("storing eight days of GPU minutes", lambda: _fleet(daemon.parts.database, now)),
         (f"reading {DAYS} days of usage and costs from the provider", lambda: _collect(daemon)),
         ("pricing, projecting, deciding, writing the report", daemon.plan),
-        ("sending mail", daemon.send),
+        ("sending mail", lambda: daemon.send("smtp")),
     )
     for what, step in steps:
         started = time.monotonic()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from monitor.domain.errors import InputError
 from monitor.domain.forecast_bands import LONGEST, LOOKBACK, SHORT, TABLE, Prepared, Table, prepare
 from monitor.domain.forecast_bands import quantiles as band
-from monitor.domain.periods import add_months, days_in, month_bounds, month_of
+from monitor.domain.periods import add_months, month_bounds, month_of
 from monitor.domain.usage import DAY
 
 NEEDED_DAYS = 14
@@ -43,6 +43,7 @@ class Projection(NamedTuple):
     """A month's total in the unit of the daily totals; 80 of 100 actual totals lie in q10..q90."""
 
     month: str
+    """Or the name of another span."""
     as_of: int
     """Midnight (UTC epoch seconds) that ends the newest day used."""
     q10: int
@@ -66,6 +67,14 @@ class NotEnough(NamedTuple):
     history_days: int
     needed: int
     month_to_date: int
+
+
+class Span(NamedTuple):
+    """Days that are projected together: from `first` up to `end`, UTC midnights (epoch seconds)."""
+
+    name: str
+    first: int
+    end: int
 
 
 class _History(NamedTuple):
@@ -99,19 +108,39 @@ def project(
     Raises:
         InputError: no such month, one too far ahead, or an `as_of` inside a day.
     """
-    first, end = _checked(month, as_of)
+    return _total(daily, Span(month, *_checked(month, as_of)), as_of, table)
+
+
+def project_span(daily: Mapping[int, int | None], span: Span, as_of: int) -> Projection | NotEnough:
+    """The total of any span of days as seen at `as_of`; else as `project`.
+
+    Raises:
+        InputError: the span ends too far ahead, or an `as_of` inside a day.
+    """
+    if span.end - as_of > LONGEST * DAY:
+        raise InputError(
+            f"{span.name} ends more than {LONGEST} days ahead", "Project it when less is left."
+        )
+    _require_midnight(as_of)
+    return _total(daily, span, as_of, TABLE)
+
+
+def _total(
+    daily: Mapping[int, int | None], span: Span, as_of: int, table: Table
+) -> Projection | NotEnough:
+    name, first, end = span
     known = known_days(daily, min(as_of, end))
     to_date = sum(total for day, total in known.items() if day >= first)
     start = min(known, default=end)
     expected = range(max(first, start), end, DAY)
     if known and as_of >= end and all(day in known for day in expected):
-        return Projection(month, as_of, to_date, to_date, to_date, to_date, ACTUAL, len(known), ())
+        return Projection(name, as_of, to_date, to_date, to_date, to_date, ACTUAL, len(known), ())
     # Of a series that fell silent for years, the days before that are no history of those after.
     seen_from = max(known, default=as_of) - LOOKBACK * DAY
     near = sum(day >= seen_from for day in known)
     if near < NEEDED_DAYS:
-        return NotEnough(month, as_of, near, NEEDED_DAYS, to_date)
-    return _projected(known, month, as_of, to_date, table, near)
+        return NotEnough(name, as_of, near, NEEDED_DAYS, to_date)
+    return _projected(known, span, as_of, to_date, table, near)
 
 
 def span_total(totals: _Floats, lo: int, hi: int) -> tuple[float, float, float]:
@@ -141,14 +170,18 @@ def span_total(totals: _Floats, lo: int, hi: int) -> tuple[float, float, float]:
 
 def _checked(month: str, as_of: int) -> tuple[int, int]:
     bounds = month_bounds(month)
-    if as_of % DAY:
-        raise InputError(f"as-of {as_of} is not a UTC midnight", "Project from a closed day.")
+    _require_midnight(as_of)
     if month > add_months(month_of(as_of), MONTHS_AHEAD):
         raise InputError(
             f"{month} is more than {MONTHS_AHEAD} months after {month_of(as_of)}",
             "Project a nearer month.",
         )
     return bounds
+
+
+def _require_midnight(as_of: int) -> None:
+    if as_of % DAY:
+        raise InputError(f"as-of {as_of} is not a UTC midnight", "Project from a closed day.")
 
 
 def known_days(daily: Mapping[int, int | None], until: int) -> dict[int, int]:
@@ -159,10 +192,10 @@ def known_days(daily: Mapping[int, int | None], until: int) -> dict[int, int]:
 
 
 def _projected(
-    known: Mapping[int, int], month: str, as_of: int, to_date: int, table: Table, near: int
+    known: Mapping[int, int], span: Span, as_of: int, to_date: int, table: Table, near: int
 ) -> Projection:
     """The projection from known days, the newest `near` of which have an influence."""
-    first, end = month_bounds(month)
+    name, first, end = span
     history, flags = _clean(known, min(first, as_of - _RECENT * DAY), min(as_of, end))
     whole = filled(history.totals)
     ready = prepare(whole, near)
@@ -170,13 +203,13 @@ def _projected(
     holes = whole[in_month:][np.isnan(history.totals[in_month:])]
     lo, hi = max((first - history.end) // DAY, 0), (end - history.end) // DAY
     remaining = _remaining(ready, lo, hi, holes, table)
-    ceiling = RATE_CAP * float(whole[-28:].mean()) * days_in(month)
+    ceiling = RATE_CAP * float(whole[-28:].mean()) * ((end - first) // DAY)
     q10, q50, q90 = (
         to_date + max(0, min(round(rest), round(ceiling) - to_date)) for rest in remaining
     )
     notes = {"short_history": near < SHORT, "level_shift": ready.shifted}
-    flags = (*(name for name, on in notes.items() if on), *flags)
-    return Projection(month, as_of, q10, q50, q90, to_date, METHOD, len(known), flags)
+    flags = (*(note for note, on in notes.items() if on), *flags)
+    return Projection(name, as_of, q10, q50, q90, to_date, METHOD, len(known), flags)
 
 
 def _remaining(

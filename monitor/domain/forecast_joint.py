@@ -8,7 +8,16 @@ from statistics import NormalDist
 
 import numpy as np
 
-from monitor.domain.forecast import ACTUAL, NEEDED_DAYS, NotEnough, Projection, known_days, project
+from monitor.domain.forecast import (
+    ACTUAL,
+    NEEDED_DAYS,
+    NotEnough,
+    Projection,
+    Span,
+    known_days,
+    project,
+    project_span,
+)
 from monitor.domain.periods import month_bounds
 from monitor.domain.usage import DAY
 
@@ -28,23 +37,47 @@ def together(dailies: Sequence[Daily], month: str, as_of: int) -> Projection | N
     workload, from its first use on, is missing in the sum; what is known of it still counts as
     month to date, below which no quantile lies.
     """
+    return _floored(
+        dailies,
+        Span(month, *month_bounds(month)),
+        as_of,
+        project(_summed(dailies, as_of), month, as_of),
+    )
+
+
+def together_over(dailies: Sequence[Daily], span: Span, as_of: int) -> Projection | NotEnough:
+    """`together` of any span of days; raises as `project_span`."""
+    return _floored(dailies, span, as_of, project_span(_summed(dailies, as_of), span, as_of))
+
+
+def _summed(dailies: Sequence[Daily], as_of: int) -> dict[int, int | None]:
+    """The sum by day; a day that is missing in one, from its first use on, is missing in it."""
     known = [known_days(daily, as_of) for daily in dailies]
     starts = [min(days) for days in known if days]
     until = max((max(days) + DAY for days in known if days), default=as_of)
     spans = [range(start, until, DAY) for start in starts]
-    first, end = month_bounds(month)
     missing = {
         day
         for days, span in zip(filter(None, known), spans, strict=True)
         for day in span
         if day not in days
     }
-    summed: dict[int, int | None] = {
+    return {
         day: None if day in missing else sum(days.get(day, 0) for days in known)
         for day in range(min(starts, default=until), until, DAY)
     }
-    to_date = sum(total for days in known for day, total in days.items() if first <= day < end)
-    found = project(summed, month, as_of)
+
+
+def _floored(
+    dailies: Sequence[Daily], span: Span, as_of: int, found: Projection | NotEnough
+) -> Projection | NotEnough:
+    """With all that is known of each as the span's total to date, below which no quantile lies."""
+    to_date = sum(
+        total
+        for daily in dailies
+        for day, total in known_days(daily, as_of).items()
+        if span.first <= day < span.end
+    )
     if isinstance(found, NotEnough):
         return found._replace(month_to_date=to_date)
     return found._replace(

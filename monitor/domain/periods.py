@@ -212,6 +212,21 @@ def run_key(report: str, kind: Kind, period_key: str, edition: int) -> str:
     return f"{report}/{kind}/{period_key}/{edition}"
 
 
+class RunKey(NamedTuple):
+    """The parts of `run_key`."""
+
+    report: str
+    kind: str
+    period: str
+    edition: int
+
+
+def read_run_key(key: str) -> RunKey:
+    """The parts of a key that `run_key` made."""
+    report, kind, period, edition = key.rsplit("/", 3)
+    return RunKey(report, kind, period, int(edition))
+
+
 def first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     """The first UTC instant at which clocks in `zone` show the naive `wall`, or later.
 

@@ -23,7 +23,7 @@ from monitor.domain.periods import add_months, month_of
 from monitor.domain.scenario import Scenario, to_document
 from monitor.domain.usage import DAY
 from monitor.domain.volumes import of_projection
-from monitor.jobs import ranging
+from monitor.jobs import budgets, ranging
 from monitor.jobs.alerting import Policy, Seen, raise_alerts
 from monitor.jobs.basis import MIX_DAYS, Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
@@ -56,7 +56,21 @@ def decide(conn: Connection, claim: Claim, now: int, policy: Policy) -> Mapping[
     workloads = results.workloads(conn)
     left_out = [note for w in workloads if (note := _decide_one(conn, w, claim, now, policy))]
     state = "skipped" if len(left_out) == len(workloads) else "done"
+    left_out += budgets.stand_at(conn, as_of, policy.live_sources)
     return {"state": state, "error": "; ".join(left_out)}
+
+
+def fill_in(conn: Connection, as_of: int, policy: Policy) -> None:
+    """Project what a day's decision left out because its data was late, and stand its budgets.
+
+    Only days before `as_of` are used, as on the day itself. Nothing is assessed, advised or
+    alerted of a day that later ones have passed: their states depend on the order of days.
+    """
+    projected = results.projected_at(conn, as_of)
+    for workload in results.workloads(conn):
+        if workload.id not in projected:
+            _project_all(conn, workload, as_of, policy)
+    budgets.stand_at(conn, as_of, policy.live_sources)
 
 
 def _decide_one(

@@ -32,10 +32,14 @@ def deliver_next(
     now: int,
     claim_seconds: int,
     jitter: random.Random,
+    name: str | None = None,
 ) -> Delivery | None:
-    """Send the next message that is due; None: nothing is due. Holds no lock while it sends."""
+    """Send the next message that is due; None: nothing is due. Holds no lock while it sends.
+
+    With the `name` of a channel only its messages: one that hangs must not keep the others.
+    """
     with database.write() as conn:
-        claim = work.claim(conn, "outbox", now, claim_seconds)
+        claim = work.claim(conn, "outbox", now, claim_seconds, channel=name)
     if claim is None:
         return None
     channel = channels.get(claim.row["channel"])

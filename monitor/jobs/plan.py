@@ -18,7 +18,11 @@ from monitor.storage.work import Claim, Planned
 
 log = logging.getLogger("crossover.plan")
 
-DECIDE, WEEKLY, CLOSE = "decide", "weekly", "close"
+DECIDE, WEEKLY, MONTHLY, CLOSE = "decide", "weekly", "monthly", "close"
+CORRECT = "correct"
+"""The kind of every run that sends a further edition of a report."""
+FINANCE = "finance"
+"""The report of `[report]`, as readers leave it and run keys name it."""
 
 _DECIDE_DAYS_BACK = 7
 """At the first start the days of the week that is reported first are assessed one by one."""
@@ -37,6 +41,8 @@ class Calendar(NamedTuple):
     settle: int
     catch_up: int
     close_after_days: int
+    monthly: Schedule | None = None
+    """When the closing report is due; None: it is not made."""
 
 
 Closing = Callable[[Connection], Mapping[str, object]]
@@ -56,8 +62,13 @@ def plan_due(conn: Connection, calendar: Calendar, rules_hash: str, now: int) ->
     installed = datetime.fromtimestamp(_installed_at(conn, now), UTC)
     at = datetime.fromtimestamp(now, UTC)
     planned = [*_daily(calendar, at, installed), *_closings(calendar, at, installed)]
-    known = work.run_states(conn, WEEKLY)
-    planned += _weekly(calendar, at, installed, known)
+    reports = [
+        (WEEKLY, calendar.weekly),
+        *([(MONTHLY, calendar.monthly)] if calendar.monthly else []),
+    ]
+    for kind, schedule in reports:
+        known = work.run_states(conn, kind)
+        planned += _reports(kind, schedule, calendar.catch_up, at, installed, known)
     return work.plan(conn, planned, now, rules_hash)
 
 
@@ -75,17 +86,26 @@ def _daily(calendar: Calendar, now: datetime, installed: datetime) -> list[Plann
     return [_planned(DECIDE, f"decide/{p.key}", p) for p in due(schedule, now, since)]
 
 
-def _weekly(
-    calendar: Calendar, now: datetime, installed: datetime, known: Mapping[str, str]
+def _reports(
+    kind: str,
+    schedule: Schedule,
+    limit: int,
+    now: datetime,
+    installed: datetime,
+    known: Mapping[str, str],
 ) -> list[Planned]:
-    """Missed weeks up to the limit; older ones are recorded as skipped."""
-    since = datetime.fromtimestamp(installed.timestamp() - 7 * DAY, UTC)
-    keyed = {run_key("finance", "weekly", p.key, 1): p for p in due(calendar.weekly, now, since)}
+    """Missed periods up to the limit; older ones are recorded as skipped."""
+    # The week before the first start is told; a month of which little was seen is not.
+    back = 7 * DAY if kind == WEEKLY else 0
+    since = datetime.fromtimestamp(installed.timestamp() - back, UTC)
+    keyed = {run_key(FINANCE, schedule.kind, p.key, 1): p for p in due(schedule, now, since)}
     fresh = [period for key, period in keyed.items() if key not in known]
-    to_run, skipped = catch_up(fresh, calendar.catch_up)
+    # The newest is not one that was missed: without any catching up it is sent all the same.
+    to_run, skipped = catch_up(fresh, max(limit, 1))
+    keys = {period: key for key, period in keyed.items()}
     return [
-        *(_planned(WEEKLY, run_key("finance", "weekly", p.key, 1), p) for p in to_run),
-        *(_planned(WEEKLY, run_key("finance", "weekly", p.key, 1), p, "skipped") for p in skipped),
+        *(_planned(kind, keys[p], p) for p in to_run),
+        *(_planned(kind, keys[p], p, "skipped") for p in skipped),
     ]
 
 

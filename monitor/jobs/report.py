@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
 from sqlalchemy import Connection
 
-from monitor.domain.periods import day_of, month_of, week_bounds, week_of
+from monitor.domain.periods import day_of, month_of, run_key, week_bounds
 from monitor.domain.usage import DAY
+from monitor.jobs import editions
 from monitor.jobs.alerting import Policy
 from monitor.jobs.basis import Basis, measured
 from monitor.jobs.decisions import standing as standing_of
-from monitor.jobs.mail import addressed, signing, without_leavers
-from monitor.jobs.plan import DECIDE, WEEKLY, Closing, NotReady
+from monitor.jobs.editions import Issue, Maker
+from monitor.jobs.plan import DECIDE, FINANCE, Closing
 from monitor.storage import figures, results, rollup, work
 from monitor.storage.engine import Database
 from monitor.storage.export import write_csv
-from monitor.storage.figure_sql import CATALOGUE
-from monitor.storage.work import Claim, Message
+from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
+from monitor.storage.work import Claim
 from reports import raster
 from reports import weekly as weekly_report
 from reports.formats import plural
@@ -30,77 +31,49 @@ from reports.render import Attachment
 from reports.sections import SHOWN
 from reports.verdict import key, ranked
 
-LATE_AFTER = DAY
-"""A report waits so long for its data; then it goes out and says what is missing."""
-
 # What the weekly report shows: the catalogue without the cells of its tables.
 _TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
 _CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
+_ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback"}
 _SCALARS = [
-    name
-    for name in CATALOGUE
-    if name not in _TABLES and name.partition(".")[0] not in _CELLS.values()
+    name for name in CATALOGUE if name not in _TABLES and name.partition(".")[0] not in _ELSEWHERE
 ]
 
 
 def weekly(database: Database, claim: Claim, now: int, policy: Policy) -> Closing:
-    """Compose the report of the week that the run names; closing posts it to each recipient once.
-
-    Raises:
-        NotReady: its data is not complete, and it is not a day late yet.
-    """
-    if not policy.envelope.recipients:
-        return lambda _: {"error": "not rendered: [report] to names nobody"}
-    week, due_at = week_of(claim.row["period_start"]), claim.row["due_at"]
-    late = now - claim.row["added_at"] >= LATE_AFTER
-    messages = compose(database, week, policy, due_at, claim.key, late=late)
-
-    def close(conn: Connection) -> Mapping[str, object]:
-        work.post(conn, messages, now)
-        return {} if messages else {"error": "not rendered: every reader left it"}
-
-    return close
-
-
-def compose(
-    database: Database, week: str, policy: Policy, due_at: int, run_key: str, *, late: bool
-) -> list[Message]:
-    """A week's report for each recipient. Only reads: drawing must not hold up who writes.
-
-    Raises:
-        NotReady: its data is not complete, and it is not `late` enough to leave without.
-    """
-    with database.read() as conn:
-        lacks = missing(conn, week, policy)
-        if lacks and not late:
-            raise NotReady(f"waits for {'; '.join(lacks)}")
-        envelope = signing(conn, without_leavers(conn, policy.envelope))
-        if not envelope.recipients:
-            return []
-        rendered = render_week(conn, week, policy, due_at)
-    date_ = datetime.fromtimestamp(due_at, UTC)
-    return addressed(rendered, envelope, "report", f"report/{run_key}", date_)
+    """The report of the week that the run names, as `editions.send` does."""
+    return editions.send(database, claim, now, Issue(WEEKLY_REPORT, policy))
 
 
 def missing(conn: Connection, week: str, policy: Policy) -> list[str]:
     """What the week's figures still lack, in words."""
-    _, end = week_bounds(week)
+    return lacks(conn, week_bounds(week)[1], "week", policy)
+
+
+def lacks(conn: Connection, end: int, of: str, policy: Policy) -> list[str]:
+    """What the figures of a period that ends at `end` still lack; `of`: what kind it is."""
     late = results.not_closed(conn, policy.live_sources, end)
-    lacks = [f"usage of {name} to the end of the week" for name in late]
+    found = [f"usage of {name} to the end of the {of}" for name in late]
     if waiting := rollup.waiting(conn, end):
-        lacks.append(f"the prices of {plural(len(waiting), 'day')}")
+        found.append(f"the prices of {plural(len(waiting), 'day')}")
     last = f"{DECIDE}/{day_of(end - DAY)}"
     state = work.run_states(conn, DECIDE).get(last, "done")
     if state != "done":
-        lacks.append(f"the comparison of {day_of(end - DAY)} ({state})")
-    return lacks
+        found.append(f"the comparison of {day_of(end - DAY)} ({state})")
+    return found
 
 
 def render_week(conn: Connection, week: str, policy: Policy, due_at: int) -> Rendered:
     """The report of an ISO week as it stands, due at an epoch second; nothing is written."""
-    found = facts(conn, week, policy, due_at)
+    found = editions.told_with(
+        conn, run_key(FINANCE, "weekly", week, 1), facts(conn, week, policy, due_at)
+    )
+    return _rendered(found)
+
+
+def _rendered(found: WeeklyFacts) -> Rendered:
     rendered = weekly_report.build(found, raster.draw)
-    return rendered._replace(attachments=_attachments(found))
+    return rendered._replace(attachments=attached(found.tables, _CELLS))
 
 
 def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFacts:
@@ -121,7 +94,6 @@ def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFac
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables=tables,
         standings=_standings(conn, tables["breakevens"], end, policy.reopen_share),
-        skipped=[key.split("/")[2] for key in work.skipped_before(conn, WEEKLY, start)],
     )
 
 
@@ -151,12 +123,12 @@ def _standings(
     return found
 
 
-def _attachments(found: WeeklyFacts) -> list[Attachment]:
-    """The tables in full, without the stored documents."""
+def attached(tables: Mapping[str, Sequence[Row]], names: Iterable[str]) -> list[Attachment]:
+    """These tables in full, without the stored documents."""
     return [
-        Attachment(f"{table}.csv", "text/csv", _csv(found.tables[table], CATALOGUE[table].columns))
-        for table in _CELLS
-        if found.tables[table]
+        Attachment(f"{table}.csv", "text/csv", _csv(tables[table], CATALOGUE[table].columns))
+        for table in names
+        if tables[table]
     ]
 
 
@@ -175,3 +147,7 @@ def standalone(rendered: Rendered) -> str:
         data = base64.b64encode(image.png).decode()
         html = html.replace(f'"cid:{image.cid}"', f'"data:image/png;base64,{data}"')
     return html
+
+
+WEEKLY_REPORT = Maker(missing, facts, weekly_report.head, _rendered)
+"""How the weekly report is made."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from monitor.storage.figure_breakevens import BREAKEVENS
+from monitor.storage.figure_budgets import FINANCE
+from monitor.storage.figure_closing import CLOSING
 from monitor.storage.figure_moves import MOVES
 from monitor.storage.figure_record import RECORD
 from monitor.storage.figure_series import SERIES, UTILISATION
@@ -322,5 +324,16 @@ CATALOGUE: Mapping[str, Spec] = {
     **RECORD,
     **SERIES,
     **_DATA,
+    **FINANCE,
+    **CLOSING,
 }
 """Figure id -> what it is."""
+
+FINANCE_CELLS = {
+    "budgets": "budget",
+    "cost_centres": "cost_centre",
+    "labels": "label",
+    "contracts": "contract",
+    "bills": "bill",
+}
+"""The tables for finance, and how a cell of each is named."""

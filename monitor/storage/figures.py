@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from monitor.domain.errors import InputError
 from monitor.domain.money import EXACT
-from monitor.domain.periods import add_months, day_of, month_bounds, month_of
+from monitor.domain.periods import add_months, bounds, day_of, month_bounds, month_of
 from monitor.domain.usage import DAY
 from monitor.storage.export import number
 from monitor.storage.figure_series import WEEKS
@@ -65,6 +65,7 @@ def period(end: int) -> dict[str, str]:
         "week_before": end - 14 * DAY,
         "weeks_first": end - 7 * WEEKS * DAY,
         "month_first": first,
+        "year_first": bounds("yearly", month[:4])[0],
         "before_first": before,
         # A shorter month is compared as a whole.
         "before_same_day": min(before + end - first, before_end),
@@ -142,7 +143,7 @@ def _bound(figure_id: str, spec: Spec, params: Mapping[str, str]) -> dict[str, s
     if missing := [name for name in asked if name not in params]:
         raise InputError(
             f"figure {figure_id} needs {' and '.join(missing)}",
-            f"Add {' '.join('--' + name for name in missing)}.",
+            f"Add {' '.join('--' + name.replace('_', '-') for name in missing)}.",
         )
     return {name: params[name] for name in asked}
 

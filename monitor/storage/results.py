@@ -22,7 +22,7 @@ from monitor.storage.spelling import COUNTED
 Unit = Literal["tokens", "requests", "usd"]
 UNITS: tuple[Unit, ...] = ("tokens", "requests", "usd")
 
-_PAID = f" AND s.provider <> '{OWN}'"
+PAID = f" AND s.provider <> '{OWN}'"
 _JOINS = """ JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id
  JOIN account a ON a.id = s.account_id"""
 
@@ -37,6 +37,14 @@ class Workload(NamedTuple):
     runs_on: Literal["api", "self_host", "hybrid"]
     gates: str = "{}"
     """The questionnaire, as the JSON that was configured."""
+
+
+class Part(NamedTuple):
+    """A part of the traffic: a condition on series `s` and account `a`, and its parameters."""
+
+    where: str
+    """Begins with AND."""
+    bound: tuple[int | str, ...] = ()
 
 
 class Deployment(NamedTuple):
@@ -74,7 +82,14 @@ def not_closed(
 
     Of a workload: only those that carry some of its usage, if any does.
     """
-    used = _streams_of(conn, workload) if workload else None
+    return not_closed_of(conn, sources, through, _of(workload) if workload else None)
+
+
+def not_closed_of(
+    conn: Connection, sources: Sequence[str], through: int, part: Part | None
+) -> list[str]:
+    """As `not_closed`, of any part of the traffic."""
+    used = _streams_of(conn, part) if part else None
     rows = conn.execute(
         text(
             "SELECT o.name, t.name, t.id FROM stream t JOIN source o ON o.id = t.source_id"
@@ -90,9 +105,9 @@ def not_closed(
     ]
 
 
-def _streams_of(conn: Connection, workload: Workload) -> set[int]:
-    """Usage streams that carry some of a workload, of accounts for which they count."""
-    own, bound = _of(workload)
+def _streams_of(conn: Connection, part: Part) -> set[int]:
+    """Usage streams that carry some of a part, of accounts for which they count."""
+    own, bound = part
     rows = bulk.select(
         conn,
         "SELECT DISTINCT s.stream_id FROM series s JOIN stream t ON t.id = s.stream_id"
@@ -112,20 +127,60 @@ def daily(
     days are closed is what the live `sources` say; a file or a source that was removed has said
     all it will, and counts for that only where there is nothing else.
     """
+    part = _of(workload)
     if unit == "usd" and workload.name == ALL:
-        found = _spend(conn, as_of)
-    else:
-        found = _usage(conn, workload, "estimated_pico" if unit == "usd" else unit, as_of)
+        return _known(conn, part, _spend(conn, as_of), as_of, sources)
+    found = _usage(conn, part, "estimated_pico" if unit == "usd" else unit, as_of)
+    return _known(conn, part, found, as_of, sources)
+
+
+def daily_estimated(
+    conn: Connection, part: Part, as_of: int, sources: Sequence[str]
+) -> dict[int, int | None]:
+    """Estimated pico-USD of any part of the traffic; days as in `daily`."""
+    return _known(conn, part, _usage(conn, part, "estimated_pico", as_of), as_of, sources)
+
+
+def daily_spent(
+    conn: Connection, account: str, as_of: int, sources: Sequence[str]
+) -> dict[int, int | None]:
+    """Pico-USD spent by an account, billed where final, else estimated; days as in `daily`.
+
+    A day whose bill is final is known, whoever reports tokens or does not.
+    """
+    part, found = of_account(account), _spend(conn, as_of, account)
+    billed = bulk.select(
+        conn,
+        "SELECT day FROM spend_parts WHERE closed = 1 AND account = ? AND day < ?",
+        (account, as_of),
+    )
+    final = {day: found[day] for (day,) in billed}
+    return _known(conn, part, found, as_of, sources) | final
+
+
+def of_account(account: str) -> Part:
+    """What an account is billed for."""
+    return Part(f"{PAID} AND a.name = ?", (account,))
+
+
+def _known(
+    conn: Connection,
+    part: Part,
+    found: Mapping[int, int | None],
+    as_of: int,
+    sources: Sequence[str],
+) -> dict[int, int | None]:
+    """Sums by day as far as they are known: what is not closed is None."""
     if not found:
         return {}
-    closed = _closed_through(conn, workload, sources)
+    closed = _closed_through(conn, part, sources)
     days = range(min(found), min(as_of, max(closed, max(found) + DAY)), DAY)
     return {day: found.get(day, 0) if day + DAY <= closed else None for day in days}
 
 
-def _usage(conn: Connection, workload: Workload, column: str, as_of: int) -> dict[int, int | None]:
+def _usage(conn: Connection, part: Part, column: str, as_of: int) -> dict[int, int | None]:
     """Sums by day; None where nothing was reported, or nothing of it has a price."""
-    own, bound = _of(workload)
+    own, bound = part
     rows = bulk.select(
         conn,
         f"SELECT d.day, CAST(SUM(d.{column} / 1000000) AS BIGINT),"
@@ -145,29 +200,30 @@ def _whole(micro: int | None, rest: int | None) -> int | None:
     return None if micro is None else micro * 10**6 + (rest or 0)
 
 
-def _spend(conn: Connection, as_of: int) -> dict[int, int | None]:
+def _spend(conn: Connection, as_of: int, account: str = "") -> dict[int, int | None]:
+    one = " AND account = ?" if account else ""
     rows = bulk.select(
         conn,
         "SELECT day, CAST(SUM(CASE WHEN closed = 1 THEN billed_micro"
         " ELSE estimated_micro END) AS BIGINT), CAST(SUM(CASE WHEN closed = 1"
         " THEN billed_rest ELSE estimated_rest END) AS BIGINT)"
-        " FROM spend_parts WHERE day < ? GROUP BY day",
-        (as_of,),
+        f" FROM spend_parts WHERE day < ?{one} GROUP BY day",
+        (as_of, account) if account else (as_of,),
     )
     return {day: _whole(whole, rest) for day, whole, rest in rows}
 
 
-def _of(workload: Workload) -> tuple[str, tuple[int, ...]]:
+def _of(workload: Workload) -> Part:
     """What a workload asks for: where it moved, own engines serve it too."""
     if workload.name == ALL:
-        return _PAID, ()
-    paid = _PAID if workload.runs_on == "api" else ""
-    return f"{paid} AND s.workload_id = ?", (workload.id,)
+        return Part(PAID)
+    paid = PAID if workload.runs_on == "api" else ""
+    return Part(f"{paid} AND s.workload_id = ?", (workload.id,))
 
 
-def _closed_through(conn: Connection, workload: Workload, sources: Sequence[str]) -> int:
-    """How far every live stream that this workload uses is closed."""
-    used = _streams_of(conn, workload)
+def _closed_through(conn: Connection, part: Part, sources: Sequence[str]) -> int:
+    """How far every live stream that this part uses is closed."""
+    used = _streams_of(conn, part)
     rows = conn.execute(
         text(
             "SELECT o.name, t.id, COALESCE(m.closed_through, 0) FROM stream t"
@@ -256,7 +312,7 @@ def last_paid(conn: Connection, workload: Workload, before: int) -> int | None:
     rows = bulk.select(
         conn,
         f"SELECT MAX(d.day) FROM usage_day d {_JOINS}"
-        f" WHERE {COUNTED}{_PAID} AND d.tokens > 0 AND d.day < ? AND s.workload_id = ?",
+        f" WHERE {COUNTED}{PAID} AND d.tokens > 0 AND d.day < ? AND s.workload_id = ?",
         (before, workload.id),
     )
     return rows[0][0] if rows else None
@@ -298,6 +354,14 @@ def put_projection(
             values |= {"q10": found.q10, "q50": found.q50, "q90": found.q90}
     values["month_to_date"] = min(found.month_to_date, MAX_PICO)
     _replace(conn, "projection", ("workload_id", "month", "as_of", "unit"), values)
+
+
+def projected_at(conn: Connection, as_of: int) -> set[int]:
+    """The ids of workloads that were projected as of an instant."""
+    rows = bulk.select(
+        conn, "SELECT DISTINCT workload_id FROM projection WHERE as_of = ?", (as_of,)
+    )
+    return {row[0] for row in rows}
 
 
 def put_assessment(conn: Connection, values: Mapping[str, Any]) -> None:

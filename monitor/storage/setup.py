@@ -66,6 +66,21 @@ class ContractSetup(NamedTuple):
     commit_pico_per_month: int
 
 
+class BudgetSetup(NamedTuple):
+    """A budget; days are UTC midnights, `valid_to` exclusive, None: no bound."""
+
+    name: str
+    amount_pico: int
+    period: str
+    """weekly, monthly, quarterly or yearly."""
+    scope: str
+    """all, workload, account, cost_centre or label."""
+    scope_name: str = ""
+    valid_from: int | None = None
+    valid_to: int | None = None
+    owner: str = ""
+
+
 class Setup(NamedTuple):
     """Everything configured that rows refer to."""
 
@@ -76,6 +91,7 @@ class Setup(NamedTuple):
     rules: Sequence[Rule]
     contracts: Sequence[ContractSetup] = ()
     fx: Sequence[FxRate] = ()
+    budgets: Sequence[BudgetSetup] = ()
 
 
 def apply(conn: Connection, setup: Setup) -> None:
@@ -91,13 +107,16 @@ def apply(conn: Connection, setup: Setup) -> None:
     conn.execute(text("UPDATE workload SET configured = :no"), {"no": False})
     standing = [WorkloadSetup(name, "", "", "api") for name in (ALL, UNASSIGNED)]
     for workload in [*standing, *setup.workloads]:
-        _put_workload(conn, workload)
+        _put_named(conn, "workload", workload)
     conn.execute(text("UPDATE deployment SET configured = :no"), {"no": False})
     for deployment in setup.deployments:
         _put_deployment(conn, deployment)
     _put_contracts(conn, setup.contracts)
     for rate in setup.fx:
         put_fx(conn, rate)
+    conn.execute(text("UPDATE budget SET configured = :no"), {"no": False})
+    for budget in setup.budgets:
+        _put_named(conn, "budget", budget)
     _reassign(conn, setup.rules)
 
 
@@ -171,16 +190,17 @@ def _put_contracts(conn: Connection, contracts: Sequence[ContractSetup]) -> None
         )
 
 
-def _put_workload(conn: Connection, workload: WorkloadSetup) -> None:
-    fields = WorkloadSetup._fields
+def _put_named(conn: Connection, table: str, item: WorkloadSetup | BudgetSetup) -> None:
+    """A row that its name tells apart, as it is configured now."""
+    fields = item._fields
     updates = ", ".join(f"{name} = excluded.{name}" for name in (*fields[1:], "configured"))
     conn.execute(
         text(
-            f"INSERT INTO workload ({', '.join(fields)}, configured)"
+            f"INSERT INTO {table} ({', '.join(fields)}, configured)"
             f" VALUES ({', '.join(':' + f for f in fields)}, :configured)"
             f" ON CONFLICT (name) DO UPDATE SET {updates}"
         ),
-        {**workload._asdict(), "configured": True},
+        {**item._asdict(), "configured": True},
     )
 
 

@@ -17,6 +17,8 @@ _SQLITE = {
     "flag": "json_extract(NULLIF({0}, ''), '$.{1}')",
     "words": "json_extract(NULLIF({0}, ''), '$.{1}')",
     "nth": "[{0}]",
+    "month_start": "CAST(strftime('%s', {0}, 'unixepoch', 'start of month') AS INTEGER)",
+    "month_end": "CAST(strftime('%s', {0}, 'unixepoch', 'start of month', '+1 month') AS INTEGER)",
     "micro": "(({0} + CASE WHEN {0} < 0 THEN -500000 ELSE 500000 END) / 1000000)",
 }
 _POSTGRES = {
@@ -30,6 +32,10 @@ _POSTGRES = {
     " WHEN 'true' THEN 1 WHEN 'false' THEN 0 END",
     "words": "CAST(NULLIF({0}, '') AS json) #>> string_to_array('{1}', '.')",
     "nth": ".{0}",
+    "month_start": "CAST(EXTRACT(EPOCH FROM date_trunc('month',"
+    " to_timestamp({0}) AT TIME ZONE 'UTC')) AS BIGINT)",
+    "month_end": "CAST(EXTRACT(EPOCH FROM date_trunc('month',"
+    " to_timestamp({0}) AT TIME ZONE 'UTC') + INTERVAL '1 month') AS BIGINT)",
     "micro": "ROUND({0} / 1000000.0)",
 }
 

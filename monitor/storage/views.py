@@ -10,6 +10,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from monitor.domain.usage import TOKEN_CLASSES
+from monitor.storage import view_money
 from monitor.storage.spelling import COUNTED, Sql
 
 _SERIES = """
@@ -408,6 +409,11 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_spend_daily": _spend(q, q.day("day"), "day"),
         "v_spend_monthly": _spend(q, q.month("day"), "month"),
         "v_contract_monthly": _contract_monthly(q),
+        "v_contract": view_money.contract(q),
+        "v_budget_daily": view_money.budget_daily(q),
+        "v_budget": view_money.budget(q),
+        "v_showback_daily": view_money.showback_daily(q),
+        "v_showback": view_money.showback(q),
         "v_bill_daily": _bill_daily(q),
         "v_tokens_served": _tokens_served(q),
         "v_gpu_hourly": _gpu_hourly(q),

@@ -36,14 +36,15 @@ class _Kind(NamedTuple):
 
 
 # A run waits for earlier ones of its kind, and reports wait for the decisions before them:
-# hysteresis and alert states depend on the order of days.
+# hysteresis and alert states depend on the order of days. A correction waits for its own data only.
 _KINDS = {
     "stream": _Kind("stream", "id", "next_at <= :now", "next_at, id"),
     "run": _Kind(
         "run",
         "run_key",
         "state = 'due' AND next_at <= :now AND NOT EXISTS (SELECT 1 FROM run r"
-        " WHERE r.state = 'due' AND ((r.kind = run.kind AND r.period_end < run.period_end)"
+        " WHERE r.state = 'due' AND ((r.kind = run.kind AND run.kind <> 'correct'"
+        " AND r.period_end < run.period_end)"
         " OR (r.kind = 'decide' AND run.kind <> 'decide' AND r.period_end <= run.due_at)))",
         "due_at, run_key",
     ),
@@ -52,21 +53,32 @@ _KINDS = {
 
 
 _OF_SOURCE = " AND source_id = (SELECT id FROM source WHERE name = :source)"
+_OF_CHANNEL = " AND channel = :channel"
 
 
 def claim(
-    conn: Connection, kind: str, now: int, ttl: int, source: str | None = None
+    conn: Connection,
+    kind: str,
+    now: int,
+    ttl: int,
+    source: str | None = None,
+    channel: str | None = None,
 ) -> Claim | None:
-    """Take the next row that is ready, or None; of streams, those of one source."""
+    """Take the next row that is ready, or None.
+
+    Of streams those of one source, of messages those of one channel, where it is named.
+    """
     spec = _KINDS[kind]
+    only = (_OF_SOURCE if source else "") + (_OF_CHANNEL if channel else "")
+    asked = {"now": now, "source": source, "channel": channel}
     skip = " FOR UPDATE SKIP LOCKED" if conn.dialect.name == "postgresql" else ""
     row = (
         conn.execute(
             text(
-                f"SELECT * FROM {spec.table} WHERE {spec.ready}{_OF_SOURCE if source else ''}"
+                f"SELECT * FROM {spec.table} WHERE {spec.ready}{only}"
                 f" AND (claim IS NULL OR claim_until <= :now) ORDER BY {spec.order} LIMIT 1{skip}"
             ),
-            {"now": now, "source": source} if source else {"now": now},
+            {name: value for name, value in asked.items() if value is not None},
         )
         .mappings()
         .first()
@@ -160,17 +172,36 @@ def run_states(conn: Connection, kind: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-def skipped_before(conn: Connection, kind: str, period_start: int) -> list[str]:
-    """The keys of the runs skipped since the last one done before a period; oldest first."""
+def unsent(conn: Connection, report: str, kind: str, start: int) -> list[str]:
+    """The periods that were skipped after the last one before `start` that was not, oldest first.
+
+    Of a report and kind; `start` is where the asking report's period begins.
+    """
     rows = conn.execute(
         text(
-            "SELECT run_key FROM run WHERE kind = :k AND state = 'skipped' AND period_start < :s"
-            " AND period_start > COALESCE((SELECT MAX(period_start) FROM run WHERE kind = :k"
-            " AND state = 'done' AND period_start < :s), -1) ORDER BY period_start, run_key"
+            "SELECT run_key, state FROM run WHERE kind = :kind AND period_end <= :start"
+            " ORDER BY period_start DESC"
         ),
-        {"k": kind, "s": period_start},
+        {"kind": kind, "start": start},
     )
-    return [str(row[0]) for row in rows]
+    found: list[str] = []
+    for key, state in rows:
+        of, _, period, edition = key.rsplit("/", 3)
+        if of != report or edition != "1":
+            continue
+        if state != "skipped":
+            break
+        found.append(period)
+    return found[::-1]
+
+
+def told(conn: Connection, run_key: str) -> tuple[str, int] | None:
+    """What a report that is done remembers of its head, as JSON, and when it was done."""
+    row = conn.execute(
+        text("SELECT told, finished_at FROM run WHERE run_key = :k AND state = 'done'"),
+        {"k": run_key},
+    ).first()
+    return (row[0], row[1]) if row else None
 
 
 def closed_at(conn: Connection, month: str) -> int | None:
@@ -274,6 +305,19 @@ def dead(conn: Connection) -> Dead:
     named = [f"{key}: {error}" for key, error in runs]
     named += [f"message {number}: {said}" for number, said in messages]
     return Dead(len(runs), len(messages), named[0] if named else "")
+
+
+def waiting_channels(conn: Connection, now: int) -> list[str]:
+    """The channels that messages are due for."""
+    return list(
+        conn.scalars(
+            text(
+                "SELECT DISTINCT channel FROM outbox WHERE state = 'pending' AND next_at <= :now"
+                " ORDER BY channel"
+            ),
+            {"now": now},
+        )
+    )
 
 
 def hold_outbox(conn: Connection, channel: str, until: int) -> None:

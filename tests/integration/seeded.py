@@ -52,6 +52,7 @@ def fill(conn: Connection) -> None:
     _runs(conn)
     _repricing(conn)
     _contract(conn)
+    _budget(conn)
 
 
 def _insert(conn: Connection, table: Table, **values: object) -> int:
@@ -404,6 +405,43 @@ def _contract(conn: Connection) -> None:
         valid_from=DAY0,
         commit_pico_per_month=20_000 * PICO,
     )
+
+
+def _budget(conn: Connection) -> None:
+    """A monthly budget on two days, and one of the year of which too much is left to project."""
+    for name, period, amount, scope in (
+        ("November", "monthly", 400, "all"),
+        ("the year", "yearly", 9_000, "cost_centre"),
+    ):
+        budget = _insert(
+            conn,
+            tables.budget,
+            name=name,
+            amount_pico=amount * PICO,
+            period=period,
+            scope=scope,
+            scope_name="" if scope == "all" else "support",
+            owner="ann@acme.example",
+            configured=True,
+        )
+        for days in (3, 4):
+            whole = period == "yearly"
+            _put(
+                conn,
+                tables.budget_state,
+                budget_id=budget,
+                period="2026" if whole else "2026-11",
+                as_of=DAY0 + days * DAY,
+                first_day=DAY0 - 304 * DAY if whole else DAY0,
+                end_day=DAY0 + (61 if whole else 30) * DAY,
+                amount_pico=amount * PICO,
+                known_days=days,
+                basis="estimated" if whole else "mixed",
+                spent_pico=None if whole else 20 * days * PICO + 333_333_333_333,
+                unpriced_tokens=700_000,
+                remark="not projected: too far" if whole else "",
+                **{} if whole else {f"q{n}_pico": (300 + n) * PICO for n in (10, 50, 90)},
+            )
 
 
 def _repricing(conn: Connection) -> None:

@@ -9,11 +9,12 @@ from sqlalchemy import text
 from monitor.domain.errors import InputError
 from monitor.domain.usage import DAY
 from monitor.storage import figures, rollup, views
-from monitor.storage.figure_sql import CATALOGUE
+from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
 from tests import seeded
 
 PARAMS = figures.period(seeded.END)
-NAMED = {"workload": "support-bot", "deployment": "own-h100"}
+NAMED = {"workload": "support-bot", "deployment": "own-h100", "account": "acme"}
+NAMED |= {"budget": "models", "cost_centre": "no cost centre", "label": "untagged"}
 SCALARS = [name for name, spec in CATALOGUE.items() if not spec.columns]
 TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
 
@@ -34,6 +35,7 @@ def test_a_period_is_a_week_its_month_and_the_same_days_of_the_month_before():
         "week_before": "2026-11-09",
         "weeks_first": "2026-05-25",
         "month_first": "2026-11-01",
+        "year_first": "2026-01-01",
         "before_first": "2026-10-01",
         "before_same_day": "2026-10-23",
         "told_from": "2026-11-17",
@@ -116,12 +118,14 @@ def test_the_days_after_the_week_change_nothing(filled, database):
         after = {name: figures.read(conn, name, **PARAMS, **NAMED).value for name in SCALARS}
     # The bills that came in later settle days that were estimated until then.
     settled = {name for name in SCALARS if before[name] != after[name]}
-    assert all(name.startswith("spend.") for name in settled)
+    by_bill = ("spend.", "closing.", "bill.", "showback.year_to_date")
+    assert all(name.startswith(by_bill) for name in settled)
     assert after["spend.month_to_date.billed_share"] == 100
 
 
 def test_each_cell_is_the_figure_of_its_table(filled):
-    for table, cell in (("workloads", "workload"), ("breakevens", "breakeven")):
+    pairs = {"workloads": "workload", "breakevens": "breakeven", **FINANCE_CELLS}
+    for table, cell in pairs.items():
         keys = CATALOGUE[table].keys
         for row in figures.rows(filled, table, **PARAMS).rows:
             named = {key: str(row[key]) for key in keys}

@@ -7,6 +7,7 @@ import pytest
 
 from monitor.storage.figure_sql import CATALOGUE
 from reports import after_move, weekly
+from reports.raster import Drawn
 from tests.weekly_facts import breakeven, facts, visible
 
 
@@ -41,7 +42,7 @@ def said(**changes):
 
 
 def test_without_a_move_there_is_no_section():
-    built = weekly.build(facts(), lambda specs: dict.fromkeys(specs, b""))
+    built = weekly.build(facts(), lambda specs: Drawn(dict.fromkeys(specs, b""), {}))
     assert "fter the move" not in built.html
     assert "AFTER THE MOVE" not in built.text
 
@@ -100,7 +101,7 @@ def test_an_unknown_month_says_why_and_shows_no_amount():
 def test_both_twins_say_it_and_every_figure_is_listed():
     built = weekly.build(
         facts(tables={"moves": [row(workload=f"bot-{n}") for n in range(7)]}),
-        lambda specs: dict.fromkeys(specs, b""),
+        lambda specs: Drawn(dict.fromkeys(specs, b""), {}),
     )
     plain, page = " ".join(built.text.split()), " ".join(visible(built.html).split())
     for text in (plain, page):

@@ -260,20 +260,6 @@ def test_an_incomplete_report_and_a_demonstration_say_so_first():
     assert "DEMONSTRATION" not in build().text
 
 
-@pytest.mark.parametrize(
-    ("skipped", "said"),
-    [
-        (["2026-W46"], "2026-W46 has no report: Crossover did not run when it was due."),
-        (["2026-W44", "2026-W45", "2026-W46"], "2026-W44 to 2026-W46 have no report:"),
-    ],
-)
-def test_weeks_that_were_missed_are_named_in_the_next_report(skipped, said):
-    built = build(skipped=skipped)
-    assert said in flat(built.text)
-    assert said in flat(visible(built.html))
-    assert "no report" not in build().text
-
-
 def test_pictures_that_cannot_be_drawn_are_missed_and_the_report_goes_out():
     def fail(specs):
         return Drawn({}, dict.fromkeys(specs, "they took more than 60 seconds"))

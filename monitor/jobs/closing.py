@@ -1,0 +1,73 @@
+"""The monthly closing report, sent once its month is closed."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from sqlalchemy import Connection
+
+from monitor.domain.periods import day_of, month_bounds, run_key
+from monitor.domain.usage import DAY
+from monitor.jobs import editions
+from monitor.jobs.alerting import Policy
+from monitor.jobs.editions import Maker
+from monitor.jobs.plan import CLOSE, FINANCE
+from monitor.jobs.report import attached, lacks
+from monitor.storage import figures, work
+from monitor.storage.figure_sql import CATALOGUE
+from reports import closing
+from reports.closing import ClosingFacts
+from reports.model import Rendered
+
+_TABLES = [*closing.CELLS, "restatements.month", "closing.moves", "closing.projections"]
+_SCALARS = [
+    "spend.month_to_date",
+    "spend.month_to_date.billed_share",
+    "spend.previous_month",
+    "unpriced.tokens",
+    *(
+        name
+        for name, spec in CATALOGUE.items()
+        if name.partition(".")[0] in ("closing", "showback") and not spec.columns
+    ),
+]
+
+
+def missing(conn: Connection, month: str, policy: Policy) -> list[str]:
+    """What the month's figures still lack, in words."""
+    _, end = month_bounds(month)
+    found = lacks(conn, end, "month", policy)
+    state = work.run_states(conn, CLOSE).get(f"{CLOSE}/{month}", "done")
+    return found if state == "done" else [*found, f"the closing of {month} ({state})"]
+
+
+def facts(conn: Connection, month: str, policy: Policy, due_at: int) -> ClosingFacts:
+    """Every figure of a month at its end."""
+    start, end = month_bounds(month)
+    params = figures.period(end)
+    return ClosingFacts(
+        organisation=policy.organisation,
+        month=month,
+        first=date.fromisoformat(day_of(start)),
+        last=date.fromisoformat(day_of(end - DAY)),
+        due_at=datetime.fromtimestamp(due_at, UTC),
+        demo=policy.demo,
+        missing=missing(conn, month, policy),
+        numbers={name: figures.read(conn, name, **params).value for name in _SCALARS},
+        units={name: spec.unit for name, spec in CATALOGUE.items()},
+        tables={name: figures.rows(conn, name, **params).rows for name in _TABLES},
+    )
+
+
+def render_month(conn: Connection, month: str, policy: Policy, due_at: int) -> Rendered:
+    """The closing report of a month as it stands; nothing is written."""
+    key = run_key(FINANCE, "monthly", month, 1)
+    return _rendered(editions.told_with(conn, key, facts(conn, month, policy, due_at)))
+
+
+def _rendered(found: ClosingFacts) -> Rendered:
+    return closing.build(found)._replace(attachments=attached(found.tables, closing.CELLS))
+
+
+MONTHLY_REPORT = Maker(missing, facts, closing.head, _rendered)
+"""How the closing report is made."""
