@@ -27,7 +27,7 @@ POINTS = {
     "roll-up": ("monitor.storage.rollup.refresh", "after"),
     "plan": ("monitor.storage.work.plan", "after"),
     "decide": ("monitor.jobs.decide.raise_alerts", "after"),
-    "render": ("monitor.jobs.report.addressed", "after"),
+    "render": ("monitor.jobs.editions.addressed", "after"),
     "claim": ("reports.channels.smtp.Smtp.send", "before"),
     "before RCPT": ("smtplib.SMTP.rcpt", "before"),
     "after RCPT": ("smtplib.SMTP.rcpt", "after"),

@@ -13,6 +13,7 @@ from email.policy import default
 import pytest
 from sqlalchemy import text
 
+from monitor.domain.periods import add_months
 from monitor.domain.usage import DAY, HOUR
 from monitor.storage.engine import Database
 from tests.conftest import FULL
@@ -128,20 +129,25 @@ def live(group, weeks, mail):
         group.step(START + week * 7 * DAY)
         group.run_until_done(week + 1)
     with group.database.read() as conn:
-        alerts = conn.execute(text("SELECT message_id FROM outbox WHERE kind = 'alert'")).all()
+        posted = conn.execute(text("SELECT message_id, kind, dedup_key FROM outbox")).all()
     arrived = Counter()
+    weekly = {id_ for id_, _, key in posted if "/weekly/" in key}
+    alerts = [id_ for id_, kind, _ in posted if kind == "alert"]
     weeks_told = []
     for item in mail.received:
         message = email.message_from_bytes(item.message, policy=default)
         arrived[message["Message-ID"]] += 1
-        if item.recipient == "finance@example.org":
+        if message["Message-ID"] in weekly:
             body = message.get_body(("plain",)).get_content()
             weeks_told.append(re.search(r"\d{4}-W\d\d", body).group())
     told = [datetime.fromtimestamp(START + (n - 1) * 7 * DAY, UTC) for n in range(weeks)]
     assert sorted(weeks_told) == [f"{day:%G-W%V}" for day in told]
     assert set(arrived.values()) == {1}, "a mail arrived twice"
-    assert len(mail.received) == weeks + len(alerts)
-    assert {row[0] for row in alerts} <= set(arrived)
+    assert set(arrived) == {id_ for id_, _, _ in posted}, "a mail was lost, or comes from nowhere"
+    months = sorted(key.split("/")[3] for _, _, key in posted if "/monthly/" in key)
+    assert months == [add_months("2026-11", n) for n in range(len(months))]
+    assert len(months) >= (weeks - 2) // 5
+    assert len(posted) == weeks + len(months) + len(alerts)
     assert alerts
     return len(alerts)
 
