@@ -5,6 +5,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+# One worker to a core, each with a PostgreSQL of its own.
+SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # The first Python that is new enough; `make PYTHON=/path/to/python demo` names another.
@@ -21,10 +23,10 @@ demo: $(VENV)/.demo  ## run the whole product on a made-up company: no keys, no 
 install: $(VENV)/.dev  ## make .venv with everything that developing needs
 
 test: $(VENV)/.dev  ## run every test
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 proof: $(VENV)/.dev  ## run the claims at their full counts, with a line for each
-	CROSSOVER_PROOF=full $(BIN)/pytest -m proof -q -s
+	CROSSOVER_PROOF=full $(BIN)/pytest -m proof -q $(SIDE_BY_SIDE)
 
 check: $(VENV)/.dev  ## format, lint, types, the arrows between modules, the deployment files
 	$(BIN)/ruff format --check .

@@ -26,19 +26,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One line for each claim under `make proof`: a test's name is the claim."""
+    """One line for each claim under `make proof`: a test's name is the claim.
+
+    What a test recorded as `said` follows: its numbers, where a count of tests does not tell them.
+    """
     if not FULL:
         return
     counts: dict[str, list[int]] = {}
+    said: dict[str, list[str]] = {}
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, []):
             if "proof" in report.keywords and report.when == "call":
                 claim = report.location[2].split("[")[0].removeprefix("test_").replace("_", " ")
                 held, all_ = counts.setdefault(claim, [0, 0])
                 counts[claim] = [held + (outcome == "passed"), all_ + 1]
+                numbers = [str(value) for name, value in report.user_properties if name == "said"]
+                said.setdefault(claim, []).extend(numbers)
     terminalreporter.section("claims")
     for claim, (held, all_) in counts.items():
         terminalreporter.write_line(f"{held} of {all_}: {claim}")
+        for numbers in said[claim]:
+            terminalreporter.write_line(f"    {numbers}")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -81,6 +82,13 @@ class MailServer:
         """Behave so from now on; what is not named is accepted."""
         self.behaviour = Behaviour(**changes)
 
+    def settle(self, patience=10):
+        """Wait until every client has left: what one that crashed had handed over is received."""
+        deadline = time.monotonic() + patience
+        while self._controller.busy():
+            assert time.monotonic() < deadline, "a session does not end"
+            time.sleep(0.01)
+
     def __enter__(self):
         self._controller.start()
         return self
@@ -121,6 +129,10 @@ class _Controller(Controller):
         session = _Session(self.handler, loop=self.loop, **self.SMTP_kwargs)
         self._sessions.append(session)
         return session
+
+    def busy(self):
+        """Whether a session has not ended."""
+        return any(s._handler_coroutine and not s._handler_coroutine.done() for s in self._sessions)
 
     def stop(self, no_assert=False):
         asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result()

@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -251,6 +252,7 @@ _KEYS: dict[Kind, Callable[[int], str]] = {
 }
 
 
+@lru_cache(maxsize=4096)  # every tick asks for all since the daemon was installed
 def _period(schedule: Schedule, key: str) -> Period:
     start, end = _bounds(schedule.kind, key)
     wall = datetime.combine(_due_date(schedule, end), time(schedule.hour, schedule.minute))

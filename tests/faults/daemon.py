@@ -1,7 +1,8 @@
 """The real daemon with a clock and a crash point of the test's choosing.
 
-Run as a program it is a warm, threadless parent: it reads one order a line from stdin, forks a
-child that runs the daemon, and answers with the child's process id and, later, its exit status.
+Run as a program it is a warm, threadless parent: it reads orders from stdin, a JSON list a line,
+forks a child for each that runs the daemon, lets them begin at the same instant, and answers with
+their process ids and, when the last has ended, with their exit statuses.
 The product has no hooks: a crash point ends the process before or after the n-th call of one of
 its functions.
 """
@@ -9,8 +10,10 @@ its functions.
 import functools
 import importlib
 import json
+import mmap
 import os
 import signal
+import struct
 import sys
 import threading
 import time
@@ -24,7 +27,7 @@ POINTS = {
     "roll-up": ("monitor.storage.rollup.refresh", "after"),
     "plan": ("monitor.storage.work.plan", "after"),
     "decide": ("monitor.jobs.decide.raise_alerts", "after"),
-    "render": ("monitor.jobs.report.addressed", "after"),
+    "render": ("monitor.jobs.editions.addressed", "after"),
     "claim": ("reports.channels.smtp.Smtp.send", "before"),
     "before RCPT": ("smtplib.SMTP.rcpt", "before"),
     "after RCPT": ("smtplib.SMTP.rcpt", "after"),
@@ -32,9 +35,6 @@ POINTS = {
     "after the 250": ("reports.channels.smtp.Smtp.send", "after"),
     "mark": ("monitor.jobs.deliver._mark", "after"),
 }
-REPEATS = {"after the 250", "decide", "render", "plan"}
-"""Where a crash lets a message leave again, the same to the byte: after the server took it, or where
-the alert of the first decision may be on its way while later work crashes beside it."""
 
 
 def _owner(target):
@@ -72,8 +72,26 @@ def arm(point, nth):
     setattr(owner, name, crashing)
 
 
-def run(config, now, point=None, nth=1):
-    """What `crossover run` does, with a clock that starts at `now`."""
+class SteppedClock:
+    """Epoch seconds that a test writes into a file, running on from there as time does."""
+
+    def __init__(self, path):
+        shown = os.open(path, os.O_RDONLY)
+        self._shown = mmap.mmap(shown, 8, access=mmap.ACCESS_READ)
+        os.close(shown)
+        self._lock = threading.Lock()
+        self._base = self._since = 0.0
+
+    def __call__(self):
+        (base,) = struct.unpack("d", self._shown[:8])
+        with self._lock:
+            if base != self._base:
+                self._base, self._since = base, time.monotonic()
+            return self._base + time.monotonic() - self._since
+
+
+def run(config, now=0, point=None, nth=1, clock=None):
+    """What `crossover run` does, with a clock that starts at `now`, or that a test steps."""
     from pathlib import Path
 
     from monitor import logs, wiring
@@ -91,38 +109,53 @@ def run(config, now, point=None, nth=1):
     parts = wiring.daemon_parts(load(Path(config)))
     with daemon_lock(parts.database):
         upgrade(parts.database)
-        Daemon(parts, clock=lambda: now + time.monotonic() - started).run(stop)
+        running = SteppedClock(clock) if clock else lambda: now + time.monotonic() - started
+        Daemon(parts, clock=running).run(stop)
 
 
 def _warm():
     """Import everything once; a fork then costs milliseconds."""
-    for name in ("monitor.wiring", "collectors.openai", "alembic.command", "psycopg"):
+    ours = ("monitor.wiring", "monitor.scheduler", "collectors.openai")
+    others = ("alembic.command", "psycopg", "httpcore", "h11", "anyio", "numpy.random", "numpy.ma")
+    for name in ours + others:
         importlib.import_module(name)
     from collectors.genai_rates import GenaiRates
 
     GenaiRates().lookup("openai", "gpt-5.1", 1_793_491_200, "")
 
 
+def _child(order, go):
+    """Wait for the word, run the daemon, end."""
+    os.dup2(os.open(order.pop("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.read(go, 1)
+    try:
+        run(**order)
+    except BaseException:  # noqa: BLE001 - the child must end here, whatever it was
+        import traceback
+
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
 def main():
     _warm()
     for line in sys.stdin:
-        order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            os.dup2(os.open(order.pop("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            try:
-                run(**order)
-            except BaseException:  # noqa: BLE001 - the child must end here, whatever it was
-                import traceback
-
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        print(json.dumps({"pid": pid}), flush=True)
-        _, status = os.waitpid(pid, 0)
-        print(json.dumps({"exit": os.waitstatus_to_exitcode(status)}), flush=True)
+        go, word = os.pipe()
+        pids = []
+        for order in json.loads(line):
+            pid = os.fork()
+            if pid == 0:
+                os.close(word)
+                _child(order, go)
+            pids.append(pid)
+        os.close(go)
+        os.close(word)
+        print(json.dumps(pids), flush=True)
+        ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        print(json.dumps(ends), flush=True)
 
 
 if __name__ == "__main__":

@@ -363,6 +363,8 @@ def test_every_kind_of_invalid_scenario_is_refused_with_its_key(tmp_path):
     assert json.loads(computed(computed_well))["requests_per_month"] == 1000
     # The whole command line takes 20 ms; some of the values go through it, each other fault does.
     for at, (name, (text, key)) in enumerate(cases.items()):
+        if at % 3 and "=" in name and not FULL:
+            continue
         path.write_text(text)
         if FULL or at % 25 == 0 or "=" not in name:
             out, err = io.StringIO(), io.StringIO()

@@ -437,7 +437,10 @@ def tell(process: subprocess.Popen[str], url: str) -> None:
 
 @pytest.mark.proof
 def test_three_programs_that_start_at_once_on_an_empty_database_all_succeed(
-    request: pytest.FixtureRequest, engine: str, tmp_path: Path
+    request: pytest.FixtureRequest,
+    engine: str,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     answers = []
     with starters(3) as processes:
@@ -446,7 +449,7 @@ def test_three_programs_that_start_at_once_on_an_empty_database_all_succeed(
                 for process in processes:
                     tell(process, url)
                 answers += [answer(process) for process in processes]
-    print(f"\n{engine}: {len(answers)} concurrent upgrades in {ROUNDS} rounds")
+    record_property("said", f"{engine}: {len(answers)} concurrent upgrades in {ROUNDS} rounds")
     assert answers == [f"at {migrate.head()}"] * 3 * ROUNDS
 
 

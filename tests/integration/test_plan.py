@@ -1,6 +1,7 @@
 """What is due happens once, late rather than never, and one failure stops no other."""
 
-from datetime import UTC, datetime
+import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -73,6 +74,27 @@ def test_a_long_absence_catches_up_two_weeks_and_marks_the_older_ones_skipped(da
         "skipped", "skipped", "skipped", "due", "due",
     ]  # fmt: skip
     assert states(database, CLOSE) == {"close/2026-11": "due"}
+
+
+def test_months_of_ticks_by_a_bad_clock_with_an_outage_store_each_period_once(database):
+    chance, end = random.Random(1), MONDAY + 120 * DAY
+    now, seen = MONDAY, 0
+    while now < end:
+        off = chance.choice([-2 * HOUR, 0, 0, 2 * HOUR])
+        plan(database, now + off)
+        seen += 1
+        now += 21 * DAY if seen == 20 else chance.randrange(HOUR, 4 * DAY)
+    plan(database, end)
+    first = datetime.fromtimestamp(MONDAY, UTC).date() - timedelta(7)
+    days = [first + timedelta(n) for n in range(127)]
+    assert sorted(states(database, DECIDE)) == [f"decide/{day}" for day in days]
+    weeks = [f"finance/weekly/{day:%G-W%V}/1" for day in days[:-1:7]]
+    found = states(database, WEEKLY)
+    assert sorted(found) == sorted(weeks)
+    # Three weeks away with a limit of two: one week is skipped, and stored as that.
+    assert list(found.values()).count("skipped") == 1
+    months = ["2026-11", "2026-12", "2027-01", "2027-02"]
+    assert sorted(states(database, CLOSE)) == [f"close/{month}" for month in months]
 
 
 def test_a_clock_set_back_makes_nothing_due_again(database):
