@@ -33,7 +33,8 @@ SHOWN = 10
 MOVERS = 5
 
 _RULES = {
-    "crossing": "Crossing",
+    "crossing": "Break-even",
+    "move": "Move",
     "return_to_api": "Return to the API",
     "about_to_cross": "About to cross",
 }

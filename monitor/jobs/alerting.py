@@ -102,7 +102,7 @@ def _raise(
     )
     for effect in effects:
         if isinstance(effect, Transition):
-            alerts.append(conn, alert_id, effect, signal.said.what)
+            alerts.append(conn, alert_id, effect, signal.said.title)
         else:
             _tell(conn, alert_id, effect, (signal, rule, key), since, now, policy)
 

@@ -10,9 +10,9 @@ import tempfile
 import pytest
 
 from monitor.jobs.report import standalone
-from reports import alert, raster, weekly
+from reports import raster, weekly
 from tests import needs
-from tests.unit.test_alert_mail import facts as alert_facts
+from tests.unit.test_alert_mail import built as alert_mail
 from tests.unit.test_weekly import EVIL
 from tests.weekly_facts import breakeven, facts, source, standing, without_history, workload
 
@@ -61,7 +61,7 @@ def pages():
     """Name -> the page as a browser opens it."""
     return {
         "weekly": standalone(weekly.build(full(), raster.draw)),
-        "alert": alert.build(alert_facts(workload=EVIL)).html,
+        "alert": alert_mail(workload=EVIL).html,
     }
 
 

@@ -53,6 +53,7 @@ def test_it_comes_back_when_its_date_has_passed_and_says_so(filled):
     with filled.write() as conn:
         defer(conn, END)
         seeded.decide_days(conn, 4, seeded.policy("a@acme.example"))
+    seeded.tell(filled, END + 4 * DAY)
     (subject,) = subjects(filled)
     assert "support-bot" in subject
     with filled.read() as conn:

@@ -27,7 +27,7 @@ from monitor.storage.engine import Database
 from monitor.storage.write import mark_dirty
 from reports import alert
 from tests import seeded
-from tests.unit.test_alert_mail import facts as alert_facts
+from tests.unit.test_alert_mail import group, notice
 from tests.weekly_facts import breakeven, judged
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -68,13 +68,30 @@ def golden(name, found):
     assert found == path.read_text(), f"{name} changed: look at it, then UPDATE_GOLDEN=1"
 
 
-def test_the_report_and_the_alert_read_as_they_did(filled):
+def test_the_report_reads_as_it_did(filled):
     found = rendered(filled)
     golden("weekly.txt", f"Subject: {found.subject}\n\n{found.text}")
     golden("weekly.html", found.html)
-    alerted = alert.build(alert_facts(row=breakeven(**judged())))
-    golden("alert.txt", f"Subject: {alerted.subject}\n\n{alerted.text}")
-    golden("alert.html", alerted.html)
+
+
+row = breakeven(**judged())
+ALERTS = {
+    "alert": [notice(row=row)],
+    "alert-group": [
+        notice("resolved", kind="crossed_down", workload="old-bot"),
+        notice(row=row),
+        notice(severity="critical", kind="return_to_api", workload="search"),
+    ],
+    "alert-resolved": [notice("resolved", kind="crossed_down", advice="stay", row=row)],
+    "alert-unstable": [notice("unstable")],
+}
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_reads_as_it_did(name):
+    told = alert.build(group(*ALERTS[name]))
+    golden(f"{name}.txt", f"Subject: {told.subject}\n\n{told.text}")
+    golden(f"{name}.html", told.html)
 
 
 def test_both_engines_give_the_same_bytes(filled, postgres_url):
