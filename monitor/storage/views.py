@@ -367,9 +367,17 @@ FROM stream t JOIN source o ON o.id = t.source_id LEFT JOIN watermark m ON m.str
 
 def _alerts(q: Sql) -> str:
     return f"""
-SELECT a.rule, a.subject, x.seq, {q.instant("x.at")} AS at, x.was, x.became, x.reason,
-  a.status AS status_now
+SELECT a.rule, a.subject, a.period, a.severity, a.workload, x.seq, {q.instant("x.at")} AS at,
+  x.was, x.became, x.reason, a.status AS status_now
 FROM alert_transition x JOIN alert a ON a.id = x.alert_id"""
+
+
+def _notices(q: Sql) -> str:
+    return f"""
+SELECT a.rule, a.subject, a.period, n.seq, n.edge, n.severity, n.channel, n.recipient, n.state,
+  {q.instant("n.made_at")} AS made_at, {q.instant("n.told_at")} AS told_at,
+  n.dedup_key AS message_key
+FROM notice n JOIN alert a ON a.id = n.alert_id"""
 
 
 def _messages(q: Sql) -> str:
@@ -428,6 +436,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_restatement": _restatement(q),
         "v_data_quality": _data_quality(q),
         "v_alerts": _alerts(q),
+        "v_notices": _notices(q),
         "v_messages": _messages(q),
         "v_runs": _runs(q),
         "v_repricing": _repricing(q),

@@ -347,6 +347,23 @@ def _alert(conn: Connection) -> None:
             became=became,
             reason="savings of 24 months reach it",
         )
+    _insert(
+        conn,
+        tables.notice,
+        alert_id=alert,
+        seq=1,
+        edge="firing",
+        channel="smtp",
+        recipient="ann@acme.example",
+        severity="warning",
+        document="{}",
+        state="told",
+        made_at=DAY0 + DAY,
+        due_at=DAY0 + DAY,
+        told_at=DAY0 + DAY + 60,
+        dedup_key="alert/abc",
+    )
+
 
 
 def _mail(conn: Connection) -> None:
