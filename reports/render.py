@@ -79,7 +79,17 @@ def environment(loader: BaseLoader | None = None) -> Environment:
 
 def inline(html: str) -> str:
     """Styles moved to the elements; `@media` rules stay in the head, for dark mode."""
-    return css_inline.inline(html, keep_at_rules=True, load_remote_stylesheets=False)
+    inlined = css_inline.inline(html, keep_at_rules=True, load_remote_stylesheets=False)
+    return _STYLE.sub(_tight, inlined)
+
+
+_STYLE = re.compile(r' style="([^"]*)"')
+
+
+def _tight(style: re.Match[str]) -> str:
+    """A style without the spaces that nobody reads: a tenth of a long report."""
+    said = style[1].replace(": ", ":").replace("; ", ";").replace(", ", ",").rstrip("; ")
+    return f' style="{said}"'
 
 
 def message(

@@ -33,6 +33,10 @@ from reports.render import Image
 from reports.twins import twins
 from reports.verdict import Verdict, key, ranked, verdict
 
+_IN_FULL, _NOTES = 3, 3
+"""So many comparisons have all their notes; the others the first of theirs: how sure, the year,
+the crossing or what would flip it. `crossover advise` has all of each."""
+
 Draw = Callable[[Mapping[str, Mapping[str, Any]]], Drawn]
 """Definitions of pictures by name -> PNG, and what could not be drawn."""
 
@@ -102,7 +106,10 @@ def view(facts: WeeklyFacts) -> View:
     found = verdict(facts)
     movers = sections.movers(facts)
     order = ranked(facts.tables["breakevens"], facts.standings)
-    comparisons = [comparison(*pair) for pair in order[: sections.SHOWN]]
+    comparisons = [
+        told if place < _IN_FULL else told._replace(notes=told.notes[:_NOTES])
+        for place, told in enumerate(comparison(*pair) for pair in order[: sections.SHOWN])
+    ]
     moves = after_move.moves(facts)
     return View(
         subject=_subject(facts, found),

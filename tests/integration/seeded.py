@@ -365,7 +365,6 @@ def _alert(conn: Connection) -> None:
     )
 
 
-
 def _mail(conn: Connection) -> None:
     _insert(
         conn,

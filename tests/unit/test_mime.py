@@ -258,7 +258,7 @@ def test_styles_are_inlined_and_the_dark_mode_rule_survives():
         " @media (prefers-color-scheme: dark) { p { color: #eee } }</style></head>"
         "<body><p>41.2k</p></body></html>"
     )
-    assert '<p style="color: #111;">41.2k</p>' in html
+    assert '<p style="color:#111">41.2k</p>' in html
     assert "@media (prefers-color-scheme: dark)" in html
 
 
