@@ -20,6 +20,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from monitor.domain.errors import CrossoverError, DatabaseBusy
 from monitor.domain.silences import Window
+from monitor.domain.usage import HOUR
 from monitor.domain.workloads import Rule
 from monitor.jobs import collect, deliver, gpu, notify, plan, reprice, rollup
 from monitor.jobs.heartbeat import Heartbeat
@@ -66,6 +67,8 @@ class Parts(NamedTuple):
     heartbeat: Heartbeat | None = None
     telling: notify.Telling | None = None
     """How alerts become messages; None: their notices wait."""
+    watch: Callable[[Database, int], None] | None = None
+    """Looks each hour at what is not about a closed day."""
 
 
 class Daemon:
@@ -79,6 +82,8 @@ class Daemon:
         self._waiting: set[str] = set()
         """Jobs of which no tick has ended yet."""
         self._errors: dict[str, str] = {}
+        self._watched = 0
+        """The hour that was looked at last."""
         self._jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
     def run(self, stop: threading.Event) -> None:
@@ -194,6 +199,9 @@ class Daemon:
             )
             if done is None:
                 break
+        if parts.watch and self._now() // HOUR != self._watched:
+            parts.watch(parts.database, self._now())
+            self._watched = self._now() // HOUR
         if parts.telling:
             notify.tell(parts.database, parts.telling, self._now())
 

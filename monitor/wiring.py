@@ -44,6 +44,7 @@ from monitor.domain.routing import Route, Routes
 from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY, HOUR
+from monitor.domain.watch import Thresholds
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs import trial
 from monitor.jobs.alerting import Policy
@@ -68,6 +69,7 @@ from monitor.jobs.plan import (
     at_once,
 )
 from monitor.jobs.report import WEEKLY_REPORT
+from monitor.jobs.watching import hourly
 from monitor.ports import Channel, Composer, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
 from monitor.storage import people, price_changes
@@ -464,8 +466,24 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         guide=library.guide(),
         windows=windows(settings),
         routes=routes(settings),
-        rules=rulebook.BOOK,
+        rules=rulebook.chosen(
+            {
+                name: rulebook.Chosen(
+                    item.enabled, item.severity, item.owner, item.runbook, item.percent
+                )
+                for name, item in settings.alerts.rules.items()
+            }
+        ),
         owners={item.name: item.owner for item in settings.workload if item.owner},
+        thresholds={
+            item.name: Thresholds(item.actual_percent, item.projected_percent)
+            for item in settings.budget
+        },
+        percents={
+            name: item.percent
+            for name, item in settings.alerts.rules.items()
+            if item.percent is not None
+        },
     )
 
 
@@ -651,6 +669,11 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
         windows=windows(settings),
         heartbeat=heartbeat(settings),
         telling=telling(settings, demo=demo),
+        watch=partial(
+            hourly,
+            policy=policy(settings, demo=demo),
+            settle=int(settings.collect.settle_hours * HOUR),
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from monitor.domain.grouping import Rhythm
 from monitor.domain.periods import day_bounds, week_bounds
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.routing import Routes
+from monitor.domain.rulebook import BOOK
 from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.usage import DAY, HOUR, BillRow, Device, Minute
 from monitor.domain.workloads import Rule
@@ -79,6 +80,9 @@ def policy(*recipients, **changes):
         envelope=ENVELOPE._replace(recipients=recipients),
         demo=False,
         routes=Routes((), recipients),
+        rules={
+            rule: BOOK[rule] for rule in ("crossing", "move", "return_to_api", "about_to_cross")
+        },
     )
     return base._replace(**changes)
 

@@ -21,9 +21,11 @@ from monitor.domain import address
 Severity = Literal["notice", "warning", "critical"]
 RuleName = Literal[
     "crossing",
+    "move",
     "return_to_api",
     "about_to_cross",
     "budget",
+    "budget_projected",
     "spend_anomaly",
     "price_change",
     "unpriced_spend",

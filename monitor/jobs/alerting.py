@@ -19,6 +19,7 @@ from monitor.domain.rulebook import BOOK
 from monitor.domain.signals import Signal
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY
+from monitor.domain.watch import Thresholds
 from monitor.jobs.mail import Envelope
 from monitor.storage import alerts
 
@@ -46,6 +47,10 @@ class Policy(NamedTuple):
     """The rule book by name; a rule that is off is not in it."""
     owners: Mapping[str, str] = {}
     """Workload -> mail address of its owner."""
+    thresholds: Mapping[str, Thresholds] = {}
+    """Of budgets, by name."""
+    percents: Mapping[str, int] = {}
+    """Rule -> the share that it compares with, where one is configured."""
 
 
 def raise_signals(

@@ -23,7 +23,7 @@ from monitor.domain.periods import add_months, month_of
 from monitor.domain.scenario import Scenario, to_document
 from monitor.domain.usage import DAY
 from monitor.domain.volumes import of_projection
-from monitor.jobs import budgets, crossings, ranging
+from monitor.jobs import budgets, crossings, ranging, watching
 from monitor.jobs.alerting import Policy, raise_signals
 from monitor.jobs.basis import MIX_DAYS, Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
@@ -57,6 +57,7 @@ def decide(conn: Connection, claim: Claim, now: int, policy: Policy) -> Mapping[
     left_out = [note for w in workloads if (note := _decide_one(conn, w, claim, now, policy))]
     state = "skipped" if len(left_out) == len(workloads) else "done"
     left_out += budgets.stand_at(conn, as_of, policy.live_sources)
+    left_out += watching.daily(conn, as_of, now, policy)
     return {"state": state, "error": "; ".join(left_out)}
 
 
