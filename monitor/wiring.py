@@ -466,25 +466,21 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         guide=library.guide(),
         windows=windows(settings),
         routes=routes(settings),
-        rules=rulebook.chosen(
-            {
-                name: rulebook.Chosen(
-                    item.enabled, item.severity, item.owner, item.runbook, item.percent
-                )
-                for name, item in settings.alerts.rules.items()
-            }
-        ),
+        rules=rulebook.chosen(rule_changes(settings)),
+        limits=rulebook.limits(rule_changes(settings)),
         owners={item.name: item.owner for item in settings.workload if item.owner},
         thresholds={
             item.name: Thresholds(item.actual_percent, item.projected_percent)
             for item in settings.budget
         },
-        percents={
-            name: item.percent
-            for name, item in settings.alerts.rules.items()
-            if item.percent is not None
-        },
     )
+
+
+def rule_changes(settings: Settings) -> dict[str, rulebook.Chosen]:
+    """What is configured of each rule, by its name."""
+    return {
+        name: rulebook.Chosen(**item.model_dump()) for name, item in settings.alerts.rules.items()
+    }
 
 
 def routes(settings: Settings) -> Routes:

@@ -15,7 +15,7 @@ from monitor.domain.decisions import REOPEN_SHARE
 from monitor.domain.guide import Guide
 from monitor.domain.notices import Notice, said_to_json
 from monitor.domain.routing import Routes
-from monitor.domain.rulebook import BOOK
+from monitor.domain.rulebook import BOOK, LIMITS, Limits
 from monitor.domain.signals import Signal
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY
@@ -49,8 +49,8 @@ class Policy(NamedTuple):
     """Workload -> mail address of its owner."""
     thresholds: Mapping[str, Thresholds] = {}
     """Of budgets, by name."""
-    percents: Mapping[str, int] = {}
-    """Rule -> the share that it compares with, where one is configured."""
+    limits: Mapping[str, Limits] = LIMITS
+    """Rule -> what it compares with."""
 
 
 def raise_signals(

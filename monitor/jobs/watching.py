@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from monitor.domain import watch
+from monitor.domain import watch, watch_spend
 from monitor.domain.errors import CrossoverError
 from monitor.domain.signals import Signal
 from monitor.domain.usage import DAY, HOUR, utc_day
@@ -19,24 +20,20 @@ from monitor.storage.engine import Database
 
 log = logging.getLogger("crossover.watch")
 
-_UNPRICED_PERCENT = 1
-
 
 def daily(conn: Connection, as_of: int, now: int, policy: Policy) -> list[str]:
     """Raise what the closed days before `as_of` show; returns why some of it was not looked at."""
-    looks: dict[str, Callable[[], Iterable[Signal]]] = {
-        "budgets": lambda: _budgets(conn, as_of, policy),
-        "unpriced spend": lambda: _unpriced(conn, as_of, policy),
-    }
     notes = []
-    for name, look in looks.items():
+    for look in LOOKS:
+        if not any(rule in policy.rules for rule in look.rules):
+            continue
         try:
             # What fails takes back its own rows alone.
             with conn.begin_nested():
-                raise_signals(conn, list(look()), now, policy)
+                raise_signals(conn, list(look.signals(conn, as_of, policy)), now, policy)
         except (CrossoverError, ArithmeticError, ValueError, DBAPIError) as error:
-            log.warning("%s were not watched: %s", name, error)
-            notes.append(f"{name} were not watched: {error}")
+            log.warning("%s: not watched: %s", look.rules[0], error)
+            notes.append(f"{look.rules[0]} was not watched: {error}")
     return notes
 
 
@@ -46,8 +43,9 @@ def hourly(database: Database, now: int, policy: Policy, settle: int) -> None:
     Again in the same hour it changes nothing, so that every tick and every daemon may ask.
     """
     hour = now - now % HOUR
-    # A day is late once it should have been read completely for another day.
-    end = utc_day(now - settle - DAY)
+    # A day is late once it should have been read completely for another day, or as configured.
+    days = policy.limits["source_stale"].days or 0
+    end = utc_day(now - settle - days * DAY)
     with database.write() as conn:
         late = watching.late(conn, policy.live_sources, end)
         found = watch.stale(policy.live_sources, late, hour)
@@ -61,5 +59,33 @@ def _budgets(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
 
 
 def _unpriced(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
-    percent = policy.percents.get("unpriced_spend", _UNPRICED_PERCENT)
+    percent = policy.limits["unpriced_spend"].percent or 0
     return (watch.unpriced(seen, percent) for seen in watching.unpriced(conn, as_of))
+
+
+def _anomalies(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
+    limits = policy.limits["spend_anomaly"]
+    for seen in watching.spend(conn, as_of, policy.live_sources):
+        yield from watch_spend.anomaly(seen, limits)
+
+
+def _unreconciled(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
+    limits = policy.limits["unreconciled_spend"]
+    found = watching.billed(conn, as_of, limits.days or 0)
+    return (watch_spend.unreconciled(seen, limits) for seen in found)
+
+
+class Look(NamedTuple):
+    """What is seen of some rules on a closed day, from stored rows alone."""
+
+    rules: Sequence[str]
+    signals: Callable[[Connection, int, Policy], Iterable[Signal]]
+
+
+LOOKS = (
+    Look(("budget", "budget_projected"), _budgets),
+    Look(("spend_anomaly",), _anomalies),
+    Look(("unpriced_spend",), _unpriced),
+    Look(("unreconciled_spend",), _unreconciled),
+)
+"""Every daily rule about spend and fleet; those about moving are the decision's own."""

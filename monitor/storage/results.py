@@ -163,6 +163,13 @@ def of_account(account: str) -> Part:
     return Part(f"{PAID} AND a.name = ?", (account,))
 
 
+def of_paid(workload: Workload) -> Part:
+    """What of a workload is bought, wherever it runs."""
+    if workload.name == ALL:
+        return Part(PAID)
+    return Part(f"{PAID} AND s.workload_id = ?", (workload.id,))
+
+
 def _known(
     conn: Connection,
     part: Part,

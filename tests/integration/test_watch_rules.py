@@ -1,0 +1,116 @@
+"""Each rule on stored rows of both engines: it fires when it should, once, and ends."""
+
+import pytest
+from sqlalchemy import text
+
+from monitor.domain.notices import said_from_json
+from monitor.domain.rulebook import BOOK
+from monitor.domain.usage import DAY, HOUR
+from monitor.jobs import watching
+from tests import seeded
+
+TO = "ann@acme.example"
+
+
+@pytest.fixture
+def filled(database):
+    with database.write() as conn:
+        seeded.fill(conn, decided=False)
+    return database
+
+
+def policy(*rules, **changes):
+    return seeded.policy(TO, **{"rules": {rule: BOOK[rule] for rule in rules}, **changes})
+
+
+def change(database, sql, **bound):
+    with database.write() as conn:
+        return conn.execute(text(sql), bound).rowcount
+
+
+def look(database, *rules, days=range(-3, 1), **changes):
+    """Watch the closed days that end so many days from the autumn's end."""
+    with database.write() as conn:
+        for n in days:
+            as_of = seeded.END + n * DAY
+            left_out = watching.daily(conn, as_of, as_of + 6 * HOUR, policy(*rules, **changes))
+            assert left_out == []
+
+
+def standing(database, rule):
+    with database.read() as conn:
+        found = conn.execute(
+            text("SELECT subject, status FROM alert WHERE rule LIKE :r AND status <> 'inactive'"),
+            {"r": f"{rule} v%"},
+        )
+        return {row[0]: row[1] for row in found}
+
+
+def firings(database, rule):
+    """How often each subject was told that it fires."""
+    with database.read() as conn:
+        found = conn.execute(
+            text(
+                "SELECT a.subject, COUNT(*) FROM notice n JOIN alert a ON a.id = n.alert_id"
+                " WHERE a.rule LIKE :r AND n.edge = 'firing' GROUP BY a.subject"
+            ),
+            {"r": f"{rule} v%"},
+        )
+        return {row[0]: row[1] for row in found}
+
+
+def queries_run(database, rule):
+    """Rows that the query of each alert finds, by subject."""
+    with database.read() as conn:
+        rows = conn.execute(
+            text("SELECT subject, said FROM alert WHERE rule LIKE :r"), {"r": f"{rule} v%"}
+        ).all()
+        return {
+            subject: len(conn.exec_driver_sql(said_from_json(said).query).all())
+            for subject, said in rows
+        }
+
+
+def test_a_leaked_key_is_told_once_by_workload_and_in_all(filled):
+    change(
+        filled,
+        "UPDATE usage_day SET estimated_pico = estimated_pico * 3 WHERE day >= :d"
+        " AND series_id IN (SELECT id FROM series WHERE project = 'proj_support')",
+        d=seeded.END - 2 * DAY,
+    )
+    look(filled, "spend_anomaly")
+    subjects = {"support-bot above its range", "all workloads above its range"}
+    assert set(standing(filled, "spend_anomaly")) == subjects
+    assert firings(filled, "spend_anomaly") == dict.fromkeys(subjects, 1)
+    assert all(queries_run(filled, "spend_anomaly").values())
+
+
+def test_an_ordinary_autumn_has_no_anomaly(filled):
+    look(filled, "spend_anomaly", "unreconciled_spend")
+    assert standing(filled, "spend_anomaly") == {}
+    assert standing(filled, "unreconciled_spend") == {}
+
+
+def test_a_day_that_is_not_closed_is_no_fall(filled):
+    last = seeded.END - 3 * DAY
+    change(filled, "DELETE FROM usage_day WHERE day >= :d", d=last)
+    change(filled, "UPDATE watermark SET closed_through = :d", d=last)
+    look(filled, "spend_anomaly")
+    assert standing(filled, "spend_anomaly") == {}
+
+
+def test_days_that_are_closed_and_empty_are_a_fall(filled):
+    change(filled, "DELETE FROM usage_day WHERE day >= :d", d=seeded.END - 3 * DAY)
+    look(filled, "spend_anomaly")
+    assert standing(filled, "spend_anomaly")["search below its range"] == "firing"
+
+
+def test_a_bill_that_half_explains_itself_is_told_once_and_ends(filled):
+    half = change(filled, "UPDATE bill SET amount_pico = amount_pico / 4")
+    assert half
+    look(filled, "unreconciled_spend")
+    assert firings(filled, "unreconciled_spend") == {"acme": 1}
+    assert all(queries_run(filled, "unreconciled_spend").values())
+    change(filled, "UPDATE bill SET amount_pico = amount_pico * 4")
+    look(filled, "unreconciled_spend", days=range(1, 4))
+    assert standing(filled, "unreconciled_spend") == {"acme": "resolved"}
