@@ -30,7 +30,11 @@ _WATCHED = (
     Rule("spend_anomaly", 1, "warning", n=2, m=3, leave_after=2),
     Rule("unpriced_spend", 1, "warning", n=2, m=2, leave_after=2),
     Rule("unreconciled_spend", 1, "warning", n=2, m=2, leave_after=3),
+    Rule("gpu_idle", 1, "warning", n=2, m=2, leave_after=3),
+    # One day: each more is paid twice.
+    Rule("failover_spend", 1, "warning", leave_after=2),
     Rule("source_stale", 1, "warning", n=2, m=2, leave_after=2, cadence="hourly"),
+    Rule("telemetry_lost", 1, "warning", n=2, m=2, leave_after=2, cadence="hourly"),
     Rule("internal", 1, "warning", cadence="hourly"),
 )
 """About spend, sources and the daemon's own work."""
@@ -52,6 +56,8 @@ LIMITS: Mapping[str, Limits] = {
     "spend_anomaly": Limits(percent=30, least_usd=Decimal(100)),
     "unpriced_spend": Limits(percent=1),
     "unreconciled_spend": Limits(percent=10, days=28, least_usd=Decimal(100)),
+    "gpu_idle": Limits(percent=80, days=7, least_usd=Decimal(500)),
+    "failover_spend": Limits(percent=30, least_usd=Decimal(100)),
     "source_stale": Limits(days=1),
 }
 """The limits of each rule that has some, where nothing else is configured."""

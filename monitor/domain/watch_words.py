@@ -41,3 +41,8 @@ def shown(percent: Decimal | None) -> str:
 def quoted(name: str) -> str:
     """A name inside a literal of SQL."""
     return name.replace("'", "''")
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, which takes an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

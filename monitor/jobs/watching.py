@@ -9,13 +9,13 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from monitor.domain import watch, watch_spend
+from monitor.domain import watch, watch_fleet, watch_spend
 from monitor.domain.errors import CrossoverError
 from monitor.domain.signals import Signal
 from monitor.domain.usage import DAY, HOUR, utc_day
 from monitor.domain.watch import Thresholds
 from monitor.jobs.alerting import Policy, raise_signals
-from monitor.storage import watching
+from monitor.storage import watching, watching_fleet
 from monitor.storage.engine import Database
 
 log = logging.getLogger("crossover.watch")
@@ -49,6 +49,7 @@ def hourly(database: Database, now: int, policy: Policy, settle: int) -> None:
     with database.write() as conn:
         late = watching.late(conn, policy.live_sources, end)
         found = watch.stale(policy.live_sources, late, hour)
+        found += [watch_fleet.lost(seen, hour) for seen in watching_fleet.reporting(conn, hour)]
         found.append(watch.internal(watching.given_up(conn), hour))
         raise_signals(conn, found, now, policy)
 
@@ -75,6 +76,19 @@ def _unreconciled(conn: Connection, as_of: int, policy: Policy) -> Iterable[Sign
     return (watch_spend.unreconciled(seen, limits) for seen in found)
 
 
+def _idle(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
+    limits = policy.limits["gpu_idle"]
+    found = watching_fleet.hosts(conn, as_of, limits.days or 1)
+    return (watch_fleet.idle(seen, limits) for seen in found)
+
+
+def _failovers(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
+    limits = policy.limits["failover_spend"]
+    found = watching_fleet.served(conn, as_of, policy.live_sources)
+    signals = (watch_fleet.failover(seen, limits) for seen in found)
+    return (signal for signal in signals if signal)
+
+
 class Look(NamedTuple):
     """What is seen of some rules on a closed day, from stored rows alone."""
 
@@ -87,5 +101,7 @@ LOOKS = (
     Look(("spend_anomaly",), _anomalies),
     Look(("unpriced_spend",), _unpriced),
     Look(("unreconciled_spend",), _unreconciled),
+    Look(("gpu_idle",), _idle),
+    Look(("failover_spend",), _failovers),
 )
 """Every daily rule about spend and fleet; those about moving are the decision's own."""

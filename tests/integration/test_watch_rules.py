@@ -7,6 +7,7 @@ from monitor.domain.notices import said_from_json
 from monitor.domain.rulebook import BOOK
 from monitor.domain.usage import DAY, HOUR
 from monitor.jobs import watching
+from monitor.storage import watching_fleet
 from tests import seeded
 
 TO = "ann@acme.example"
@@ -114,3 +115,83 @@ def test_a_bill_that_half_explains_itself_is_told_once_and_ends(filled):
     change(filled, "UPDATE bill SET amount_pico = amount_pico * 4")
     look(filled, "unreconciled_spend", days=range(1, 4))
     assert standing(filled, "unreconciled_spend") == {"acme": "resolved"}
+
+
+def hours(database, *rules, at, **changes):
+    for hour in at:
+        watching.hourly(database, hour, policy(*rules, live_sources=[], **changes), 6 * HOUR)
+
+
+def test_gpus_that_stop_to_report_are_told_once_and_their_return_too(filled):
+    hours(filled, "telemetry_lost", at=range(seeded.END, seeded.END + 6 * HOUR, HOUR))
+    assert standing(filled, "telemetry_lost") == {"gpu-1": "firing"}
+    assert firings(filled, "telemetry_lost") == {"gpu-1": 1}
+    assert queries_run(filled, "telemetry_lost") == {"gpu-1": 2}
+    last = seeded.END - HOUR
+    change(filled, "UPDATE gpu_hour SET hour = hour + :h WHERE hour = :t", h=8 * HOUR, t=last)
+    hours(filled, "telemetry_lost", at=(seeded.END + n * HOUR for n in (6, 7)))
+    assert standing(filled, "telemetry_lost") == {"gpu-1": "resolved"}
+
+
+def test_gpus_that_report_are_not_told(filled):
+    hours(filled, "telemetry_lost", at=range(seeded.END - 9 * HOUR, seeded.END + HOUR, HOUR))
+    assert standing(filled, "telemetry_lost") == {}
+
+
+def test_idle_gpus_are_told_once_with_what_the_host_costs(filled):
+    look(filled, "gpu_idle")
+    # At 41% they are busy enough, and of two days before their first reading nothing is known.
+    assert standing(filled, "gpu_idle") == {}
+    change(filled, "UPDATE gpu_hour SET util_mean = 5")
+    change(
+        filled,
+        "INSERT INTO host_cost (host_id, valid_from, line, pico_per_month)"
+        " SELECT id, :t, 'lease', :p FROM host",
+        t=seeded.FIRST,
+        p=8_000 * seeded.PICO,
+    )
+    look(filled, "gpu_idle", days=range(1, 4))
+    assert firings(filled, "gpu_idle") == {"gpu-1": 1}
+    assert all(queries_run(filled, "gpu_idle").values())
+    with filled.read() as conn:
+        (seen,) = watching_fleet.hosts(conn, seeded.END, 7)
+    assert (seen.gpus, seen.hours_measured, seen.busy) == (2, 336, 5.0)
+    assert seen.month_pico == 8_000 * seeded.PICO
+
+
+def test_without_a_cost_of_the_host_the_deployments_that_run_say_it(filled):
+    with filled.read() as conn:
+        assert watching_fleet.hosts(conn, seeded.END, 7)[0].month_pico is None
+    change(filled, "UPDATE workload SET runs_on = 'self_host' WHERE name = 'support-bot'")
+    with filled.read() as conn:
+        # Two GPUs at $2.40 for 730 hours.
+        assert watching_fleet.hosts(conn, seeded.END, 7)[0].month_pico == 3_504 * seeded.PICO
+
+
+def test_a_failover_to_the_api_is_told_once(filled):
+    change(filled, "UPDATE workload SET runs_on = 'hybrid' WHERE name = 'search'")
+    change(
+        filled,
+        "UPDATE series SET workload_id = (SELECT id FROM workload WHERE name = 'search')"
+        " WHERE provider = 'self'",
+    )
+    look(filled, "failover_spend", live_sources=["openai", "vllm"])
+    assert standing(filled, "failover_spend") == {}
+    since = seeded.END - 2 * DAY
+    change(
+        filled,
+        "DELETE FROM usage_day WHERE day >= :d"
+        " AND series_id IN (SELECT id FROM series WHERE provider = 'self')",
+        d=since,
+    )
+    change(
+        filled,
+        "UPDATE usage_day SET tokens = tokens * 3, estimated_pico = estimated_pico * 3"
+        " WHERE day >= :d AND series_id IN (SELECT id FROM series WHERE project = 'proj_search')",
+        d=since,
+    )
+    change(filled, "DELETE FROM alert")
+    look(filled, "failover_spend", live_sources=["openai", "vllm"])
+    assert standing(filled, "failover_spend") == {"search": "firing"}
+    assert firings(filled, "failover_spend") == {"search": 1}
+    assert all(queries_run(filled, "failover_spend").values())
