@@ -128,7 +128,7 @@ def test_gpus_that_stop_to_report_are_told_once_and_their_return_too(filled):
     assert firings(filled, "telemetry_lost") == {"gpu-1": 1}
     assert queries_run(filled, "telemetry_lost") == {"gpu-1": 2}
     last = seeded.END - HOUR
-    change(filled, "UPDATE gpu_hour SET hour = hour + :h WHERE hour = :t", h=8 * HOUR, t=last)
+    change(filled, "UPDATE gpu_hour SET hour = hour + :h WHERE hour = :t", h=6 * HOUR, t=last)
     hours(filled, "telemetry_lost", at=(seeded.END + n * HOUR for n in (6, 7)))
     assert standing(filled, "telemetry_lost") == {"gpu-1": "resolved"}
 
