@@ -1,9 +1,7 @@
 """A real HTTP server that keeps what it is sent, and answers as it is told."""
 
 import threading
-from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -11,7 +9,6 @@ class Request(NamedTuple):
     method: str
     path: str
     body: str
-    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Hooks:
@@ -19,6 +16,8 @@ class Hooks:
 
     def __init__(self):
         self.got = []
+        self.sent = []
+        """The headers of each."""
         self.status = 200
         self.headers = {}
         self.hang = None
@@ -30,7 +29,8 @@ class Hooks:
         class Handler(BaseHTTPRequestHandler):
             def answer(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-                hooks.got.append(Request(self.command, self.path, body, dict(self.headers)))
+                hooks.got.append(Request(self.command, self.path, body))
+                hooks.sent.append(dict(self.headers))
                 if hooks.hang:
                     hooks.hang.wait(5)
                 if hooks.cut:
