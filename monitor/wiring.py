@@ -45,6 +45,7 @@ from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.watch import Thresholds
+from monitor.domain.watch_health import Expiring
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs import trial
 from monitor.jobs.alerting import Policy
@@ -468,12 +469,26 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         routes=routes(settings),
         rules=rulebook.chosen(rule_changes(settings)),
         limits=rulebook.limits(rule_changes(settings)),
+        expiring=_ending_prices(settings),
         owners={item.name: item.owner for item in settings.workload if item.owner},
         thresholds={
             item.name: Thresholds(item.actual_percent, item.projected_percent)
             for item in settings.budget
         },
     )
+
+
+def _ending_prices(settings: Settings) -> list[Expiring]:
+    """Configured prices with an end that no later one of the same follows."""
+    ends: dict[tuple[str, ...], list[date | None]] = {}
+    for item in settings.prices.override:
+        key = (item.account, item.provider, item.model, item.context)
+        ends.setdefault(key, []).append(item.valid_to)
+    return [
+        Expiring(f"of {' '.join(filter(None, key))}", "price", _midnight(max(known)))
+        for key, found in ends.items()
+        if len(known := [each for each in found if each]) == len(found)
+    ]
 
 
 def rule_changes(settings: Settings) -> dict[str, rulebook.Chosen]:

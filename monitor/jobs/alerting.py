@@ -20,6 +20,7 @@ from monitor.domain.signals import Signal
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY
 from monitor.domain.watch import Thresholds
+from monitor.domain.watch_health import Expiring
 from monitor.jobs.mail import Envelope
 from monitor.storage import alerts
 
@@ -51,6 +52,8 @@ class Policy(NamedTuple):
     """Of budgets, by name."""
     limits: Mapping[str, Limits] = LIMITS
     """Rule -> what it compares with."""
+    expiring: Sequence[Expiring] = ()
+    """What is configured with an end, besides what the database has."""
 
 
 def raise_signals(

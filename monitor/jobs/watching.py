@@ -9,13 +9,13 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from monitor.domain import watch, watch_fleet, watch_spend
+from monitor.domain import watch, watch_fleet, watch_health, watch_prices, watch_spend
 from monitor.domain.errors import CrossoverError
 from monitor.domain.signals import Signal
 from monitor.domain.usage import DAY, HOUR, utc_day
 from monitor.domain.watch import Thresholds
 from monitor.jobs.alerting import Policy, raise_signals
-from monitor.storage import watching, watching_fleet
+from monitor.storage import watching, watching_fleet, watching_health, watching_prices
 from monitor.storage.engine import Database
 
 log = logging.getLogger("crossover.watch")
@@ -50,8 +50,19 @@ def hourly(database: Database, now: int, policy: Policy, settle: int) -> None:
         late = watching.late(conn, policy.live_sources, end)
         found = watch.stale(policy.live_sources, late, hour)
         found += [watch_fleet.lost(seen, hour) for seen in watching_fleet.reporting(conn, hour)]
-        found.append(watch.internal(watching.given_up(conn), hour))
+        found += _own_work(conn, hour)
         raise_signals(conn, found, now, policy)
+
+
+def _own_work(conn: Connection, hour: int) -> list[Signal]:
+    decided = watching_health.decided(conn, hour)
+    reports = watching_health.incomplete(conn, hour)
+    return [
+        watch.internal(watching.given_up(conn), hour),
+        watch_health.stuck(watching_health.waiting(conn, hour), hour),
+        *(watch_health.incomplete(each, hour) for each in reports),
+        *([watch_health.undecided(decided, hour)] if decided else []),
+    ]
 
 
 def _budgets(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
@@ -89,6 +100,23 @@ def _failovers(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]
     return (signal for signal in signals if signal)
 
 
+def _price_changes(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
+    limits = policy.limits["price_change"]
+    found = watching_prices.repriced(conn, as_of)
+    signals = (watch_prices.price_change(seen, limits) for seen in found)
+    return (signal for signal in signals if signal)
+
+
+def _model_changes(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
+    for seen in watching_prices.models(conn, as_of):
+        yield from watch_prices.model_change(seen, policy.limits["model_change"])
+
+
+def _expiries(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
+    ends = [*watching_health.contracts(conn), *policy.expiring]
+    return (watch_health.expiry(each, as_of, policy.limits["expiry"]) for each in ends)
+
+
 class Look(NamedTuple):
     """What is seen of some rules on a closed day, from stored rows alone."""
 
@@ -101,6 +129,9 @@ LOOKS = (
     Look(("spend_anomaly",), _anomalies),
     Look(("unpriced_spend",), _unpriced),
     Look(("unreconciled_spend",), _unreconciled),
+    Look(("price_change",), _price_changes),
+    Look(("model_change",), _model_changes),
+    Look(("expiry",), _expiries),
     Look(("gpu_idle",), _idle),
     Look(("failover_spend",), _failovers),
 )

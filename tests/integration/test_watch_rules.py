@@ -6,6 +6,7 @@ from sqlalchemy import text
 from monitor.domain.notices import said_from_json
 from monitor.domain.rulebook import BOOK
 from monitor.domain.usage import DAY, HOUR
+from monitor.domain.watch_health import Expiring
 from monitor.jobs import watching
 from monitor.storage import watching_fleet
 from tests import seeded
@@ -195,3 +196,127 @@ def test_a_failover_to_the_api_is_told_once(filled):
     assert standing(filled, "failover_spend") == {"search": "firing"}
     assert firings(filled, "failover_spend") == {"search": 1}
     assert all(queries_run(filled, "failover_spend").values())
+
+
+def put_card(database, added_at, valid_from, factor, source="genai-prices"):
+    """A further card of gpt-5, with every rate times a factor."""
+    change(
+        database,
+        "INSERT INTO rate (account, provider, model, context, valid_from, added_at,"
+        " uncached_input_nano, cache_read_nano, output_nano, reasoning_nano, per_request_nano,"
+        " tiers, marks, source, source_version) SELECT account, provider, model, context, :from,"
+        " :added, uncached_input_nano * :f, cache_read_nano * :f, output_nano * :f,"
+        " reasoning_nano, per_request_nano, tiers, marks, :source, '2' FROM rate"
+        " WHERE model = 'gpt-5' AND valid_from = 0",
+        **{"from": valid_from, "added": added_at, "f": factor, "source": source},
+    )
+
+
+def test_a_new_price_of_a_model_in_use_is_told_once(filled):
+    change(filled, "UPDATE rate SET added_at = :t", t=seeded.FIRST)
+    look(filled, "price_change")
+    assert standing(filled, "price_change") == {}
+    put_card(filled, seeded.END + HOUR, seeded.END + 9 * DAY, 2)
+    look(filled, "price_change", days=range(1, 10))
+    assert firings(filled, "price_change") == {"acme openai/gpt-5": 1}
+    assert queries_run(filled, "price_change") == {"acme openai/gpt-5": 2}
+
+
+def test_a_price_that_began_long_ago_is_no_news(filled):
+    put_card(filled, seeded.END - HOUR, seeded.END - 40 * DAY, 2)
+    look(filled, "price_change")
+    assert standing(filled, "price_change") == {}
+
+
+def test_a_snapshot_that_takes_over_is_told_once(filled):
+    change(filled, "UPDATE series SET model = 'gpt-5-2026-01-01' WHERE project = 'proj_support'")
+    look(filled, "model_change")
+    assert standing(filled, "model_change") == {}
+    change(
+        filled,
+        "INSERT INTO series (stream_id, account_id, provider, model, project, api_key, actor,"
+        " tier, batch, region, label, workload_id) SELECT stream_id, account_id, provider,"
+        " 'gpt-5-2026-11-01', project, api_key, actor, tier, batch, region, label, workload_id"
+        " FROM series WHERE project = 'proj_support'",
+    )
+    change(
+        filled,
+        "UPDATE usage_day SET series_id = (SELECT id FROM series"
+        " WHERE model = 'gpt-5-2026-11-01') WHERE day >= :d AND series_id ="
+        " (SELECT id FROM series WHERE model = 'gpt-5-2026-01-01')",
+        d=seeded.END - 2 * DAY,
+    )
+    look(filled, "model_change")
+    assert firings(filled, "model_change") == {"support-bot: gpt-5-2026-11-01": 1}
+    assert all(queries_run(filled, "model_change").values())
+
+
+def test_a_contract_is_told_before_it_ends_and_not_once_it_is_renewed(filled):
+    look(filled, "expiry")
+    assert standing(filled, "expiry") == {}
+    change(filled, "UPDATE contract SET valid_to = :t", t=seeded.END + 10 * DAY)
+    look(filled, "expiry", days=range(1, 3))
+    assert firings(filled, "expiry") == {"contract with acme": 1}
+    assert all(queries_run(filled, "expiry").values())
+    change(filled, "UPDATE contract SET valid_to = :t", t=seeded.END + 400 * DAY)
+    look(filled, "expiry", days=range(3, 5))
+    assert standing(filled, "expiry") == {"contract with acme": "resolved"}
+    assert firings(filled, "expiry") == {"contract with acme": 1}
+
+
+def test_configured_prices_are_told_before_they_end(filled):
+    ending = Expiring("of openai gpt-5", "price", seeded.END + 2 * DAY)
+    look(filled, "expiry", days=[0], expiring=[ending])
+    assert standing(filled, "expiry") == {"price of openai gpt-5": "firing"}
+    assert "price of openai gpt-5" in queries_run(filled, "expiry")
+
+
+def test_messages_that_cannot_leave_are_told_once(filled):
+    change(
+        filled,
+        "INSERT INTO outbox (dedup_key, kind, channel, recipient, subject, message_id, message,"
+        " state, next_at, last_text, created_at)"
+        " VALUES ('k', 'report', 'ops', 'ops', 's', 'm', :b, 'pending', 0, 'refused', :t)",
+        b=b"",
+        t=seeded.END,
+    )
+    hours(filled, "internal", at=range(seeded.END, seeded.END + 6 * HOUR, HOUR))
+    assert standing(filled, "internal") == {}
+    hours(filled, "internal", at=[seeded.END + n * HOUR for n in (6, 7)])
+    assert firings(filled, "internal") == {"stuck messages": 1}
+    assert queries_run(filled, "internal")["stuck messages"] == 1
+    change(filled, "UPDATE outbox SET state = 'sent'")
+    hours(filled, "internal", at=[seeded.END + 8 * HOUR])
+    assert standing(filled, "internal") == {"stuck messages": "resolved"}
+
+
+def put_run(database, key, kind, *, state="done", told="{}", error="", at=seeded.END):
+    change(
+        database,
+        "INSERT INTO run (run_key, kind, period_start, period_end, due_at, added_at, state,"
+        " finished_at, told, error) VALUES (:k, :kind, :s, :e, :e, :e, :state, :at, :told, :error)",
+        **{"k": key, "kind": kind, "s": seeded.START, "e": seeded.END, "state": state},
+        **{"at": at, "told": told, "error": error},
+    )
+
+
+def test_a_report_that_left_with_holes_is_told_until_it_is_corrected(filled):
+    put_run(filled, "finance/weekly/2026-W47/1", "weekly", told='{"missing": ["usage of x"]}')
+    put_run(filled, "finance/weekly/2026-W46/1", "weekly", told='{"missing": []}')
+    hours(filled, "internal", at=[seeded.END + HOUR, seeded.END + 2 * HOUR])
+    subject = "report finance/weekly/2026-W47/1"
+    assert firings(filled, "internal") == {subject: 1}
+    assert queries_run(filled, "internal")[subject] == 1
+    put_run(filled, "finance/weekly/2026-W47/2", "correct")
+    hours(filled, "internal", at=[seeded.END + 3 * HOUR])
+    assert standing(filled, "internal") == {subject: "resolved"}
+
+
+def test_what_failed_in_a_decision_is_told_and_late_data_is_not(filled):
+    put_run(filled, "decide/a", "decide", error="search was left out: x did not close the day")
+    hours(filled, "internal", at=[seeded.END + HOUR])
+    assert standing(filled, "internal") == {}
+    change(filled, "UPDATE run SET error = error || '; budget b was not computed: boom'")
+    hours(filled, "internal", at=[seeded.END + 2 * HOUR])
+    assert standing(filled, "internal") == {"the day's decision": "firing"}
+    assert queries_run(filled, "internal")["the day's decision"] == 1
