@@ -277,7 +277,8 @@ class AlertMachine(RuleBasedStateMachine):
         for effect in self.effects:
             if isinstance(effect, Notify):
                 assert effect.edge != "resolved" or told
-                told = effect.edge == "firing" or (told and effect.edge == "unstable")
+                # That it goes to and fro is told in place of the edge's own notice.
+                told = effect.edge in ("firing", "unstable")
             elif effect.after is State.FIRING and effect.before is not State.FIRING:
                 told = told and effect.before is State.RESOLVING
 
