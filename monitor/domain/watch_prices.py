@@ -30,6 +30,8 @@ class Repriced(NamedTuple):
     used: Quantities
     """Of the days before `as_of`, each class by its tokens."""
     days: int
+    corrected_at: int | None = None
+    """When the list changed its word about a time that had begun long before; else None."""
 
 
 def price_change(seen: Repriced, limits: Limits) -> Signal | None:
@@ -46,12 +48,14 @@ def price_change(seen: Repriced, limits: Limits) -> Signal | None:
         and abs(dollars(moved)) >= (limits.least_usd or 0)
         and moved != 0
     )
-    model, since = seen.new.model, day_of(seen.new.valid_from)
+    corrected = seen.corrected_at is not None
+    model, since = seen.new.model, day_of(seen.corrected_at or seen.new.valid_from)
     context = f" ({seen.new.context})" if seen.new.context else ""
     way = "dearer" if moved > 0 else "cheaper"
     share = f" ({shown(percent_of(abs(after - before), before))})" if before else ""
     said = Said(
-        title=f"{model}{context} is {usd(abs(moved))} a month {way}{share} from {since}",
+        title=f"{model}{context} is {usd(abs(moved))} a month {way}{share}"
+        + (f": its price was corrected on {since}" if corrected else f" from {since}"),
         what=f"{seen.account} used {seen.used.tokens:,} tokens of it in {seen.days} days: by the"
         f" old price {usd(before)}, by the new one {usd(after)}.",
         sure=f"As {seen.new.source or 'the price list'} says; the bill decides.",
@@ -94,6 +98,10 @@ def family(model: str) -> str:
     return _LATEST.sub("", _SNAPSHOT.sub("", model))
 
 
+ROLLED_OUT = 7 * DAY
+"""An alias moves at any hour, and by and by: so long a snapshot that came is still new."""
+
+
 class ModelsSeen(NamedTuple):
     """Tokens of one family of snapshots in one workload."""
 
@@ -103,11 +111,11 @@ class ModelsSeen(NamedTuple):
     day: Sequence[tuple[str, int]]
     """Model and its tokens on the last closed day."""
     before: Sequence[tuple[str, int]]
-    """The same of the four weeks before it."""
+    """The same of four weeks, which end `ROLLED_OUT` before that day."""
 
 
 def model_change(seen: ModelsSeen, limits: Limits) -> list[Signal]:
-    """Snapshots that were not there before and serve a large share of the family now."""
+    """Snapshots that came within a week and serve a large share of the family now."""
     known = {model for model, tokens in seen.before if tokens}
     total = sum(tokens for _, tokens in seen.day)
     if not known or not total:
@@ -122,9 +130,9 @@ def model_change(seen: ModelsSeen, limits: Limits) -> list[Signal]:
 def _took_over(seen: ModelsSeen, model: str, share: Decimal, known: Sequence[str]) -> Signal:
     was = ", ".join(known[:3]) + (" and more" if len(known) > 3 else "")
     said = Said(
-        title=f"{seen.workload} is served by {model} instead of {was}",
-        what=f"On {day_of(seen.as_of - DAY)} it had {share:.0f}% of the tokens of {seen.family};"
-        " in the four weeks before it had none.",
+        title=f"{seen.workload}: {model} serves {share:.0f}% of {seen.family}, until lately {was}",
+        what=f"On {day_of(seen.as_of - DAY)} it had {share:.0f}% of the tokens of {seen.family}; up"
+        f" to {day_of(seen.as_of - 2 * DAY - ROLLED_OUT)} it had none in four weeks.",
         sure="Certain: the provider reports it. Whether an alias moved or somebody chose it is not"
         " known.",
         cost="Not known yet: the price of each is in v_rate, the length of its answers shows in"

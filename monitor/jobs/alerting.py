@@ -160,7 +160,9 @@ def _end_orphans(conn: Connection, signals: Sequence[Signal], now: int, policy: 
     if not signals:
         return
     as_of = max(signal.as_of for signal in signals)
-    seen = {(signal.rule, signal.subject): signal.period for signal in signals}
+    seen: dict[tuple[str, str], set[str]] = {}
+    for signal in signals:
+        seen.setdefault((signal.rule, signal.subject), set()).add(signal.period)
     for alert in alerts.unfinished(conn):
         key = of_row(alert.rule, alert.subject, alert.period)
         reason = _orphaned(key, alert.state, seen, as_of, policy)
@@ -171,7 +173,7 @@ def _end_orphans(conn: Connection, signals: Sequence[Signal], now: int, policy: 
 def _orphaned(
     key: Key,
     state: AlertState,
-    seen: Mapping[tuple[str, str], str],
+    seen: Mapping[tuple[str, str], Collection[str]],
     as_of: int,
     policy: Policy,
 ) -> str:
@@ -180,8 +182,8 @@ def _orphaned(
         return "The rule is off."
     if rule.version != key.version:
         return "The rule was changed."
-    period = seen.get((key.rule, key.subject))
-    if period is not None and period > key.period:
+    periods = seen.get((key.rule, key.subject), ())
+    if periods and key.period not in periods and max(periods) > key.period:
         return "Its period ended."
     if state.seen is not None and as_of - state.seen > _UNSEEN_AFTER:
         return "Nothing is observed of it any more."

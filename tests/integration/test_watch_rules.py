@@ -228,6 +228,24 @@ def test_a_price_that_began_long_ago_is_no_news(filled):
     assert standing(filled, "price_change") == {}
 
 
+def test_a_price_that_the_list_corrects_is_told_by_the_day_of_its_correction(filled):
+    change(filled, "UPDATE rate SET added_at = :t", t=seeded.FIRST)
+    put_card(filled, seeded.END + HOUR, 0, 3)
+    look(filled, "price_change", days=range(1, 4))
+    assert firings(filled, "price_change") == {"acme openai/gpt-5": 1}
+    with filled.read() as conn:
+        title = said_from_json(conn.scalar(text("SELECT said FROM alert"))).title
+    assert title.endswith(": its price was corrected on 2026-11-23")
+
+
+def test_two_announced_prices_are_each_told_once(filled):
+    change(filled, "UPDATE rate SET added_at = :t", t=seeded.FIRST)
+    put_card(filled, seeded.END + HOUR, seeded.END + 9 * DAY, 2)
+    put_card(filled, seeded.END + HOUR, seeded.END + 40 * DAY, 3)
+    look(filled, "price_change", days=range(1, 10))
+    assert firings(filled, "price_change") == {"acme openai/gpt-5": 2}
+
+
 def test_a_snapshot_that_takes_over_is_told_once(filled):
     change(filled, "UPDATE series SET model = 'gpt-5-2026-01-01' WHERE project = 'proj_support'")
     look(filled, "model_change")
@@ -244,7 +262,8 @@ def test_a_snapshot_that_takes_over_is_told_once(filled):
         "UPDATE usage_day SET series_id = (SELECT id FROM series"
         " WHERE model = 'gpt-5-2026-11-01') WHERE day >= :d AND series_id ="
         " (SELECT id FROM series WHERE model = 'gpt-5-2026-01-01')",
-        d=seeded.END - 2 * DAY,
+        # Days before it is looked at: it is new for a week.
+        d=seeded.END - 6 * DAY,
     )
     look(filled, "model_change")
     assert firings(filled, "model_change") == {"support-bot: gpt-5-2026-11-01": 1}
@@ -295,8 +314,14 @@ def put_run(database, key, kind, *, state="done", told="{}", error="", at=seeded
         database,
         "INSERT INTO run (run_key, kind, period_start, period_end, due_at, added_at, state,"
         " finished_at, told, error) VALUES (:k, :kind, :s, :e, :e, :e, :state, :at, :told, :error)",
-        **{"k": key, "kind": kind, "s": seeded.START, "e": seeded.END, "state": state},
-        **{"at": at, "told": told, "error": error},
+        k=key,
+        kind=kind,
+        s=seeded.START,
+        e=seeded.END,
+        state=state,
+        at=at,
+        told=told,
+        error=error,
     )
 
 
