@@ -4,10 +4,11 @@ import pytest
 from sqlalchemy import text
 
 from monitor.domain.notices import said_from_json
-from monitor.domain.rulebook import BOOK
+from monitor.domain.rulebook import BOOK, LIMITS, Limits
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.watch_health import Expiring
 from monitor.jobs import watching
+from monitor.storage import watching as stored
 from monitor.storage import watching_fleet
 from tests import seeded
 
@@ -196,6 +197,22 @@ def test_a_failover_to_the_api_is_told_once(filled):
     assert standing(filled, "failover_spend") == {"search": "firing"}
     assert firings(filled, "failover_spend") == {"search": 1}
     assert all(queries_run(filled, "failover_spend").values())
+
+
+def test_days_choose_how_far_back_or_how_late_a_rule_looks(filled):
+    with filled.read() as conn:
+        week, two = (watching_fleet.hosts(conn, seeded.END, days)[0] for days in (7, 2))
+        assert (week.hours_measured, two.hours_measured) == (336, 96)
+        month, ten = (stored.billed(conn, seeded.END, days)[0].days for days in (28, 10))
+        assert (month, ten) == (25, 7)
+    late = seeded.END + 3 * DAY
+    for days, status in ((4, {}), (1, {"openai": "firing"})):
+        limits = LIMITS | {"source_stale": Limits(days=days)}
+        for hour in (late, late + HOUR):
+            changed = policy("source_stale", live_sources=["openai"], limits=limits)
+            watching.hourly(filled, hour, changed, 6 * HOUR)
+        assert standing(filled, "source_stale") == status
+        late += 2 * HOUR
 
 
 def put_card(database, added_at, valid_from, factor, source="genai-prices"):
