@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from collectors import http, registry
+from collectors import http, registry, tls
 from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
 from collectors.requestlog import RequestLog, parse_map
@@ -49,6 +49,7 @@ from monitor.domain.watch_health import Expiring
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs import trial
 from monitor.jobs.alerting import Policy
+from monitor.jobs.certificates import Certificates, Read
 from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
 from monitor.jobs.closing import MONTHLY_REPORT
@@ -685,7 +686,35 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
             policy=policy(settings, demo=demo),
             settle=int(settings.collect.settle_hours * HOUR),
         ),
+        certificates=certificates(settings, demo=demo),
     )
+
+
+def certificates(settings: Settings, *, demo: bool = False) -> Certificates | None:
+    """The servers whose certificates are read: own addresses of sources, ours, the mail server."""
+    addresses = {f"source {item.name}": item.base_url for item in settings.source}
+    addresses["organisation.url"] = settings.organisation.url
+    places = {
+        name: (target.host, target.port)
+        for name, address in addresses.items()
+        if (target := http.place(address)) and target.secured
+    }
+    servers: dict[str, Read] = {
+        f"{host}:{port}": partial(tls.certificate, name, host, port)
+        for name, (host, port) in places.items()
+    }
+    mail = settings.mail
+    if mail.host and mail.security != "none":
+        # No login is needed to look at it.
+        smtp = Smtp(
+            mail.host,
+            mail.port,
+            mail.security,
+            sender=mail.sender,
+            timeout=mail.timeout_seconds,
+        )
+        servers[f"{mail.host}:{mail.port}"] = smtp.certificate
+    return Certificates(servers, policy(settings, demo=demo)) if servers else None
 
 
 def probes(settings: Settings, now: int) -> list[Probe]:

@@ -38,6 +38,9 @@ _WATCHED = (
     Rule("failover_spend", 1, "warning", leave_after=2),
     Rule("source_stale", 1, "warning", n=2, m=2, leave_after=2, cadence="hourly"),
     Rule("telemetry_lost", 1, "warning", n=2, m=2, leave_after=2, cadence="hourly"),
+    # An hour at a limit is often one job; an hour of failures is an outage.
+    Rule("rate_limit", 1, "warning", n=2, m=3, leave_after=3, cadence="hourly"),
+    Rule("availability", 1, "warning", leave_after=2, cadence="hourly"),
     Rule("internal", 1, "warning", cadence="hourly"),
 )
 """About spend, sources and the daemon's own work."""
@@ -65,6 +68,8 @@ LIMITS: Mapping[str, Limits] = {
     "gpu_idle": Limits(percent=80, days=7, least_usd=Decimal(500)),
     "failover_spend": Limits(percent=30, least_usd=Decimal(100)),
     "source_stale": Limits(days=1),
+    "rate_limit": Limits(percent=5),
+    "availability": Limits(percent=5),
 }
 """The limits of each rule that has some, where nothing else is configured."""
 

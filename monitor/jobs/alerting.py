@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from monitor.domain.signals import Signal
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY
 from monitor.domain.watch import Thresholds
+from monitor.domain.watch_answers import NOBODY_REPORTS, Answered, NotConfigured
 from monitor.domain.watch_health import Expiring
 from monitor.jobs.mail import Envelope
 from monitor.storage import alerts
@@ -54,6 +55,8 @@ class Policy(NamedTuple):
     """Rule -> what it compares with."""
     expiring: Sequence[Expiring] = ()
     """What is configured with an end, besides what the database has."""
+    answers: Callable[[Connection, int], Sequence[Answered]] | NotConfigured = NOBODY_REPORTS
+    """What became of an hour's requests, by the end of the hour; else why nobody knows."""
 
 
 def raise_signals(

@@ -9,11 +9,19 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from monitor.domain import watch, watch_fleet, watch_health, watch_prices, watch_spend
+from monitor.domain import (
+    watch,
+    watch_answers,
+    watch_fleet,
+    watch_health,
+    watch_prices,
+    watch_spend,
+)
 from monitor.domain.errors import CrossoverError
 from monitor.domain.signals import Signal
 from monitor.domain.usage import DAY, HOUR, utc_day
 from monitor.domain.watch import Thresholds
+from monitor.domain.watch_answers import NotConfigured
 from monitor.jobs.alerting import Policy, raise_signals
 from monitor.storage import watching, watching_fleet, watching_health, watching_prices
 from monitor.storage.engine import Database
@@ -50,8 +58,24 @@ def hourly(database: Database, now: int, policy: Policy, settle: int) -> None:
         late = watching.late(conn, policy.live_sources, end)
         found = watch.stale(policy.live_sources, late, hour)
         found += [watch_fleet.lost(seen, hour) for seen in watching_fleet.reporting(conn, hour)]
+        found += _answers(conn, hour, policy)
         found += _own_work(conn, hour)
         raise_signals(conn, found, now, policy)
+
+
+def _answers(conn: Connection, hour: int, policy: Policy) -> list[Signal]:
+    if isinstance(policy.answers, NotConfigured):
+        return []
+    found = policy.answers(conn, hour)
+    limit, failing = policy.limits["rate_limit"], policy.limits["availability"]
+    return [
+        signal
+        for seen in found
+        for signal in (
+            watch_answers.rate_limited(seen, limit),
+            watch_answers.unavailable(seen, failing),
+        )
+    ]
 
 
 def _own_work(conn: Connection, hour: int) -> list[Signal]:

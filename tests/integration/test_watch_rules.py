@@ -6,6 +6,7 @@ from sqlalchemy import text
 from monitor.domain.notices import said_from_json
 from monitor.domain.rulebook import BOOK, LIMITS, Limits
 from monitor.domain.usage import DAY, HOUR
+from monitor.domain.watch_answers import Answered
 from monitor.domain.watch_health import Expiring
 from monitor.jobs import watching
 from monitor.storage import watching as stored
@@ -324,6 +325,26 @@ def test_messages_that_cannot_leave_are_told_once(filled):
     change(filled, "UPDATE outbox SET state = 'sent'")
     hours(filled, "internal", at=[seeded.END + 8 * HOUR])
     assert standing(filled, "internal") == {"stuck messages": "resolved"}
+
+
+def test_refused_and_failed_requests_are_told_where_a_source_reports_them(filled):
+    hours(filled, "rate_limit", "availability", at=[seeded.END])
+    assert standing(filled, "rate_limit") == standing(filled, "availability") == {}
+
+    def answers(_conn, hour):
+        part = 100 if hour < seeded.END + 5 * HOUR else 0
+        return [Answered("search", "openai", "gpt-5", hour, 1000, part, part)]
+
+    at = [seeded.END + n * HOUR for n in range(1, 9)]
+    hours(filled, "rate_limit", "availability", at=at[:4], answers=answers)
+    subject = "search: openai/gpt-5"
+    assert standing(filled, "rate_limit") == standing(filled, "availability") == {subject: "firing"}
+    assert queries_run(filled, "rate_limit")[subject]
+    assert queries_run(filled, "availability")[subject]
+    hours(filled, "rate_limit", "availability", at=at[4:], answers=answers)
+    for rule in ("rate_limit", "availability"):
+        assert standing(filled, rule) == {subject: "resolved"}
+        assert firings(filled, rule) == {subject: 1}
 
 
 def put_run(database, key, kind, *, state="done", told="{}", error="", at=seeded.END):

@@ -7,11 +7,19 @@ import pytest
 from monitor import wiring
 from monitor.config import Settings
 from monitor.config.alerting import Alerts
-from monitor.domain import watch, watch_fleet, watch_health, watch_prices, watch_spend
+from monitor.domain import (
+    watch,
+    watch_answers,
+    watch_fleet,
+    watch_health,
+    watch_prices,
+    watch_spend,
+)
 from monitor.domain.rulebook import LIMITS, Limits
 from monitor.domain.usage import DAY
 from monitor.domain.watch import UnpricedSeen
 from monitor.domain.watch_health import Expiring
+from tests.unit import test_watch_answers as answers
 from tests.unit import test_watch_fleet as fleet
 from tests.unit import test_watch_prices as prices
 from tests.unit import test_watch_spend as spend
@@ -28,6 +36,8 @@ HOLDS = {
         watch_prices.model_change(prices.models([("a", 4), ("b", 6)], [("a", 9)]), x)
     ),
     "expiry": lambda x: watch_health.expiry(Expiring("x", "contract", AT + 9 * DAY), AT, x).holds,
+    "rate_limit": lambda x: watch_answers.rate_limited(answers.answered(limited=60), x).holds,
+    "availability": lambda x: watch_answers.unavailable(answers.answered(failed=60), x).holds,
     "gpu_idle": lambda x: watch_fleet.idle(fleet.host(10.0), x).holds,
     "failover_spend": lambda x: (
         watch_fleet.failover(fleet.served(fleet.days(1000, 500), fleet.days(100, 900)), x).holds
