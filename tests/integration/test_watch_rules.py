@@ -383,3 +383,15 @@ def test_what_failed_in_a_decision_is_told_and_late_data_is_not(filled):
     hours(filled, "internal", at=[seeded.END + 2 * HOUR])
     assert standing(filled, "internal") == {"the day's decision": "firing"}
     assert queries_run(filled, "internal")["the day's decision"] == 1
+
+
+def test_the_longest_names_are_watched_like_short_ones(filled):
+    name = "wörk" * 50
+    change(filled, "UPDATE workload SET name = :n WHERE name = 'search'", n=name)
+    change(
+        filled,
+        "UPDATE usage_day SET estimated_pico = estimated_pico * 3 WHERE day >= :d",
+        d=seeded.END - 2 * DAY,
+    )
+    look(filled, "spend_anomaly", "unpriced_spend", "model_change")
+    assert f"{name} above its range" in standing(filled, "spend_anomaly")
