@@ -22,8 +22,8 @@ from monitor.domain.signals import Signal
 from monitor.domain.usage import DAY, HOUR, utc_day
 from monitor.domain.watch import Thresholds
 from monitor.domain.watch_answers import NotConfigured
-from monitor.jobs.alerting import Policy, raise_signals
-from monitor.storage import watching, watching_fleet, watching_health, watching_prices
+from monitor.jobs.alerting import Book, Policy, raise_in, raise_signals
+from monitor.storage import alerts, watching, watching_fleet, watching_health, watching_prices
 from monitor.storage.engine import Database
 
 log = logging.getLogger("crossover.watch")
@@ -31,6 +31,11 @@ log = logging.getLogger("crossover.watch")
 
 def daily(conn: Connection, as_of: int, now: int, policy: Policy) -> list[str]:
     """Raise what the closed days before `as_of` show; returns why some of it was not looked at."""
+    return daily_in(alerts.Rows(conn), conn, as_of, now, policy)
+
+
+def daily_in(book: Book, conn: Connection, as_of: int, now: int, policy: Policy) -> list[str]:
+    """The same, with the alerts of any book."""
     notes = []
     for look in LOOKS:
         if not any(rule in policy.rules for rule in look.rules):
@@ -38,7 +43,7 @@ def daily(conn: Connection, as_of: int, now: int, policy: Policy) -> list[str]:
         try:
             # What fails takes back its own rows alone.
             with conn.begin_nested():
-                raise_signals(conn, list(look.signals(conn, as_of, policy)), now, policy)
+                raise_in(book, list(look.signals(conn, as_of, policy)), now, policy)
         except (CrossoverError, ArithmeticError, ValueError, DBAPIError) as error:
             log.warning("%s: not watched: %s", look.rules[0], error)
             notes.append(f"{look.rules[0]} was not watched: {error}")
@@ -57,10 +62,15 @@ def hourly(database: Database, now: int, policy: Policy, settle: int) -> None:
     with database.write() as conn:
         late = watching.late(conn, policy.live_sources, end)
         found = watch.stale(policy.live_sources, late, hour)
-        found += [watch_fleet.lost(seen, hour) for seen in watching_fleet.reporting(conn, hour)]
-        found += _answers(conn, hour, policy)
+        found += measured_by(conn, hour, policy)
         found += _own_work(conn, hour)
         raise_signals(conn, found, now, policy)
+
+
+def measured_by(conn: Connection, hour: int, policy: Policy) -> list[Signal]:
+    """What rows of measurements show of an hour, whenever they are asked."""
+    silent = [watch_fleet.lost(seen, hour) for seen in watching_fleet.reporting(conn, hour)]
+    return [*silent, *_answers(conn, hour, policy)]
 
 
 def _answers(conn: Connection, hour: int, policy: Policy) -> list[Signal]:
