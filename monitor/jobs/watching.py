@@ -51,7 +51,7 @@ def hourly(database: Database, now: int, policy: Policy, settle: int) -> None:
     with database.write() as conn:
         late = watching.late(conn, policy.live_sources, end)
         found = watch.stale(policy.live_sources, late, hour)
-        found.append(watch.internal(watching.given_up(conn), hour))
+        found.append(watch.internal(watching.given_up(conn, now), hour))
         raise_signals(conn, found, now, policy)
 
 
