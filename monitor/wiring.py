@@ -95,6 +95,7 @@ from reports.channels.slack import Slack
 from reports.channels.smtp import Smtp
 from reports.channels.teams import Teams
 from reports.channels.webhook import Webhook
+from reports.clothes import Logo, look, read_logo
 from reports.language import Style
 
 _LINK_SECRET_LEAST = 16
@@ -524,6 +525,7 @@ def telling(settings: Settings, *, demo: bool = False) -> Telling:
             zone=zone,
         ),
         demo=demo,
+        style=report_style(settings),
     )
 
 
@@ -702,7 +704,25 @@ _LONGEST_OWNER = 90
 def report_style(settings: Settings) -> Style:
     """In which words reports speak, where an audience names no language of its own."""
     chosen = settings.organisation
-    return Style(chosen.language, chosen.timezone)
+    return Style(chosen.language, chosen.timezone, look=look(chosen.colour, _logo(settings)))
+
+
+def _logo(settings: Settings) -> Logo | None:
+    """The logo that reports show; None: they name Crossover instead.
+
+    Raises:
+        ConfigError: it cannot be read, or is no picture for a mail.
+    """
+    path = settings.organisation.logo
+    if not path:
+        return None
+    where = f"organisation.logo ({path})"
+    try:
+        return read_logo(Path(path).read_bytes(), where)
+    except OSError as error:
+        raise ConfigError([f"{where} cannot be read: {error.strerror}"]) from None
+    except InputError as error:
+        raise ConfigError([error.message], error.remedy) from None
 
 
 def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
@@ -747,6 +767,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
     found.append(Probe("bill against estimate", bills))
     found.append(Probe("work", partial(_probe_work, settings, now)))
     found.append(Probe("prices", partial(_probe_prices, settings)))
+    if settings.organisation.logo:
+        found.append(Probe("logo", partial(_probe_logo, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
     found += [
@@ -810,6 +832,12 @@ def _probe_source(settings: Settings, number: int, now: int) -> str:
         return source.probe(now)
     finally:
         source.close()
+
+
+def _probe_logo(settings: Settings) -> str:
+    found = _logo(settings)
+    assert found is not None
+    return f"shown at {found.width} x {found.height} pixels"
 
 
 def _probe_mail(settings: Settings) -> str:

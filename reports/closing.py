@@ -17,7 +17,7 @@ from reports.language import use
 from reports.model import Rendered, Row, Told, Value, decimal, whole, words
 from reports.sections import SHOWN, Event, Tile
 from reports.tracing import Traced, cells, scalars
-from reports.twins import twins
+from reports.twins import logo, twins
 
 ZERO = Decimal(0)
 CELLS = {
@@ -86,7 +86,9 @@ def build(facts: ClosingFacts) -> Rendered:
     with use(facts.audience.style):
         shown = view(facts)
         bodies = twins("closing", view=shown, cap=SHOWN)
-        return Rendered(shown.subject, *bodies, style=facts.audience.style)
+        return Rendered(
+            shown.subject, *bodies, logo(shown.organisation), style=facts.audience.style
+        )
 
 
 def head(facts: ClosingFacts) -> list[Told]:

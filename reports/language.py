@@ -18,6 +18,8 @@ from typing import NamedTuple
 from babel import Locale
 from babel.messages.pofile import read_po
 
+from reports.clothes import PLAIN, Look
+
 
 class Second(NamedTuple):
     """The currency that headline figures are printed in too."""
@@ -30,16 +32,18 @@ class Second(NamedTuple):
 
 
 class Style(NamedTuple):
-    """In which words, numbers and times a report speaks."""
+    """In which words, numbers, times and colours a report speaks."""
 
     language: str = "en"
     zone: str = "UTC"
     """An IANA name; instants are printed in it, sums are by UTC day in any."""
     second: Second | None = None
+    look: Look = PLAIN
 
 
-_PLAIN = Style()
-_STYLE: ContextVar[Style] = ContextVar("style", default=_PLAIN)
+AS_IT_COMES = Style()
+"""English, UTC, and Crossover's own look."""
+_STYLE: ContextVar[Style] = ContextVar("style", default=AS_IT_COMES)
 
 
 def style() -> Style:

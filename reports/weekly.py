@@ -22,7 +22,7 @@ from reports.pictures import Picture
 from reports.raster import Drawn
 from reports.render import Image
 from reports.tracing import Traced, cells, scalars
-from reports.twins import twins
+from reports.twins import logo, twins
 from reports.verdict import UNKNOWN, Verdict, key, ranked, verdict
 
 _IN_FULL, _NOTES = 3, 3
@@ -140,9 +140,12 @@ def build(facts: WeeklyFacts, draw: Draw) -> Rendered:
         shown = replace(shown, not_drawn=pictures.missed(shown.pictures, failed))
         page = {"view": shown, "drawn": drawn, "cap": sections.SHOWN, "width": marks.WIDTH}
         bodies = twins("weekly", **page)
+        own = logo(shown.organisation)
     images = [Image(cid, png, shown.pictures[cid].alt) for cid, png in drawn.items()]
     lost = [f"{section} ({name(cause, 200)})" for section, cause in shown.failed.items()]
-    return Rendered(shown.subject, *bodies, images, failed=lost, style=facts.audience.style)
+    return Rendered(
+        shown.subject, *bodies, [*own, *images], failed=lost, style=facts.audience.style
+    )
 
 
 def view(facts: WeeklyFacts) -> View:
