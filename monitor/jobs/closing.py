@@ -53,7 +53,7 @@ def facts(conn: Connection, month: str, policy: Policy, due_at: int) -> ClosingF
         due_at=datetime.fromtimestamp(due_at, UTC),
         demo=policy.demo,
         missing=missing(conn, month, policy),
-        numbers={name: figures.read(conn, name, **params).value for name in _SCALARS},
+        numbers=figures.values(conn, _SCALARS, **params),
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables={name: figures.rows(conn, name, **params).rows for name in _TABLES},
     )

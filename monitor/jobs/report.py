@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from fractions import Fraction
@@ -11,10 +12,11 @@ from fractions import Fraction
 from sqlalchemy import Connection
 
 from monitor.domain.periods import day_of, month_of, run_key, week_bounds
+from monitor.domain.scenario import from_document
 from monitor.domain.usage import DAY
 from monitor.jobs import editions
 from monitor.jobs.alerting import Policy
-from monitor.jobs.basis import Basis, measured
+from monitor.jobs.basis import zero_lines
 from monitor.jobs.decisions import standing as standing_of
 from monitor.jobs.editions import Issue, Maker
 from monitor.jobs.plan import DECIDE, FINANCE, Closing
@@ -31,12 +33,18 @@ from reports.render import Attachment
 from reports.sections import SHOWN
 from reports.verdict import key, ranked
 
-# What the weekly report shows: the catalogue without the cells of its tables.
-_TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
+_TABLES = (
+    *("spend.daily", "spend.by_workload", "unit_cost.weeks", "unit_cost.own_months"),
+    *("gpu.hosts", "gpu.hourly", "workloads", "breakevens", "moves"),
+    *("data.sources", "data.rates", "alerts.week", "restatements.week"),
+)
 _CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
 _ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback"}
+# The catalogue without tables and their cells.
 _SCALARS = [
-    name for name in CATALOGUE if name not in _TABLES and name.partition(".")[0] not in _ELSEWHERE
+    name
+    for name, spec in CATALOGUE.items()
+    if not spec.columns and name.partition(".")[0] not in _ELSEWHERE
 ]
 
 
@@ -90,7 +98,7 @@ def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFac
         due_at=datetime.fromtimestamp(due_at, UTC),
         demo=policy.demo,
         missing=missing(conn, week, policy),
-        numbers={name: figures.read(conn, name, **params).value for name in _SCALARS},
+        numbers=figures.values(conn, _SCALARS, **params),
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables=tables,
         standings=_standings(conn, tables["breakevens"], end, policy.reopen_share),
@@ -114,11 +122,10 @@ def _standings(
         if decided := standing_of(conn, *named, as_of, reopen_share):
             found[pair] = found[pair]._replace(decided=decided.reason, stands=decided.stands)
     for row, standing in ranked(rows, found)[:SHOWN]:
-        pair = key(row)
-        basis = measured(conn, *configured[pair], as_of) if pair in configured else None
-        if isinstance(basis, Basis):
-            found[pair] = standing._replace(
-                assumptions=basis.assumptions, zero_lines=basis.zero_lines
+        if row["scenario"] is not None:
+            scenario = from_document(json.loads(str(row["scenario"])))
+            found[key(row)] = standing._replace(
+                assumptions=json.loads(str(row["assumptions"])), zero_lines=zero_lines(scenario)
             )
     return found
 

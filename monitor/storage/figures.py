@@ -29,6 +29,9 @@ _WHOLE = {"tokens", "requests", "count"}
 _TEXT = {"text", "json", "day", "instant", "month"}
 _PLACES = Decimal("0.000001")
 _PARAMETER = re.compile(r":(\w+)")
+# Bills and estimates are added up before a day can be chosen: each reading costs all days, and
+# leaves few rows. Other views choose their days first.
+_SHARED = "v_spend_daily"
 
 
 class Figure(NamedTuple):
@@ -82,12 +85,29 @@ def read(conn: Connection, figure_id: str, **params: str) -> Figure:
     Raises:
         InputError: no figure has this id, it is a table, or a parameter is missing.
     """
-    spec = _spec(figure_id)
-    if spec.columns:
-        raise InputError(f"figure {figure_id} is a table", "Ask for its rows.")
-    bound = _bound(figure_id, spec, params)
+    spec, bound = _one(figure_id, params)
     value = conn.scalar(text(spec.sql), bound)
     return Figure(figure_id, _exact(value, spec.unit), spec.unit, spec.sql, bound, params["as_of"])
+
+
+def values(conn: Connection, figure_ids: Sequence[str], **params: str) -> dict[str, Value]:
+    """The values of many figures, as `read` gives each.
+
+    Those over one costly view are asked for at once, each by its unchanged statement, so that the
+    view is added up once. Raises as `read`.
+    """
+    shared = {id_: _one(id_, params) for id_ in figure_ids if _SHARED in _spec(id_).sql}
+    found = {id_: read(conn, id_, **params).value for id_ in figure_ids if id_ not in shared}
+    if shared:
+        # SQLite would take the view's bare name for the one that is being defined.
+        view = f"main.{_SHARED}" if conn.dialect.name == "sqlite" else _SHARED
+        each = ", ".join(f"({spec.sql}) AS f{n}" for n, (spec, _) in enumerate(shared.values()))
+        sql = f"WITH {_SHARED} AS MATERIALIZED (SELECT * FROM {view}) SELECT {each}"
+        bound = {name: value for _, asked in shared.values() for name, value in asked.items()}
+        row = conn.execute(text(sql), bound).one()
+        for (id_, (spec, _)), value in zip(shared.items(), row, strict=True):
+            found[id_] = _exact(value, spec.unit)
+    return {id_: found[id_] for id_ in figure_ids}
 
 
 def rows(conn: Connection, figure_id: str, **params: str) -> Table:
@@ -128,6 +148,14 @@ def is_table(figure_id: str) -> bool:
 def about(figure_id: str) -> str:
     """What a figure is, in a sentence."""
     return _spec(figure_id).about
+
+
+def _one(figure_id: str, params: Mapping[str, str]) -> tuple[Spec, dict[str, str]]:
+    """What a figure of one value is, and its parameters."""
+    spec = _spec(figure_id)
+    if spec.columns:
+        raise InputError(f"figure {figure_id} is a table", "Ask for its rows.")
+    return spec, _bound(figure_id, spec, params)
 
 
 def _spec(figure_id: str) -> Spec:
