@@ -319,6 +319,27 @@ def _without_answer(error: httpx.HTTPError, *, late: bool) -> OSError:
     return OSError(errno.EPROTO, kind)
 
 
+class Place(NamedTuple):
+    """Where an address leads."""
+
+    host: str
+    port: int
+    secured: bool
+    """Whether it begins with TLS."""
+
+
+def place(url: str) -> Place | None:
+    """Where an address leads; None: it is none of http or https."""
+    try:
+        target = httpx.URL(url)
+    except httpx.InvalidURL:
+        return None
+    if target.scheme not in ("http", "https") or not target.host:
+        return None
+    secured = target.scheme == "https"
+    return Place(target.host, target.port or (443 if secured else 80), secured)
+
+
 def callable_address(url: str) -> bool:
     """Whether an address that may hold a key can be called: https, or this machine."""
     try:

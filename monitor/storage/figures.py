@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -57,6 +58,15 @@ class Table(NamedTuple):
     as_of: str
 
 
+Each = Callable[[str, Callable[[], Figure]], Figure | None]
+"""Asks for the figure of an id; may answer with None instead of an error."""
+
+
+def _now(figure_id: str, ask: Callable[[], Figure]) -> Figure:
+    del figure_id
+    return ask()
+
+
 def period(end: int) -> dict[str, str]:
     """What a report whose last day ends at `end` (UTC midnight) asks every figure with."""
     month = month_of(end - DAY)
@@ -86,28 +96,47 @@ def read(conn: Connection, figure_id: str, **params: str) -> Figure:
         InputError: no figure has this id, it is a table, or a parameter is missing.
     """
     spec, bound = _one(figure_id, params)
-    value = conn.scalar(text(spec.sql), bound)
-    return Figure(figure_id, _exact(value, spec.unit), spec.unit, spec.sql, bound, params["as_of"])
+    return _figure(figure_id, spec, bound, conn.scalar(text(spec.sql), bound), params["as_of"])
 
 
-def values(conn: Connection, figure_ids: Sequence[str], **params: str) -> dict[str, Value]:
-    """The values of many figures, as `read` gives each.
+def several(
+    conn: Connection, figure_ids: Sequence[str], each: Each = _now, /, **params: str
+) -> list[Figure]:
+    """Many figures, as `read` gives each; `each` may leave out one whose value is none.
 
     Those over one costly view are asked for at once, each by its unchanged statement, so that the
     view is added up once. Raises as `read`.
     """
     shared = {id_: _one(id_, params) for id_ in figure_ids if _SHARED in _spec(id_).sql}
-    found = {id_: read(conn, id_, **params).value for id_ in figure_ids if id_ not in shared}
-    if shared:
-        # SQLite would take the view's bare name for the one that is being defined.
-        view = f"main.{_SHARED}" if conn.dialect.name == "sqlite" else _SHARED
-        each = ", ".join(f"({spec.sql}) AS f{n}" for n, (spec, _) in enumerate(shared.values()))
-        sql = f"WITH {_SHARED} AS MATERIALIZED (SELECT * FROM {view}) SELECT {each}"
-        bound = {name: value for _, asked in shared.values() for name, value in asked.items()}
-        row = conn.execute(text(sql), bound).one()
-        for (id_, (spec, _)), value in zip(shared.items(), row, strict=True):
-            found[id_] = _exact(value, spec.unit)
-    return {id_: found[id_] for id_ in figure_ids}
+    stored = dict(zip(shared, _at_once(conn, list(shared.values())), strict=True))
+    found = []
+    for id_ in figure_ids:
+        if id_ in shared:
+            ask = partial(_figure, id_, *shared[id_], stored[id_], params["as_of"])
+        else:
+            ask = partial(read, conn, id_, **params)
+        figure = each(id_, ask)
+        if figure is not None:
+            found.append(figure)
+    return found
+
+
+def _at_once(conn: Connection, asked: Sequence[tuple[Spec, Mapping[str, str]]]) -> list[object]:
+    """The values of figures over the shared view, as the engine gives them."""
+    if not asked:
+        return []
+    # SQLite would take the view's bare name for the one that is being defined.
+    view = f"main.{_SHARED}" if conn.dialect.name == "sqlite" else _SHARED
+    each = ", ".join(f"({spec.sql}) AS f{n}" for n, (spec, _) in enumerate(asked))
+    sql = f"WITH {_SHARED} AS MATERIALIZED (SELECT * FROM {view}) SELECT {each}"
+    bound = {name: value for _, params in asked for name, value in params.items()}
+    return list(conn.execute(text(sql), bound).one())
+
+
+def _figure(
+    figure_id: str, spec: Spec, bound: Mapping[str, str], value: object, as_of: str
+) -> Figure:
+    return Figure(figure_id, _exact(value, spec.unit), spec.unit, spec.sql, bound, as_of)
 
 
 def rows(conn: Connection, figure_id: str, **params: str) -> Table:

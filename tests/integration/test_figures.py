@@ -16,6 +16,7 @@ from tests import seeded
 PARAMS = figures.period(seeded.END)
 NAMED = {"workload": "support-bot", "deployment": "own-h100", "account": "acme"}
 NAMED |= {"budget": "models", "cost_centre": "no cost centre", "label": "untagged"}
+NAMED |= {"owner": "ann@acme.example"}
 SCALARS = [name for name, spec in CATALOGUE.items() if not spec.columns]
 TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
 
@@ -154,11 +155,31 @@ def everything(url):
 
 
 def test_many_figures_at_once_are_what_each_is_alone(filled):
-    many = figures.values(filled, SCALARS, **PARAMS, **NAMED)
-    assert many == {name: figures.read(filled, name, **PARAMS, **NAMED).value for name in SCALARS}
-    assert figures.values(filled, []) == {}
+    many = figures.several(filled, SCALARS, **PARAMS, **NAMED)
+    assert many == [figures.read(filled, name, **PARAMS, **NAMED) for name in SCALARS]
+    assert figures.several(filled, []) == []
     with pytest.raises(InputError):
-        figures.values(filled, ["spend.week", "spend.daily"], **PARAMS)
+        figures.several(filled, ["spend.week", "spend.daily"], **PARAMS)
+
+
+def test_a_figure_that_is_left_out_takes_no_other_along(filled, monkeypatch):
+    real = figures._exact
+
+    def but_days(value, unit):
+        if unit == "day":
+            raise ValueError("no day")
+        return real(value, unit)
+
+    def leniently(name, ask):
+        try:
+            return ask()
+        except ValueError:
+            return None
+
+    monkeypatch.setattr(figures, "_exact", but_days)
+    asked = ["spend.week", "spend.first_day", "projection.as_of", "spend.month_to_date"]
+    found = figures.several(filled, asked, leniently, **PARAMS)
+    assert [each.id for each in found] == ["spend.week", "spend.month_to_date"]
 
 
 def test_the_days_of_workloads_add_up_to_their_month(filled):

@@ -34,21 +34,26 @@ class Sqlite:
 
 
 class Postgres:
-    """Every table that was scanned in this transaction, as the server counts it."""
+    """Every table that was scanned since, as the server counts it for this connection."""
 
     def __init__(self, conn):
         self._conn = conn
+        self._before = self._scans()
 
-    def read(self):
+    def _scans(self):
         rows = self._conn.execute(
             text(
-                "SELECT COALESCE(p.relname, t.relname) FROM pg_stat_xact_user_tables t"
+                "SELECT COALESCE(p.relname, t.relname),"
+                " SUM(COALESCE(t.seq_scan, 0) + COALESCE(t.idx_scan, 0))"
+                " FROM pg_stat_xact_user_tables t"
                 " LEFT JOIN pg_inherits i ON i.inhrelid = t.relid"
-                " LEFT JOIN pg_class p ON p.oid = i.inhparent"
-                " WHERE COALESCE(t.seq_scan, 0) + COALESCE(t.idx_scan, 0) > 0"
+                " LEFT JOIN pg_class p ON p.oid = i.inhparent GROUP BY 1"
             )
         )
-        return {row[0] for row in rows}
+        return dict(rows.all())
+
+    def read(self):
+        return {name for name, scans in self._scans().items() if scans > self._before.get(name, 0)}
 
 
 @pytest.fixture
