@@ -16,6 +16,7 @@ from monitor.jobs.decide import decide
 from monitor.jobs.notify import Telling
 from monitor.jobs.replay import NOT_STORED, Span, replay
 from monitor.storage import tables, work
+from monitor.storage.engine import Database
 from reports.channels.kinds import COMPOSERS
 from tests import seeded
 from tests.cli import crossover
@@ -208,10 +209,13 @@ def test_what_cannot_be_replayed_says_so(history):
         replay(conn, Span(seeded.END, seeded.END), policy(), TELLING, SETTLE)
 
 
-def test_the_command_prints_messages_and_counts(history, tmp_path):
-    url = history.url.render_as_string(hide_password=False)
+def test_the_command_prints_messages_and_counts(sqlite_url, tmp_path):
+    database = Database(sqlite_url)
+    with database.write() as conn:
+        eventful(conn)
+    database.close()
     (tmp_path / "crossover.toml").write_text(
-        f'[database]\nurl = "{url}"\n[alerts]\nto = ["{TO}"]\n'
+        f'[database]\nurl = "{sqlite_url}"\n[alerts]\nto = ["{TO}"]\n'
     )
     asked = ("alerts", "replay", "--since", "2026-11-16", "--until", "2026-11-22")
     whole = crossover(*asked, "--format", "json", cwd=tmp_path).rows
