@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from collectors import http, registry, tls
 from collectors.genai_rates import GenaiRates
@@ -28,7 +28,7 @@ from monitor.config import (
     weekday_number,
 )
 from monitor.config.alerting import ChannelSettings
-from monitor.config.reporting import Budget
+from monitor.config.reporting import OWNER_PREFIX, Budget
 from monitor.domain import rulebook
 from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
@@ -52,10 +52,10 @@ from monitor.jobs.alerting import Policy
 from monitor.jobs.certificates import Certificates, Read
 from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
-from monitor.jobs.closing import MONTHLY_REPORT
+from monitor.jobs.closing import monthly_report
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
-from monitor.jobs.editions import Issue, correct, send
+from monitor.jobs.editions import Issue, correct, send_any
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.mail import Envelope
 from monitor.jobs.notify import Telling
@@ -63,14 +63,13 @@ from monitor.jobs.plan import (
     CLOSE,
     CORRECT,
     DECIDE,
-    FINANCE,
     MONTHLY,
     WEEKLY,
     Calendar,
     Handler,
     at_once,
 )
-from monitor.jobs.report import WEEKLY_REPORT
+from monitor.jobs.report import weekly_report
 from monitor.jobs.watching import hourly
 from monitor.ports import Channel, Composer, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
@@ -88,6 +87,7 @@ from monitor.storage.setup import (
     SourceSetup,
     WorkloadSetup,
 )
+from reports.audiences import Audience
 from reports.channels.alertmanager import Alertmanager
 from reports.channels.apprise import Apprise
 from reports.channels.kinds import COMPOSERS
@@ -97,6 +97,8 @@ from reports.channels.slack import Slack
 from reports.channels.smtp import Smtp
 from reports.channels.teams import Teams
 from reports.channels.webhook import Webhook
+from reports.clothes import Logo, look, read_logo
+from reports.language import Style
 
 _LINK_SECRET_LEAST = 16
 
@@ -535,6 +537,7 @@ def telling(settings: Settings, *, demo: bool = False) -> Telling:
             zone=zone,
         ),
         demo=demo,
+        style=report_style(settings),
     )
 
 
@@ -608,7 +611,12 @@ def calendar(settings: Settings) -> Calendar:
         day=min(closes + 1, 31),
         settle_seconds=closes * DAY,
     )
-    return Calendar(schedule, settle, settings.report.catch_up, closes, monthly)
+    readers = audiences(settings)
+    weekly, closing = (
+        [each.audience.name for each in readers if kind in each.every] for kind in (WEEKLY, MONTHLY)
+    )
+    limit = settings.report.catch_up
+    return Calendar(schedule, settle, limit, closes, monthly, weekly, closing)
 
 
 def pace(settings: Settings) -> Pace:
@@ -636,8 +644,8 @@ def handlers(
     issues = report_issues(settings, demo=demo)
     return {
         DECIDE: at_once(partial(decide, policy=chosen)),
-        WEEKLY: partial(send, issue=issues[FINANCE, WEEKLY]),
-        MONTHLY: partial(send, issue=issues[FINANCE, MONTHLY]),
+        WEEKLY: partial(send_any, issues=issues),
+        MONTHLY: partial(send_any, issues=issues),
         CORRECT: partial(correct, issues=issues),
         CLOSE: at_once(
             partial(
@@ -651,13 +659,82 @@ def handlers(
 
 def report_issues(settings: Settings, *, demo: bool = False) -> dict[tuple[str, str], Issue]:
     """What is sent to whom, by report and kind of period."""
-    chosen = policy(settings, demo=demo)
-    finance = chosen._replace(envelope=envelope(settings, settings.report.to, FINANCE))
-    terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
-    return {
-        (FINANCE, WEEKLY): Issue(WEEKLY_REPORT, finance, *terms),
-        (FINANCE, MONTHLY): Issue(MONTHLY_REPORT, finance, *terms),
-    }
+    found = {}
+    for readers in audiences(settings):
+        chosen = policy(settings, demo=demo)
+        chosen = chosen._replace(envelope=envelope(settings, readers.to, readers.audience.name))
+        terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
+        makers = {
+            WEEKLY: partial(weekly_report, readers.audience),
+            MONTHLY: partial(monthly_report, readers.audience),
+        }
+        for kind in readers.every:
+            found[readers.audience.name, kind] = Issue(makers[kind](), chosen, *terms)
+    return found
+
+
+class Readers(NamedTuple):
+    """An audience, its addresses, and how often it is told."""
+
+    audience: Audience
+    to: Sequence[str]
+    every: Sequence[str]
+
+    def speaking(self, language: str) -> Readers:
+        """The same in another language."""
+        chosen = self.audience.style._replace(language=language)
+        return self._replace(audience=self.audience._replace(style=chosen))
+
+
+def audiences(settings: Settings) -> list[Readers]:
+    """Finance first, then the further ones in their order, then each owner of a workload."""
+    style = report_style(settings)
+    found = [Readers(Audience(style=style), settings.report.to, (WEEKLY, MONTHLY))]
+    for item in settings.report.audience:
+        own = style._replace(language=item.language or style.language)
+        found.append(Readers(Audience(item.name, item.kind, style=own), item.to, item.every))
+    if settings.report.owners:
+        owners = sorted({item.owner for item in settings.workload if item.owner})
+        found += [
+            Readers(Audience(_owners_report(to), "owner", to, style), (to,), (WEEKLY,))
+            for to in owners
+        ]
+    return found
+
+
+def _owners_report(owner: str) -> str:
+    """The report of an owner as run keys and readers who leave it name it."""
+    if len(owner) <= _LONGEST_OWNER:
+        return f"{OWNER_PREFIX}{owner}"
+    return f"{OWNER_PREFIX}{hashlib.sha256(owner.encode()).hexdigest()[:32]}"
+
+
+_LONGEST_OWNER = 90
+"""So that the name fits where it is stored."""
+
+
+def report_style(settings: Settings) -> Style:
+    """In which words reports speak, where an audience names no language of its own."""
+    chosen = settings.organisation
+    return Style(chosen.language, chosen.timezone, look=look(chosen.colour, _logo(settings)))
+
+
+def _logo(settings: Settings) -> Logo | None:
+    """The logo that reports show; None: they name Crossover instead.
+
+    Raises:
+        ConfigError: it cannot be read, or is no picture for a mail.
+    """
+    path = settings.organisation.logo
+    if not path:
+        return None
+    where = f"organisation.logo ({path})"
+    try:
+        return read_logo(Path(path).read_bytes(), where)
+    except OSError as error:
+        raise ConfigError([f"{where} cannot be read: {error.strerror}"]) from None
+    except InputError as error:
+        raise ConfigError([error.message], error.remedy) from None
 
 
 def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
@@ -728,8 +805,10 @@ def probes(settings: Settings, now: int) -> list[Probe]:
         found.append(Probe("deployments", partial(_probe_deployments, settings)))
     bills = partial(_probe_bills, settings, now) if settings.source else None
     found.append(Probe("bill against estimate", bills))
-    found.append(Probe("work", partial(_probe_work, settings)))
+    found.append(Probe("work", partial(_probe_work, settings, now)))
     found.append(Probe("prices", partial(_probe_prices, settings)))
+    if settings.organisation.logo:
+        found.append(Probe("logo", partial(_probe_logo, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
     found += [
@@ -767,8 +846,8 @@ def _probe_bills(settings: Settings, now: int) -> str:
     return _asked(settings, lambda opened: compare_bills(opened, now))
 
 
-def _probe_work(settings: Settings) -> str:
-    return _asked(settings, nothing_given_up)
+def _probe_work(settings: Settings, now: int) -> str:
+    return _asked(settings, lambda opened: nothing_given_up(opened, now))
 
 
 def _probe_prices(settings: Settings) -> str:
@@ -793,6 +872,12 @@ def _probe_source(settings: Settings, number: int, now: int) -> str:
         return source.probe(now)
     finally:
         source.close()
+
+
+def _probe_logo(settings: Settings) -> str:
+    found = _logo(settings)
+    assert found is not None
+    return f"shown at {found.width} x {found.height} pixels"
 
 
 def _probe_mail(settings: Settings) -> str:

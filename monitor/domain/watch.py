@@ -251,15 +251,24 @@ class GivenUp(NamedTuple):
     messages: int
     first: str
     """The oldest with its error; '' if there is none."""
+    partial: Sequence[str] = ()
+    """Reports of the last days that left without a part, each with its cause."""
 
 
 def internal(seen: GivenUp, as_of: int) -> Signal:
-    """Runs and messages that were given up: the operator's to mend."""
-    count = seen.runs + seen.messages
+    """Work that was given up, and reports that lack a part: the operator's to mend."""
+    count = seen.runs + seen.messages + len(seen.partial)
+    title = f"{seen.runs} runs and {seen.messages} messages were given up"
+    told = [f"The oldest: {seen.first}."] if seen.first else []
+    if seen.partial:
+        reports = "report" if len(seen.partial) == 1 else "reports"
+        lacking = f"{len(seen.partial)} {reports} left without a part"
+        title = f"{title}, {lacking}" if seen.runs + seen.messages else lacking
+        told.append(f"The newest that lacks a part: {seen.partial[0]}.")
     said = Said(
-        title=f"{seen.runs} runs and {seen.messages} messages were given up",
-        what=f"The oldest: {seen.first}." if seen.first else "Nothing waits for a person any more.",
-        sure="Certain: their tries are used up.",
+        title=title,
+        what=" ".join(told) or "Nothing waits for a person any more.",
+        sure="Certain: their tries are used up, or what was sent says what it lacks.",
         cost="Nothing by itself; a report or an alert may not have arrived.",
         actions=(
             "crossover runs list and crossover outbox list --dead show them with their errors.",

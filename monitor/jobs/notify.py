@@ -20,6 +20,7 @@ from monitor.storage import alerts, work
 from monitor.storage.engine import Database
 from monitor.storage.work import Message
 from reports import alert
+from reports.language import Style
 
 log = logging.getLogger("crossover.notify")
 
@@ -34,6 +35,8 @@ class Telling(NamedTuple):
     """Of channels besides mail, by their name."""
     rhythm: Rhythm = Rhythm()
     demo: bool = False
+    style: Style = Style()
+    """How mails speak and look."""
 
 
 def tell(database: Database, telling: Telling, now: int) -> int:
@@ -125,7 +128,9 @@ def composed(group: Group, target: Target, telling: Telling) -> list[Message]:
     if target.channel == MAIL:
         envelope = telling.envelope._replace(recipients=[target.recipient], report="")
         date = datetime.fromtimestamp(group.due_at, UTC)
-        return addressed(alert.build(group), envelope, "alert", group.dedup_key, date)
+        return addressed(
+            alert.build(group, telling.style), envelope, "alert", group.dedup_key, date
+        )
     body = telling.composers[target.channel].compose(group)
     return [Message(key, "alert", *target, alert.subject(group), key, body)]
 

@@ -107,7 +107,7 @@ def _own_work(conn: Connection, hour: int) -> list[Signal]:
     decided = watching_health.decided(conn, hour)
     reports = watching_health.incomplete(conn, hour)
     return [
-        watch.internal(watching.given_up(conn), hour),
+        watch.internal(watching.given_up(conn, hour), hour),
         watch_health.stuck(watching_health.waiting(conn, hour), hour),
         *(watch_health.incomplete(each, hour) for each in reports),
         *([watch_health.undecided(decided, hour)] if decided else []),

@@ -37,6 +37,7 @@ class Workload(NamedTuple):
     runs_on: Literal["api", "self_host", "hybrid"]
     gates: str = "{}"
     """The questionnaire, as the JSON that was configured."""
+    owner: str = ""
 
 
 class Part(NamedTuple):

@@ -14,6 +14,9 @@ from monitor.storage import bulk, results, work
 from monitor.storage.reconcile import exact
 from monitor.storage.spelling import COUNTED
 
+_LATELY = 7 * DAY
+"""The next report tells whether the cause is gone."""
+
 
 def budgets(conn: Connection, as_of: int) -> list[BudgetSeen]:
     """Every configured budget as it stood on a day; one that was left out is not among them."""
@@ -115,6 +118,6 @@ def late(conn: Connection, sources: Sequence[str], end: int) -> dict[str, list[s
     return {name: found for name in sources if (found := results.not_closed(conn, [name], end))}
 
 
-def given_up(conn: Connection) -> GivenUp:
-    """Runs and messages that are dead."""
-    return GivenUp(*work.dead(conn))
+def given_up(conn: Connection, now: int) -> GivenUp:
+    """Runs and messages that are dead, and reports that lately left without a part."""
+    return GivenUp(*work.dead(conn), work.left_without(conn, now - _LATELY))
