@@ -115,7 +115,7 @@ def replay(
     tried = policy._replace(rules={n: r for n, r in policy.rules.items() if n in stepped})
     book = Memory(conn, told)
     messages: list[Message] = []
-    notes: list[str] = []
+    notes = _undecided(conn, span, told)
     events = _events(conn, span, tried, settle)
     for event, following in zip(events, [*events[1:], None], strict=True):
         until = following.at if following else event.at + _TOGETHER
@@ -136,6 +136,16 @@ def _chosen(policy: Policy, only: str) -> list[str]:
     if only and only not in policy.rules:
         raise InputError(f"the rule {only} is off", f"Set alerts.rules.{only}.enabled = true.")
     return [only] if only else [name for name in policy.rules if name not in NOT_STORED]
+
+
+def _undecided(conn: Connection, span: Span, told: Sequence[str]) -> list[str]:
+    """Days of which there is nothing to replay for the rules that rest on the day's decision."""
+    days = (span.end - span.first) // DAY
+    without = days - len(work.decided_at(conn, span.first, span.end))
+    if not without or not {*_MOVES, "budget", "budget_projected"} & set(told):
+        return []
+    unseen = "the rules about moving and about budgets see nothing of them"
+    return [f"{without} of {days} days were not decided: {unseen}"]
 
 
 def _events(conn: Connection, span: Span, policy: Policy, settle: int) -> list[_Event]:

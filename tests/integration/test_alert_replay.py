@@ -194,6 +194,9 @@ def test_one_rule_is_told_alone_and_other_limits_are_tried(history):
 
 def test_what_cannot_be_replayed_says_so(history):
     found = replayed(history, policy(rules=BOOK))
+    assert found.notes == [
+        "8 of 8 days were not decided: the rules about moving and about budgets see nothing of them"
+    ]
     remarks = {row.rule: row.remark for row in found.rules if row.remark}
     assert set(remarks) == {*NOT_STORED, "expiry"}
     assert remarks["internal"].startswith("not replayed: ")

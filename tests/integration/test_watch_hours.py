@@ -54,7 +54,7 @@ def test_no_hour_is_looked_at_before_the_daemon_caught_up(daemon, database):
         daemon._clock.now = T + minutes * 60
         daemon.plan()
         assert len(told(database)) == messages, minutes
-    assert told(database) == ["1 runs and 0 messages were given up"]
+    assert told(database) == ["1 run was given up"]
 
 
 def test_what_cannot_be_looked_at_keeps_nothing_else_back(daemon, database, monkeypatch):
@@ -66,7 +66,7 @@ def test_what_cannot_be_looked_at_keeps_nothing_else_back(daemon, database, monk
     daemon._clock.now = T + HOUR
     with pytest.raises(CrossoverError, match="measurements were not watched this hour: no such"):
         daemon.plan()
-    assert told(database) == ["1 runs and 0 messages were given up"]
+    assert told(database) == ["1 run was given up"]
     monkeypatch.undo()
     daemon._clock.now += 60
     daemon.plan()
