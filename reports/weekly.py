@@ -21,6 +21,7 @@ from reports.model import Rendered, Row, Standing, Told, WeeklyFacts, decimal
 from reports.pictures import Picture
 from reports.raster import Drawn
 from reports.render import Image
+from reports.retold import retell
 from reports.tracing import Traced, cells, scalars
 from reports.twins import logo, twins
 from reports.verdict import UNKNOWN, Verdict, key, ranked, verdict
@@ -166,7 +167,7 @@ def view(facts: WeeklyFacts) -> View:
         week=facts.week,
         period=formats.days(facts.first, facts.last),
         demo=facts.demo,
-        missing=[name(reason, 200) for reason in facts.missing],
+        missing=[retell(name(reason, 200)) for reason in facts.missing],
         corrected=[name(text, 300) for text in facts.corrected],
         unsent=facts.unsent,
         verdict=found,
@@ -278,14 +279,15 @@ def head(facts: WeeklyFacts) -> list[Told]:
     if lead is not None:
         pair = " on ".join(key(lead))
         saved = decimal(lead, "savings_usd_q50")
-        found.append(Told(f"saving of {pair}", f"Saving of {name(pair, 120)}", saved, "usd"))
+        label = say("Saving of {pair}", pair=name(pair, 120))
+        found.append(Told(f"saving of {pair}", label, saved, "usd"))
     return found
 
 
 def _consequence(found: Verdict) -> str:
     """Of a move, its whole cost and yield; else the reason of the advice."""
     if found.lead is None or found.tone != "move":
-        return found.reason
+        return retell(found.reason)
     return migration(found.lead)
 
 
@@ -297,15 +299,19 @@ def _beside(found: Verdict, facts: WeeklyFacts) -> str:
     contradicts = judgement.year(row, told=False)
     standing = facts.standings.get(key(row), Standing())
     zero = judgement.zero(row, standing.zero_lines)
-    told = (judgement.sure(row), contradicts, f"Taken as zero: {zero}." if zero else "")
+    told = (
+        judgement.sure(row),
+        contradicts,
+        say("Taken as zero: {lines}.", lines=zero) if zero else "",
+    )
     return " ".join(text for text in told if text)
 
 
 def _subject(facts: WeeklyFacts, found: Verdict) -> str:
     """The verdict with its number, and where the month is heading."""
-    marks = "Demonstration: " if facts.demo else ""
-    marks += "Corrected: " if facts.corrected else ""
-    marks += "Incomplete: " if facts.missing else ""
+    marks = say("Demonstration: ") if facts.demo else ""
+    marks += say("Corrected: ") if facts.corrected else ""
+    marks += say("Incomplete: ") if facts.missing else ""
     return f"{marks}{found.headline} ({_heading(facts)})"
 
 
