@@ -154,7 +154,7 @@ def _instant(at: int) -> str:
 
 
 def _said(text: str) -> str:
-    return clean_name(text, 2000)
+    return name(text, 2000)
 
 
 def _commands(notice: Notice) -> list[str]:

@@ -7,6 +7,7 @@ are English, which is ASCII, so that a number copies as it is.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -165,7 +166,7 @@ def month_year(key: str) -> str:
 
 def weekday(at: date) -> str:
     """`Mon 23`."""
-    return f"{date_words(at, 'ccc', 'ccc')} {at.day}"
+    return date_words(at, "ccc d", "weekday")
 
 
 def instant(at: datetime | str) -> str:
@@ -177,7 +178,11 @@ def instant(at: datetime | str) -> str:
 
 def name(text: str, cap: int = NAME_CAP) -> str:
     """An external name on one line, without controls, at most so long."""
-    return _cut(clean_name(text, cap + 1), cap)
+    return _UNIT.sub("\u00a0", _cut(clean_name(text, cap + 1), cap))
+
+
+# A number and its sign or unit stay on one line, in languages that part them.
+_UNIT = re.compile(r"(?<=\d) (?=[%$€]|(?:Tsd|Mio|Mrd|Bio)\.)")
 
 
 def fill(text: str, indent: int = 0, width: int = WIDTH) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from monitor.domain.periods import add_months
 from reports.formats import about, day, month_year, name, number, percent, plural, span
-from reports.language import say
+from reports.language import say, style
 from reports.model import Row, Value, decimal, whole, words
 from reports.retold import retell
 
@@ -22,6 +22,8 @@ _FLIPS = ("flip_1", "flip_2", "flip_3")
 _WHEN = " when the "
 _CAP = 360
 """Characters of a note, so that ten comparisons in full fit a mail; the document holds the rest."""
+_CAP_LONGER = 420
+"""Of languages that need more characters for the same."""
 _LISTED = 220
 _OPTIONS = 2
 
@@ -52,7 +54,8 @@ def notes(row: Row, *, here: bool = False, decided: bool = False) -> tuple[Note,
         (say("Waiting"), _waiting(row) if moves else ""),
         (say("Next"), _next(row) if moves else ""),
     ]
-    return tuple(Note(label, name(text, _CAP)) for label, text in found if text)
+    cap = _CAP if style().language == "en" else _CAP_LONGER
+    return tuple(Note(label, name(text, cap)) for label, text in found if text)
 
 
 def sure(row: Row) -> str:

@@ -7,6 +7,7 @@ report holds while it is made, as a language does while somebody speaks: nothing
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -69,7 +70,7 @@ def say(message: str, /, **values: object) -> str:
     """The message in the report's language, its `{names}` filled in."""
     found = _catalogue(style().language).get(message, message)
     text = found if isinstance(found, str) else found[0]
-    return text.format(**values) if values else text
+    return tidy(text.format(**values)) if values else text
 
 
 def say_n(n: int, one: str, many: str, /, **values: object) -> str:
@@ -78,6 +79,14 @@ def say_n(n: int, one: str, many: str, /, **values: object) -> str:
     found = _catalogue(language).get(one, (one, many))
     text = found if isinstance(found, str) else found[_locale(language).plural_form(n) != "one"]
     return text.format(**values)
+
+
+def tidy(text: str) -> str:
+    """What some languages want of the whole: one full stop after a word that ends with one."""
+    return text if style().language == "en" else _TWO_STOPS.sub(".", text)
+
+
+_TWO_STOPS = re.compile(r"(?<=\w)\.\.(?!\.)")
 
 
 def locale() -> Locale:
@@ -120,7 +129,7 @@ def zone_name(at: datetime) -> str:
     return name if name[:1].isalpha() else f"UTC{name}"
 
 
-_DATES = {"de": {"day": "d. MMM", "day_year": "d. MMM y", "day_alone": "d."}}
+_DATES = {"de": {"weekday": "ccc d.", "day": "d. MMM", "day_year": "d. MMM y", "day_alone": "d."}}
 
 
 @cache

@@ -16,9 +16,24 @@ from functools import cache
 from reports import formats
 from reports.language import date_words, say, stored, style, symbols
 
-_SENTENCE = re.compile(r"(?<=[.;]) (?=[A-Z0-9$])")
+_SENTENCE, _CLAUSE = re.compile(r"(?<=[.]) (?=[A-Z0-9$])|(?<=[?]) "), re.compile(r"(?<=;) ")
 _NAMES = {"workload", "deployment", "who", "name", "budget", "source", "path"}
 """Values that stay as they are."""
+_SHAPES = {
+    **dict.fromkeys(("n", "m", "months", "all", "needed", "planned"), r"[\d,.]+[kMBT]?"),
+    "far": r"[\d,.]+|less than [\d.]+",
+    **dict.fromkeys(("input", "to", "now"), r"[^()]+?"),
+    **dict.fromkeys(
+        ("usd", "cost", "bill", "year", "own", "api", "over", "spent", "amount", "other"),
+        r"-?\$[\d,.]+|an unknown amount|[A-Z][a-z]+ \d{4}",
+    ),
+    "value": r"[-+]?\$?[\d,.]+%?",
+    "day": r"\d{4}-\d\d-\d\d|\d{1,2} [A-Z][a-z]{2} \d{4}",
+}
+"""What fits a hole; any other holds no end of a sentence."""
+_ANY = r"(?:(?!\. [A-Z]).)+?"
+_LISTS = {"lines", "names"}
+"""Values that are lists of words which reports say by themselves too."""
 _HOLE = re.compile(r"\\\{(\w+)\\\}")
 _NUMBER = re.compile(r"(?<![\w.,-])([+-]?)(\$?)(\d[\d,]*(?:\.\d+)?)([kMBT%]?)(?![\w-])")
 _MONTHS = re.compile(
@@ -35,13 +50,16 @@ def retell(text: str) -> str:
     whole = _told(text)
     if whole is not None:
         return whole
-    parts = _SENTENCE.split(text)
-    return " ".join(map(retell, parts)) if len(parts) > 1 else text
+    for end in (_SENTENCE, _CLAUSE):
+        parts = end.split(text)
+        if len(parts) > 1:
+            return " ".join(map(retell, parts))
+    return text
 
 
 def _told(text: str) -> str | None:
     """By the first pattern that fits, with or without its full stop; None: none does."""
-    body = text.rstrip(".")
+    body = text.rstrip(".;")
     for pattern, meant in _patterns(style().language):
         found = pattern.fullmatch(body)
         if found:
@@ -54,6 +72,8 @@ def _value(key: str, value: str) -> str:
     """What stands in a hole: a name as it is, else its words and numbers anew."""
     if key in _NAMES:
         return value
+    if key in _LISTS:
+        return ", ".join(map(say, value.split(", ")))
     told = _told(value)
     return rewritten(value) if told is None else told
 
@@ -91,6 +111,8 @@ def _number(found: re.Match[str]) -> str:
 def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
     """The patterns of a language, those with the most words first."""
     found = sorted(stored(language).items(), key=lambda pair: -len(re.sub(r"{\w+}", "", pair[0])))
-    return [
-        (re.compile(_HOLE.sub(r"(?P<\1>.+?)", re.escape(said))), meant) for said, meant in found
-    ]
+    return [(re.compile(_HOLE.sub(_hole, re.escape(said))), meant) for said, meant in found]
+
+
+def _hole(found: re.Match[str]) -> str:
+    return f"(?P<{found[1]}>{_SHAPES.get(found[1], _ANY)})"

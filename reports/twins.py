@@ -8,7 +8,7 @@ from jinja2 import Environment
 
 from reports import formats, render
 from reports.clothes import LOGO
-from reports.language import say, style
+from reports.language import say, style, tidy
 from reports.render import Image
 
 
@@ -20,7 +20,7 @@ def twins(template: str, **page: object) -> tuple[str, str]:
     page = {"look": style().look, "language": style().language, **page}
     text = _templates().get_template(f"{template}.txt").render(page)
     html = _templates().get_template(f"{template}.html").render(page)
-    return text, render.inline(html)
+    return tidy(text), render.inline(tidy(html))
 
 
 def logo(name: str) -> list[Image]:

@@ -22,6 +22,7 @@ from monitor.storage.engine import Database
 from monitor.storage.figures import period, rows
 from monitor.wiring import audiences, calendar, report_issues
 from reports.audiences import SECTIONS, Audience
+from reports.language import Style
 from tests import seeded
 from tests.conftest import FULL
 from tests.integration.test_report import golden, same
@@ -70,7 +71,13 @@ def rendered(database, audience):
         return report.render_week(conn, seeded.WEEK, seeded.policy(), seeded.DUE, audience)
 
 
-@pytest.mark.parametrize(("name", "audience"), [("engineering", ENGINEERING), ("owner", SUE)])
+GERMAN = Audience(style=Style("de", "Europe/Berlin"))
+
+
+@pytest.mark.parametrize(
+    ("name", "audience"),
+    [("engineering", ENGINEERING), ("owner", SUE), ("weekly-german", GERMAN)],
+)
 def test_each_audience_reads_as_it_did(filled, name, audience):
     found = rendered(filled, audience)
     golden(f"{name}.txt", f"Subject: {found.subject}\n\n{found.text}")
@@ -373,3 +380,11 @@ def test_the_command_opens_the_page_in_the_browser_of_the_machine(crossover, tmp
     assert done.exit_code == 0, done.output
     assert done.stdout == ""
     assert seen.read_text().strip() == (folder / "report.html").resolve().as_uri()
+
+
+def test_the_command_speaks_german_where_it_is_asked_or_configured(crossover, config, filled):
+    words = ("report", "weekly", "--week", seeded.WEEK)
+    german = rendered(filled, GERMAN).text
+    assert crossover(*words, "--language", "de").stdout == german
+    config.write_text(config.read_text().replace('name = "Acme"', 'name = "Acme"\nlanguage = "de"'))
+    assert crossover(*words).stdout == german
