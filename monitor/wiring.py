@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from collectors import http, registry
+from collectors import http, registry, tls
 from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
 from collectors.requestlog import RequestLog, parse_map
@@ -45,9 +45,11 @@ from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.watch import Thresholds
+from monitor.domain.watch_health import Expiring
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs import trial
 from monitor.jobs.alerting import Policy
+from monitor.jobs.certificates import Certificates, Read
 from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
 from monitor.jobs.closing import monthly_report
@@ -468,25 +470,35 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         guide=library.guide(),
         windows=windows(settings),
         routes=routes(settings),
-        rules=rulebook.chosen(
-            {
-                name: rulebook.Chosen(
-                    item.enabled, item.severity, item.owner, item.runbook, item.percent
-                )
-                for name, item in settings.alerts.rules.items()
-            }
-        ),
+        rules=rulebook.chosen(rule_changes(settings)),
+        limits=rulebook.limits(rule_changes(settings)),
+        expiring=_ending_prices(settings),
         owners={item.name: item.owner for item in settings.workload if item.owner},
         thresholds={
             item.name: Thresholds(item.actual_percent, item.projected_percent)
             for item in settings.budget
         },
-        percents={
-            name: item.percent
-            for name, item in settings.alerts.rules.items()
-            if item.percent is not None
-        },
     )
+
+
+def _ending_prices(settings: Settings) -> list[Expiring]:
+    """Configured prices with an end that no later one of the same follows."""
+    ends: dict[tuple[str, ...], list[date | None]] = {}
+    for item in settings.prices.override:
+        key = (item.account, item.provider, item.model, item.context)
+        ends.setdefault(key, []).append(item.valid_to)
+    return [
+        Expiring(f"of {' '.join(filter(None, key))}", "price", _midnight(max(known)))
+        for key, found in ends.items()
+        if len(known := [each for each in found if each]) == len(found)
+    ]
+
+
+def rule_changes(settings: Settings) -> dict[str, rulebook.Chosen]:
+    """What is configured of each rule, by its name."""
+    return {
+        name: rulebook.Chosen(**item.model_dump()) for name, item in settings.alerts.rules.items()
+    }
 
 
 def routes(settings: Settings) -> Routes:
@@ -751,7 +763,35 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
             policy=policy(settings, demo=demo),
             settle=int(settings.collect.settle_hours * HOUR),
         ),
+        certificates=certificates(settings, demo=demo),
     )
+
+
+def certificates(settings: Settings, *, demo: bool = False) -> Certificates | None:
+    """The servers whose certificates are read: own addresses of sources, ours, the mail server."""
+    addresses = {f"source {item.name}": item.base_url for item in settings.source}
+    addresses["organisation.url"] = settings.organisation.url
+    places = {
+        name: (target.host, target.port)
+        for name, address in addresses.items()
+        if (target := http.place(address)) and target.secured
+    }
+    servers: dict[str, Read] = {
+        f"{host}:{port}": partial(tls.certificate, name, host, port)
+        for name, (host, port) in places.items()
+    }
+    mail = settings.mail
+    if mail.host and mail.security != "none":
+        # No login is needed to look at it.
+        smtp = Smtp(
+            mail.host,
+            mail.port,
+            mail.security,
+            sender=mail.sender,
+            timeout=mail.timeout_seconds,
+        )
+        servers[f"{mail.host}:{mail.port}"] = smtp.certificate
+    return Certificates(servers, policy(settings, demo=demo)) if servers else None
 
 
 def probes(settings: Settings, now: int) -> list[Probe]:

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from monitor.domain.money import PICO, to_cents
 from monitor.domain.notices import Said, Severity
 from monitor.domain.signals import Signal
+from monitor.domain.watch_words import percent_of as _percent
+from monitor.domain.watch_words import quoted as _quoted
+from monitor.domain.watch_words import shown as _shown
+from monitor.domain.watch_words import usd as _usd
 
 LET_GO = Decimal("0.9")
 """A projection that is told lets go below this share of its threshold, not just below it."""
@@ -275,21 +278,3 @@ def internal(seen: GivenUp, as_of: int) -> Signal:
     )
     severity: Severity = "warning"
     return Signal("internal", "given up", as_of, count > 0, said, severity=severity)
-
-
-def _percent(part: int, whole: int) -> Decimal:
-    return Decimal(part) * 100 / Decimal(whole)
-
-
-def _shown(percent: Decimal | None) -> str:
-    return "unknown" if percent is None else f"{percent:.1f}%"
-
-
-def _usd(pico: int | None) -> str:
-    if pico is None:
-        return "an unknown amount"
-    return f"${to_cents(Decimal(pico) / PICO):,.2f}"
-
-
-def _quoted(name: str) -> str:
-    return name.replace("'", "''")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from monitor.domain import links
-from monitor.domain.grouping import Rhythm, leaving
+from monitor.domain.grouping import Rhythm, Waiting, leaving
 from monitor.domain.notices import Group, Notice
 from monitor.domain.routing import MAIL, Target
 from monitor.jobs.mail import Envelope, addressed, signing
@@ -59,22 +59,45 @@ def tell(database: Database, telling: Telling, now: int) -> int:
 
 def _tell(conn: Connection, target: Target, telling: Telling, now: int) -> int:
     waiting = alerts.waiting(conn).get(target, [])
+    busy = telling.rhythm.group_seconds > 0 and alerts.is_busy(conn, now)
+    due = due_for(target, waiting, alerts.last_told(conn, target), telling, now, busy=busy)
+    alerts.mark(conn, due.dropped, "dropped", None)
+    return sum(_post(conn, target, ids, kind, telling, now) for ids, kind in due.messages)
+
+
+class Due(NamedTuple):
+    """What leaves for one target; ids of notices."""
+
+    messages: Sequence[tuple[tuple[int, ...], str]] = ()
+    """Each with its kind, alert or digest."""
+    dropped: tuple[int, ...] = ()
+
+
+def due_for(
+    target: Target,
+    waiting: Sequence[Waiting],
+    last_told: int | None,
+    telling: Telling,
+    now: int,
+    *,
+    busy: bool,
+) -> Due:
+    """Which notices leave for a target, and in which messages; see `grouping.leaving`."""
     composer, rhythm = telling.composers.get(target.channel), telling.rhythm
     if composer is None and target.channel != MAIL:
         # Its channel is not configured any more: the notices wait, and /healthz counts them.
-        return 0
-    if composer and not composer.grouped:
+        return Due()
+    one_by_one = composer is not None and not composer.grouped
+    if one_by_one:
         # The far side groups, keeps quiet hours and paces by itself.
         rhythm = Rhythm(group_seconds=0, gap_seconds=0, digest="daily", zone=rhythm.zone)
-    busy = rhythm.group_seconds > 0 and alerts.is_busy(conn, now)
-    due = leaving(waiting, alerts.last_told(conn, target), now, rhythm, busy=busy)
-    alerts.mark(conn, due.dropped, "dropped", None)
-    posted = 0
-    for ids, kind in ((due.message, "alert"), (due.digest, "digest")):
-        one_by_one = composer is not None and not composer.grouped
-        for chosen in [(each,) for each in ids] if one_by_one else [ids] if ids else []:
-            posted += _post(conn, target, chosen, kind, telling, now)
-    return posted
+    due = leaving(waiting, last_told, now, rhythm, busy=busy and not one_by_one)
+    messages = [
+        (chosen, kind)
+        for ids, kind in ((due.message, "alert"), (due.digest, "digest"))
+        for chosen in ([(each,) for each in ids] if one_by_one else [ids] if ids else [])
+    ]
+    return Due(messages, due.dropped)
 
 
 def _post(
