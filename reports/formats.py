@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from monitor.domain.money import EXACT, to_cents
 from monitor.domain.names import clean_name
-from reports.language import date_words, say, say_n, sign, style, symbols, zone_name
+from reports.language import date_words, decimals, say, say_n, sign, style, symbols, zone_name
 
 NAME_CAP = 48
 REASON_CAP = 440
@@ -30,6 +30,16 @@ _SUFFIXES = ("{n}", "{n}k", "{n}M", "{n}B", "{n}T")
 def usd(amount: Decimal) -> str:
     """To the cent: `$1,234.56`, `-$0.50`."""
     return _dollars(to_cents(amount), ",.2f")
+
+
+def second(amount: Decimal) -> str:
+    """In the organisation's currency, `€26,277.12`; '' without one, or without its rate."""
+    other = style().second
+    if other is None or not other.usd:
+        return ""
+    places = Decimal(1).scaleb(-decimals(other.currency))
+    converted = EXACT.quantize(amount / other.usd, places)
+    return _signed(converted, _written(f"{abs(converted):,f}"), other.currency)
 
 
 def about(amount: Decimal) -> str:
@@ -93,6 +103,11 @@ def count_span(low: int, high: int) -> str:
 def number(value: Decimal | int, places: int = 0) -> str:
     """`1,234.5`."""
     return _written(f"{value:,.{places}f}")
+
+
+def plain_number(value: Decimal) -> str:
+    """With all its digits and no zeros behind them: `1.0865`."""
+    return _written(f"{value.normalize():,f}")
 
 
 def _written(english: str) -> str:
@@ -178,7 +193,8 @@ def instant(at: datetime | str) -> str:
 
 def name(text: str, cap: int = NAME_CAP) -> str:
     """An external name on one line, without controls, at most so long."""
-    return _UNIT.sub("\u00a0", _cut(clean_name(text, cap + 1), cap))
+    cleaned = _cut(clean_name(text, cap + 1), cap)
+    return cleaned if style().language == "en" else _UNIT.sub("\u00a0", cleaned)
 
 
 # A number and its sign or unit stay on one line, in languages that part them.

@@ -21,7 +21,12 @@ from babel import Locale
 from babel.dates import format_date, get_timezone_name
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
-from babel.numbers import get_currency_symbol, get_decimal_symbol, get_group_symbol
+from babel.numbers import (
+    get_currency_precision,
+    get_currency_symbol,
+    get_decimal_symbol,
+    get_group_symbol,
+)
 
 from reports.clothes import PLAIN, Look
 
@@ -113,6 +118,11 @@ def symbols() -> Symbols:
 def sign(currency: str) -> str:
     """`$`, `€`, `CHF`."""
     return get_currency_symbol(currency, locale())
+
+
+def decimals(currency: str) -> int:
+    """How many a currency has."""
+    return int(get_currency_precision(currency))
 
 
 def date_words(day: date, english: str, skeleton: str) -> str:

@@ -27,6 +27,7 @@ from reports.formats import (
     percent,
     plural,
     rate,
+    second,
     signed,
     span,
     usd,
@@ -131,7 +132,13 @@ def _to_date(facts: WeeklyFacts) -> Tile:
     notes = [_billed(decimal(facts.numbers, "spend.month_to_date.billed_share"))]
     if words(facts.numbers, "spend.first_day") > f"{facts.month}-01":
         notes.append(begins(facts))
-    return Tile(label, usd(spent), "; ".join(notes))
+    return Tile(label, usd(spent), "; ".join(_also(spent) + notes))
+
+
+def _also(amount: Decimal) -> list[str]:
+    """The amount in the organisation's currency, where it has another with a rate."""
+    converted = second(amount)
+    return [converted] if converted else []
 
 
 def _billed(share: Decimal | None) -> str:
@@ -159,9 +166,10 @@ def _projection(facts: WeeklyFacts) -> Tile:
         return Tile(label, say("not yet"), note)
     if is_complete(facts):
         total = say("{month} total", month=month(facts.month))
-        return Tile(total, usd(projected[1]), say("the month is complete"))
+        told = [*_also(projected[1]), say("the month is complete")]
+        return Tile(total, usd(projected[1]), "; ".join(told))
     held = say("80% range {span}", span=span(projected[0], projected[2]))
-    notes = [held, *_doubts(facts)]
+    notes = [*_also(projected[1]), held, *_doubts(facts)]
     return Tile(label, about(projected[1]), "; ".join(notes))
 
 
@@ -289,7 +297,8 @@ def _own_to_date(facts: WeeklyFacts) -> Tile:
     if spent is None:
         return Tile(label, say("no data"), say("nothing was read for these days"))
     n = len(facts.tables["workloads"])
-    return Tile(label, usd(spent), say_n(n, "{n} workload", "{n} workloads", n=n))
+    told = [*_also(spent), say_n(n, "{n} workload", "{n} workloads", n=n)]
+    return Tile(label, usd(spent), "; ".join(told))
 
 
 def _own_change(facts: WeeklyFacts) -> Tile:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -16,8 +17,8 @@ from reports import after_move, budgets, formats, judgement, marks, pictures, se
 from reports.audiences import FINANCE
 from reports.comparison import Comparison, comparison, migration
 from reports.formats import month, name, short, short_range
-from reports.language import say, use
-from reports.model import Rendered, Row, Standing, Told, WeeklyFacts, decimal
+from reports.language import say, style, use
+from reports.model import Rendered, Row, Standing, Told, Value, WeeklyFacts, decimal
 from reports.pictures import Picture
 from reports.raster import Drawn
 from reports.render import Image
@@ -361,7 +362,27 @@ def _footer(facts: WeeklyFacts) -> list[str]:
         "Figures: crossover explain ID --week {week} (the plain-text part lists every ID).",
         week=facts.week,
     )
-    return [_readers(facts), explained, f"{say('Days are UTC, amounts US dollars.')} {when}"]
+    return [
+        _readers(facts),
+        explained,
+        f"{say('Days are UTC, amounts US dollars.')} {_converted()} {when}".replace("  ", " "),
+    ]
+
+
+def _converted() -> str:
+    """How amounts are converted, or that they are not; '' where nobody asked for it."""
+    second = style().second
+    if second is None:
+        return ""
+    if not second.usd:
+        text = "No rate of {currency} is known: nothing is converted."
+        return say(text, currency=second.currency)
+    return say(
+        "{currency} by the rate of {day}: {currency} 1 is ${rate}.",
+        currency=second.currency,
+        day=formats.day(date.fromisoformat(second.day), year=True),
+        rate=formats.plain_number(second.usd),
+    )
 
 
 def _readers(facts: WeeklyFacts) -> str:
@@ -391,10 +412,16 @@ def _traced(
 ) -> list[Traced]:
     """Every figure shown: those of the whole, then by workload, deployment and budget."""
     units, owner = facts.units, facts.audience.owner
-    own = {id_: value for id_, value in facts.numbers.items() if id_.startswith("owner.")}
-    found = [scalars({k: v for k, v in facts.numbers.items() if k not in own}, units)]
-    if own:
-        found.append(scalars(own, units, owner=owner))
+    kinds: dict[str, dict[str, Value]] = {"": {}, "owner": {}, "fx": {}}
+    for id_, value in facts.numbers.items():
+        kind = id_.partition(".")[0]
+        kinds[kind if kind in kinds else ""][id_] = value
+    found = [scalars(kinds[""], units)]
+    if kinds["owner"]:
+        found.append(scalars(kinds["owner"], units, owner=owner))
+    if kinds["fx"] and facts.audience.style.second:
+        currency = facts.audience.style.second.currency
+        found.append(scalars(kinds["fx"], units, currency=currency))
     found += [cells(units, "workload", mover.row, ("workload",)) for mover in movers]
     pair = ("workload", "deployment")
     found += [cells(units, "breakeven", each.row, pair) for each in shown]

@@ -7,6 +7,7 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from typing import TypeVar
@@ -42,12 +43,13 @@ log = logging.getLogger("crossover.report")
 # What the weekly report shows: the catalogue without the cells of its tables.
 _TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
 _CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
-_ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback", "owner"}
+_ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback", "owner", "fx"}
 _SCALARS = [
     name for name in CATALOGUE if name not in _TABLES and name.partition(".")[0] not in _ELSEWHERE
 ]
 _OWN_SCALARS = [*(name for name in CATALOGUE if name.startswith("owner.")), "spend.first_day"]
 """What an owner is told: no sum over what is not theirs."""
+_FX = ("fx.usd", "fx.day")
 _OWN_TABLES = ("workloads", "breakevens", "moves", "budgets", "alerts.week", "data.sources")
 _UNREADABLE = (ValueError, ArithmeticError, AssertionError, KeyError, CrossoverError)
 """What a stored value may bring about that is none; a database that fails is another matter."""
@@ -106,6 +108,8 @@ def facts(
     """Every figure of the week that an audience is told, and what people ordered."""
     start, end = week_bounds(week)
     params = figures.period(end) | ({"owner": audience.owner} if audience.owner else {})
+    if second := audience.style.second:
+        params["currency"] = second.currency
     read = _Reading()
     tables: dict[str, Sequence[Row]] = {}
     for name in _TABLES if audience.whole else _OWN_TABLES:
@@ -122,10 +126,13 @@ def facts(
         # Without what people ordered a comparison would urge what they have decided against.
         tables.pop("breakevens", None)
     numbers: dict[str, Value] = {}
-    for name in _SCALARS if audience.whole else _OWN_SCALARS:
+    scalars = _SCALARS if audience.whole else _OWN_SCALARS
+    for name in [*scalars, *(_FX if second else ())]:
         figure = read(name, partial(figures.read, conn, name, **params))
         if figure is not None:
             numbers[name] = figure.value
+    if second:
+        audience = _converting(audience, numbers)
     return WeeklyFacts(
         organisation=policy.organisation,
         week=week,
@@ -142,6 +149,16 @@ def facts(
         audience=audience,
         failed=read.failed,
     )
+
+
+def _converting(audience: Audience, numbers: Mapping[str, Value]) -> Audience:
+    """The audience with the rate in force, if there is one."""
+    usd, since = numbers.get("fx.usd"), numbers.get("fx.day")
+    second = audience.style.second
+    if second is None or not isinstance(usd, Decimal) or not usd:
+        return audience
+    known = second._replace(usd=usd, day=str(since))
+    return audience._replace(style=audience.style._replace(second=known))
 
 
 _Read = TypeVar("_Read")
