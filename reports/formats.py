@@ -127,7 +127,7 @@ def percent(share: Decimal) -> str:
 
 def _percent(share: Decimal) -> str:
     rounded = EXACT.quantize(share, Decimal("0.1"))
-    return f"{_written(f'{rounded:f}')}{symbols().percent}"
+    return f"{_written(f'{rounded:,f}')}{symbols().percent}"
 
 
 def change(points: Decimal) -> str:

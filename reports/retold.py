@@ -50,6 +50,8 @@ def retell(text: str) -> str:
     whole = _told(text)
     if whole is not None:
         return whole
+    if _NUMBER.fullmatch(text):
+        return rewritten(text)
     for end in (_SENTENCE, _CLAUSE):
         parts = end.split(text)
         if len(parts) > 1:

@@ -6,8 +6,22 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import aftermath, attribution, breakeven, watch
+from monitor.domain import (
+    aftermath,
+    attribution,
+    breakeven,
+    watch,
+    watch_answers,
+    watch_fleet,
+    watch_health,
+    watch_prices,
+    watch_spend,
+)
+from monitor.domain.rulebook import LIMITS
+from monitor.domain.usage import DAY, HOUR
 from monitor.domain.watch import BudgetSeen, GivenUp, UnpricedSeen
+from monitor.domain.watch_fleet import Reporting
+from monitor.domain.watch_health import Decided, Expiring, Waiting
 from reports import alert, budgets, charts, comparison, formats, heatmap, language, sections, weekly
 from reports.language import Style, say, say_n, use
 from reports.raster import Drawn
@@ -16,6 +30,10 @@ from reports.verdict import LABELS, MOVES
 from tests import messages
 from tests.mail_checker import problems
 from tests.unit.test_alert_mail import KINDS, group, notice
+from tests.unit.test_watch_answers import AT, answered
+from tests.unit.test_watch_fleet import host
+from tests.unit.test_watch_prices import models, repriced
+from tests.unit.test_watch_spend import billed, spent
 from tests.weekly_facts import breakeven as row_of
 from tests.weekly_facts import facts, judged, numbers, pictured, visible
 
@@ -191,6 +209,29 @@ SEEN = BudgetSeen(
         *watch.stale(["openai"], {"openai": ["usage"]}, 0),
         watch.internal(GivenUp(1, 2, "decide/x: boom", ["k left without x"]), 0),
         watch.internal(GivenUp(0, 0, "", ["k left without x"]), 0),
+        watch_answers.rate_limited(answered(limited=99), LIMITS["rate_limit"]),
+        watch_answers.unavailable(answered(failed=99), LIMITS["availability"]),
+        watch_fleet.idle(host(), LIMITS["gpu_idle"]),
+        watch_fleet.idle(host(cost=None), LIMITS["gpu_idle"]),
+        watch_fleet.lost(Reporting("gpu-1", {"g": AT - 9 * HOUR, "h": AT}), AT),
+        watch_fleet.lost(Reporting("gpu-1", {"g": AT}), AT),
+        watch_health.stuck(Waiting(2, ["ops", "smtp"], AT - 7 * HOUR, "refused."), AT),
+        watch_health.stuck(Waiting(0, [], 0, ""), AT),
+        watch_health.undecided(Decided("2026-11-22", ["budget x"]), AT),
+        watch_health.undecided(Decided("2026-11-22", []), AT),
+        *(
+            watch_health.expiry(Expiring("x", kind, AT + n * DAY), AT, LIMITS["expiry"])
+            for kind in ("certificate", "contract", "price")
+            for n in (-1, 1, 9)
+        ),
+        *(watch_prices.price_change(repriced(p), LIMITS["price_change"]) for p in ("12", "8")),
+        *watch_prices.model_change(
+            models([("a", 0), ("b", 9)], [("a", 9), ("b", 0)]), LIMITS["model_change"]
+        ),
+        *watch_spend.anomaly(spent(300), LIMITS["spend_anomaly"]),
+        *watch_spend.anomaly(spent(10), LIMITS["spend_anomaly"]),
+        watch_spend.unreconciled(billed(1000, 900, unpriced=7), LIMITS["unreconciled_spend"]),
+        watch_spend.unreconciled(billed(900, 1000), LIMITS["unreconciled_spend"]),
     ],
 )
 def test_every_alert_of_spend_and_sources_is_german(signal):
@@ -215,6 +256,14 @@ def test_numbers_inside_a_stored_sentence_are_written_anew(german):
         f" 30.000{NBSP}$ nicht. Sie wurde bereits empfohlen und spart beim größeren der beiden"
         " Werte weiterhin."
     )
+
+
+def test_a_number_by_itself_is_written_anew(german):
+    assert retell("$45,000.00") == f"45.000,00{NBSP}$"
+    assert retell("90%") == f"90{NBSP}%"
+    assert retell("$1,000.00 to $2,000.50") == f"1.000,00{NBSP}$ bis 2.000,50{NBSP}$"
+    assert retell("2026-11") == "2026-11"
+    assert retell("gpt-4.1") == "gpt-4.1"
 
 
 def test_a_sentence_that_nobody_translated_is_told_as_it_is(german):
