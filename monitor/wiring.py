@@ -98,7 +98,7 @@ from reports.channels.smtp import Smtp
 from reports.channels.teams import Teams
 from reports.channels.webhook import Webhook
 from reports.clothes import Logo, look, read_logo
-from reports.language import Style
+from reports.language import Second, Style
 
 _LINK_SECRET_LEAST = 16
 
@@ -716,7 +716,10 @@ _LONGEST_OWNER = 90
 def report_style(settings: Settings) -> Style:
     """In which words reports speak, where an audience names no language of its own."""
     chosen = settings.organisation
-    return Style(chosen.language, chosen.timezone, look=look(chosen.colour, _logo(settings)))
+    second = None if chosen.currency == "USD" else Second(chosen.currency, None, "")
+    return Style(
+        chosen.language, chosen.timezone, second, look=look(chosen.colour, _logo(settings))
+    )
 
 
 def _logo(settings: Settings) -> Logo | None:

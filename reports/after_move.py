@@ -11,8 +11,10 @@ from typing import NamedTuple
 from monitor.domain.aftermath import PARTS, agrees, payback
 from monitor.domain.attribution import in_cents
 from monitor.domain.money import to_cents
-from reports.formats import day, month, name, plural, signed, usd
+from reports.formats import day, month_year, name, plural, signed, usd
+from reports.language import say
 from reports.model import Row, WeeklyFacts, decimal, whole, words
+from reports.retold import retell
 from reports.verdict import key
 
 SHOWN = 5
@@ -40,15 +42,17 @@ def of_month(rows: Sequence[Row]) -> list[Told]:
 
 
 def _told(row: Row, advice: str | None) -> Told:
-    place = f" on {name(words(row, 'deployment'))}" if row["deployment"] else ""
+    place = say(" on {deployment}", deployment=name(words(row, "deployment")))
     of = words(row, "month")
-    title = f"{name(words(row, 'workload'))}{place}, {month(of)} {of[:4]}"
+    title = f"{name(words(row, 'workload'))}{place if row['deployment'] else ''}, {month_year(of)}"
     saved = decimal(row, "saved")
     texts: tuple[str, ...]
     if saved is None:
-        texts = (f"What it saved is unknown. {name(words(row, 'reason'), 400)}", _paid(row))
+        reason = retell(name(words(row, "reason"), 400))
+        texts = (say("What it saved is unknown. {reason}", reason=reason), _paid(row))
     else:
-        said = (_saved(row, saved), _why(row, saved), words(row, "reason"), _paid(row))
+        why = retell(words(row, "reason"))
+        said = (_saved(row, saved), _why(row, saved), why, _paid(row))
         texts = (*said, _outlook(row, advice))
     return Told(title, tuple(name(text, 600) for text in texts if text), row)
 
@@ -58,18 +62,23 @@ def _outlook(row: Row, advice: str | None) -> str:
     direction = words(row, "direction")
     if advice is not None and not agrees(direction, advice):
         return ""
-    return f"{direction.capitalize()}: {words(row, 'outlook')}"
+    return f"{say(direction.capitalize())}: {retell(words(row, 'outlook'))}"
 
 
 def _saved(row: Row, saved: Decimal) -> str:
     api, actual = (decimal(row, key) or ZERO for key in ("counterfactual", "actual"))
     promised = decimal(row, "promised")
-    told = "nothing was promised" if promised is None else f"{usd(promised)} was promised"
-    verb = "saved" if saved >= 0 else "lost"
-    return (
-        f"It {verb} {usd(abs(saved))}; {told}. The API alone would have cost {usd(api)}; own"
-        f" engines, by the deployment's cost lines, and the rest on the API cost {usd(actual)}."
+    told = say("nothing was promised")
+    if promised is not None:
+        told = say("{amount} was promised", amount=usd(promised))
+    text = "It saved {amount}; {promised}." if saved >= 0 else "It lost {amount}; {promised}."
+    costs = say(
+        "The API alone would have cost {api}; own engines, by the deployment's cost lines, and the"
+        " rest on the API cost {actual}.",
+        api=usd(api),
+        actual=usd(actual),
     )
+    return f"{say(text, amount=usd(abs(saved)), promised=told)} {costs}"
 
 
 def _why(row: Row, saved: Decimal) -> str:
@@ -80,9 +89,9 @@ def _why(row: Row, saved: Decimal) -> str:
     parts = {part: Fraction(decimal(row, f"by_{part}") or ZERO) for part in PARTS}
     cents = in_cents(parts, int((to_cents(saved) - to_cents(promised)) * 100))
     shown = ", ".join(
-        f"{part.replace('_', ' ')} {signed(Decimal(cents[part]).scaleb(-2))}" for part in PARTS
+        f"{say(part.replace('_', ' '))} {signed(Decimal(cents[part]).scaleb(-2))}" for part in PARTS
     )
-    return f"Against the promise: {shown}."
+    return say("Against the promise: {parts}.", parts=shown)
 
 
 def _paid(row: Row) -> str:
@@ -92,14 +101,19 @@ def _paid(row: Row) -> str:
     if moving is None or saved is None:
         return ""
     since = day(date.fromisoformat(words(row, "since")), year=True)
-    begins = f"Since {since} {usd(saved)} in {plural(known, 'month')}, for a move that cost"
-    if row["paid_back_in"]:
-        paid = words(row, "paid_back_in")
-        return f"{begins} {usd(moving)}: paid back in {month(paid)} {paid[:4]}."
     left = payback(Fraction(moving), Fraction(saved), known).months_left
-    when = (
-        "not in sight at this pace"
-        if left is None
-        else f"about {plural(-(-left // 1), 'month')} more at this pace"
+    if row["paid_back_in"]:
+        when = say("paid back in {month}", month=month_year(words(row, "paid_back_in")))
+    elif left is None:
+        when = say("not in sight at this pace")
+    else:
+        more = plural(-(-left // 1), "month")
+        when = say("about {months} more at this pace", months=more)
+    return say(
+        "Since {day} {amount} in {months}, for a move that cost {moving}: {when}.",
+        day=since,
+        amount=usd(saved),
+        months=plural(known, "month"),
+        moving=usd(moving),
+        when=when,
     )
-    return f"{begins} {usd(moving)}: {when}."

@@ -11,8 +11,9 @@ from monitor.domain.names import clean_name
 from monitor.domain.notices import Edge, Group, Notice, Severity, worst_first
 from reports import formats
 from reports.formats import name, plural
-from reports.language import AS_IT_COMES, Style, use
+from reports.language import AS_IT_COMES, Style, say, use
 from reports.model import Rendered
+from reports.retold import retell
 from reports.twins import logo, twins
 from reports.verdict import Tone
 
@@ -80,7 +81,7 @@ def view(group: Group) -> View:
     return View(
         subject=subject(group),
         organisation=name(group.organisation),
-        dateline=f"data to {_instant(newest)}",
+        dateline=say("data to {at}", at=_instant(newest)),
         demo=group.demo,
         tone=told[0].tone,
         lead=_lead(group),
@@ -93,28 +94,30 @@ def view(group: Group) -> View:
 def subject(group: Group) -> str:
     """The worst alert, and how many more there are."""
     worst, *others = worst_first(group.notices)
-    marks = "Demonstration: " if group.demo else ""
+    marks = say("Demonstration: ") if group.demo else ""
     if group.digest:
-        return f"{marks}Digest: {plural(len(group.notices), 'change')} of unstable alerts"
-    more = f" (and {len(others)} more)" if others else ""
+        changed = plural(len(group.notices), "change")
+        return marks + say("Digest: {changes} of unstable alerts", changes=changed)
+    more = say(" (and {n} more)", n=len(others)) if others else ""
     return f"{marks}{_title(worst)}{more}"
 
 
 def _title(notice: Notice) -> str:
-    return _EDGES[notice.edge] + name(notice.said.title, 160)
+    return say(_EDGES[notice.edge]) + retell(name(notice.said.title, 160))
 
 
 def _lead(group: Group) -> str:
     if group.digest:
-        return "What alerts did that go to and fro too often for a message each."
+        return say("What alerts did that go to and fro too often for a message each.")
     if len(group.notices) == 1:
         return ""
     counts = [
-        f"{n} {word}"
+        f"{n} {say(word)}"
         for edge, word in (("firing", "began"), ("resolved", "ended"), ("unstable", "unstable"))
         if (n := sum(notice.edge == edge for notice in group.notices))
     ]
-    return f"{plural(len(group.notices), 'alert')}: {', '.join(counts)}. The worst first."
+    told = plural(len(group.notices), "alert")
+    return say("{alerts}: {counts}. The worst first.", alerts=told, counts=", ".join(counts))
 
 
 def _told(notice: Notice, *, alone: bool) -> Told:
@@ -122,24 +125,26 @@ def _told(notice: Notice, *, alone: bool) -> Told:
     said = notice.said if alone else notice.said._replace(notes=(), rests_on=())
     ended = notice.edge == "resolved"
     answers = [
-        ("Since", _instant(notice.since)),
-        ("Ended", _instant(notice.at) if ended else ""),
-        ("How sure", said.sure),
-        ("A month", said.cost),
-        ("Answers for it", notice.owner),
-        ("Runbook", notice.runbook),
+        (say("Since"), _instant(notice.since)),
+        (say("Ended"), _instant(notice.at) if ended else ""),
+        (say("How sure"), retell(said.sure)),
+        (say("A month"), retell(said.cost)),
+        (say("Answers for it"), notice.owner),
+        (say("Runbook"), notice.runbook),
     ]
     return Told(
         tone="stay" if ended else _TONES[notice.severity],
         title=_title(notice),
-        what=_said(said.what + (f" {_GOES_TO_AND_FRO}" if notice.edge == "unstable" else "")),
+        what=_said(
+            retell(said.what) + (f" {say(_GOES_TO_AND_FRO)}" if notice.edge == "unstable" else "")
+        ),
         answers=[(label, _said(text)) for label, text in answers if text],
-        facts=[(name(label, 80), _said(text)) for label, text in said.facts],
-        notes=[(name(label, 80), _said(text)) for label, text in said.notes],
-        rests_on=[_said(text) for text in said.rests_on],
-        actions=[_said(text) for text in said.actions],
+        facts=[(retell(name(label, 80)), _said(retell(text))) for label, text in said.facts],
+        notes=[(retell(name(label, 80)), _said(retell(text))) for label, text in said.notes],
+        rests_on=[_said(retell(text)) for text in said.rests_on],
+        actions=[_said(retell(text)) for text in said.actions],
         query=_said(said.query),
-        links=[(_ANSWERS[key], url) for key, url in notice.links.items() if key in _ANSWERS],
+        links=[(say(_ANSWERS[key]), url) for key, url in notice.links.items() if key in _ANSWERS],
         commands=[] if ended else _commands(notice),
     )
 
@@ -149,7 +154,7 @@ def _instant(at: int) -> str:
 
 
 def _said(text: str) -> str:
-    return clean_name(text, 2000)
+    return name(text, 2000)
 
 
 def _commands(notice: Notice) -> list[str]:
@@ -164,11 +169,12 @@ def _commands(notice: Notice) -> list[str]:
 def _footer(group: Group) -> list[str]:
     due = _instant(group.due_at)
     sent = (
-        "Sent as a digest: [alerts] digest says how often."
+        say("Sent as a digest: [alerts] digest says how often.")
         if group.digest
-        else "Sent once: it does not repeat while nothing changes."
+        else say("Sent once: it does not repeat while nothing changes.")
     )
+    who = say("Who is told stands under [alerts] of {who}.", who=name(group.organisation))
     return [
-        f"{sent} Who is told stands under [alerts] of {name(group.organisation)}.",
-        f"Amounts are US dollars; days are UTC. Dated {due}.",
+        f"{sent} {who}",
+        say("Amounts are US dollars; days are UTC. Dated {at}.", at=due),
     ]

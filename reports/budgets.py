@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from monitor.domain.money import to_cents
 from reports.formats import about, count, day, name, percent, plural, span, usd
+from reports.language import say
 from reports.model import Row, Value, decimal, whole, words
+from reports.retold import retell
 
 SHOWN = 10
 """Rows of a table; the rest is in the attached files."""
@@ -77,15 +79,15 @@ def budget(row: Row) -> Budget:
     assert amount is not None
     used, elapsed = decimal(row, "percent_spent"), decimal(row, "percent_elapsed")
     middle = decimal(row, "projected_q50")
-    shown = "unknown" if used is None else percent(used)
+    shown = say("unknown") if used is None else percent(used)
     if elapsed is not None:
-        shown += f", {percent(elapsed)} of the period over"
+        shown += say(", {share} of the period over", share=percent(elapsed))
     over = max((amount_ for amount_ in (spent, middle) if amount_ is not None), default=amount)
     return Budget(
         name(words(row, "budget")),
         words(row, "period"),
         usd(amount),
-        "unknown" if spent is None else usd(spent),
+        say("unknown") if spent is None else usd(spent),
         shown,
         _heading(row, middle),
         over > amount,
@@ -96,10 +98,10 @@ def budget(row: Row) -> Budget:
 def _heading(row: Row, middle: Decimal | None) -> str:
     low, high = decimal(row, "projected_q10"), decimal(row, "projected_q90")
     if middle is None or low is None or high is None:
-        return "no projection"
+        return say("no projection")
     if low == high:
-        return f"ended at {usd(middle)}"
-    return f"heading for {about(middle)}, 80% range {span(low, high)}"
+        return say("ended at {amount}", amount=usd(middle))
+    return say("heading for {amount}, 80% range {span}", amount=about(middle), span=span(low, high))
 
 
 def _note(row: Row) -> str:
@@ -107,12 +109,12 @@ def _note(row: Row) -> str:
     unpriced = whole(row, "unpriced_tokens")
     basis = {"billed": "billed", "mixed": "billed where final, else estimated"}
     scope, of = words(row, "scope"), name(words(row, "scope_name"))
-    found = [f"{_SCOPES.get(scope, 'tag')} {of}"] if of else ["all spend"]
-    found.append(basis.get(words(row, "basis"), "estimated"))
+    found = [f"{say(_SCOPES.get(scope, 'tag'))} {of}"] if of else [say("all spend")]
+    found.append(say(basis.get(words(row, "basis"), "estimated")))
     if unpriced:
-        found.append(f"{count(unpriced)} tokens without a known rate are not in it")
+        found.append(say("{n} tokens without a known rate are not in it", n=count(unpriced)))
     if row["remark"]:
-        found.append(name(words(row, "remark"), 300))
+        found.append(retell(name(words(row, "remark"), 300)))
     return "; ".join(found)
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from monitor.domain import costs
 from monitor.domain.scenario import Scenario
 from reports import formats, marks
+from reports.language import say
 from reports.marks import Spec
 from reports.themes import LIGHT, Theme
 
@@ -156,7 +157,7 @@ def _by_day(seen: Spending, theme: Theme) -> Spec:
     found, heights = [], [0.0] * len(seen.now)
     named = list(zip(seen.stacks, theme.series, strict=False))
     if any(seen.rest):
-        named.append((Stack("all other", seen.rest), theme.other))
+        named.append((Stack(say("all other"), seen.rest), theme.other))
     for stack, colour in named:
         found.append((stack.name, colour, _pile(stack.usd, heights)))
     total = [float(usd) for usd in seen.now]
@@ -174,7 +175,7 @@ def _by_day(seen: Spending, theme: Theme) -> Spec:
     layers += _legend(legend, theme, outside=bool(outside))
     layers.append(
         marks.heading(
-            "Each day by workload; the line is the day's total", theme.ink, _BY_DAY[1] - 14
+            say("Each day by workload; the line is the day's total"), theme.ink, _BY_DAY[1] - 14
         )
     )
     ends = _ends([*heights, *total])
@@ -197,7 +198,7 @@ def _bar(n: int, low: float, high: float) -> dict[str, float]:
 
 def _legend(found: Sequence[tuple[str, str]], theme: Theme, *, outside: bool) -> list[Spec]:
     """Names in the order of the bars, the topmost first, and what the rule is."""
-    rows = [("outside workloads", theme.background)] if outside else []
+    rows = [(say("outside workloads"), theme.background)] if outside else []
     rows += [(marks.label(name), colour) for name, colour in reversed(found)]
     top = _BY_DAY[0] - 8 - marks.GAP * (len(rows) - 1)
     layers = []
@@ -219,8 +220,11 @@ def cost(scenario: Scenario, volumes: Volumes, workload: str = "", theme: Theme 
     api = [{"x": float(n), "y": float(costs.api_bill(scenario, n))} for n in at]
     own = [{"x": float(n), "y": float(costs.hybrid_bill(scenario, n))} for n in at]
     ends = _ends([point["y"] for point in (*own, *api)])
-    of = f"{marks.label(workload, _TITLE_CAP)}: dollars" if workload else "Dollars"
-    layers = [marks.heading(f"{of} a month, by requests a month", theme.ink, -28)]
+    said = say("Dollars a month, by requests a month")
+    if workload:
+        of = marks.label(workload, _TITLE_CAP)
+        said = say("{workload}: dollars a month, by requests a month", workload=of)
+    layers = [marks.heading(said, theme.ink, -28)]
     layers += _projected(volumes, theme)
     layers += [marks.line(own, theme.own, 2.5), marks.line(api, theme.api, 2.5, marks.DASHED)]
     layers += _names({"own GPUs": own[-1]["y"], "API": api[-1]["y"]}, ends, theme)
@@ -236,7 +240,7 @@ def _projected(volumes: Volumes, theme: Theme) -> list[Spec]:
     """The range of the projected volume as a band over the whole height."""
     whole: Spec = {"y": {"value": 0}, "y2": {"value": _COST_HEIGHT}}
     band = {"type": "rect", "color": theme.faint, "opacity": 0.22}
-    middle = [{"x": volumes.q50, "label": "projected"}]
+    middle = [{"x": volumes.q50, "label": say("projected")}]
     return [
         marks.layer([{"x": volumes.q10, "x2": volumes.q90}], band, x2=marks.other("x2"), **whole),
         marks.rule(middle, theme.faint, 1.5, **whole),
@@ -249,7 +253,7 @@ def _crossing(x: int, usd: float, theme: Theme, *, left: bool) -> list[Spec]:
     place = (
         {"align": "left", "dx": 9, "dy": 12} if left else {"align": "right", "dx": -9, "dy": -12}
     )
-    point = [{"x": x, "y": usd, "label": f"crosses at {formats.count(x)}"}]
+    point = [{"x": x, "y": usd, "label": say("crosses at {n}", n=formats.count(x))}]
     down = marks.rule([{"x": x, "y": 0, "y2": usd}], theme.muted, 1, y2=marks.other("y2"))
     down["mark"]["strokeDash"] = list(marks.DOTTED)
     return [
@@ -277,7 +281,7 @@ def unit_cost(seen: UnitCosts, theme: Theme = LIGHT) -> Spec:
         last["own GPUs"] = months[-1]["y"]
     layers += _names(last, ends, theme, _UNIT_HEIGHT)
     layers += _ticks(seen, theme)
-    layers.append(marks.heading("Dollars per million tokens", theme.ink, -10))
+    layers.append(marks.heading(say("Dollars per million tokens"), theme.ink, -10))
     x = marks.x_of(days, labels=False, ticks=False)
     y = marks.dollars(*ends, (_UNIT_HEIGHT, 0))
     return marks.chart(layers, _UNIT_HEIGHT, theme, encoding={"x": x, "y": y})
@@ -311,7 +315,7 @@ def _ticks(seen: UnitCosts, theme: Theme) -> list[Spec]:
     else:
         months = [date(each.year, each.month, 1) for each in weeks]
         found = [
-            {"x": (each - seen.first).days, "label": formats.month(f"{each:%Y-%m}")[:3]}
+            {"x": (each - seen.first).days, "label": formats.short_month(f"{each:%Y-%m}")}
             for each in dict.fromkeys(months)
             if each >= seen.first
         ]
@@ -331,7 +335,7 @@ def _names(
     wanted = [height * (top - usd) / (top - bottom) for usd in ends.values()]
     colours = {"own GPUs": theme.own, "API": theme.api}
     return [
-        marks.beside([(at, name)], colours[name], {"fontWeight": "bold"})
+        marks.beside([(at, say(name))], colours[name], {"fontWeight": "bold"})
         for name, at in zip(ends, marks.apart(wanted, height), strict=True)
     ]
 

@@ -13,7 +13,7 @@ from monitor.domain.reconcile import unit_suspicion
 from reports import after_move, budgets, formats
 from reports.audiences import FINANCE, Audience
 from reports.formats import change, count, day, month, name, percent, plural, signed, span, usd
-from reports.language import use
+from reports.language import Style, use
 from reports.model import Rendered, Row, Told, Value, decimal, whole, words
 from reports.sections import SHOWN, Event, Tile
 from reports.tracing import Traced, cells, scalars
@@ -83,12 +83,17 @@ class View:
 
 def build(facts: ClosingFacts) -> Rendered:
     """The report, without its files."""
-    with use(facts.audience.style):
+    with use(style_of(facts.audience)):
         shown = view(facts)
         bodies = twins("closing", view=shown, cap=SHOWN)
         return Rendered(
-            shown.subject, *bodies, logo(shown.organisation), style=facts.audience.style
+            shown.subject, *bodies, logo(shown.organisation), style=style_of(facts.audience)
         )
+
+
+def style_of(audience: Audience) -> Style:
+    """English for every audience: half a report in another language would be misread."""
+    return audience.style._replace(language="en")
 
 
 def head(facts: ClosingFacts) -> list[Told]:

@@ -21,6 +21,7 @@ from reports.formats import (
     day,
     month,
     name,
+    number,
     plural,
     rate,
     signed,
@@ -28,7 +29,9 @@ from reports.formats import (
     usd,
 )
 from reports.judgement import Note, drawn_savings, notes, payback, zero
+from reports.language import say
 from reports.model import Row, Standing, decimal, whole, words
+from reports.retold import retell
 from reports.verdict import Tone, label
 
 
@@ -74,8 +77,8 @@ def comparison(row: Row, standing: Standing) -> Comparison:
         deployment=name(words(row, "deployment")),
         advice=advice,
         tone=tone,
-        since=f"since {day(date.fromisoformat(words(row, 'since')))}",
-        reason=name(f"{standing.decided} {words(row, 'reason')}".strip(), REASON_CAP),
+        since=say("since {day}", day=day(date.fromisoformat(words(row, "since")))),
+        reason=name(retell(f"{standing.decided} {words(row, 'reason')}".strip()), REASON_CAP),
         compared=_compared(row) if there else None,
         notes=notes(row, here=standing.runs_on != "api", decided=standing.stands),
         taken_as_zero=zero(row, standing.zero_lines),
@@ -123,8 +126,10 @@ def _crossing(row: Row) -> str:
     requests = whole(row, "crossing_requests")
     if requests is None:
         why = WHY_NEVER.get(_result(row)["crossing"]["reason"])
-        return f"never crosses: {why}" if why else "never crosses"
-    return f"crosses at {count(requests)}" if requests else "cheaper at any volume"
+        return say("never crosses: {why}", why=say(why)) if why else say("never crosses")
+    if not requests:
+        return say("cheaper at any volume")
+    return say("crosses at {n}", n=count(requests))
 
 
 def _result(row: Row) -> Mapping[str, Any]:
@@ -143,35 +148,53 @@ def _moved(row: Row) -> tuple[str, ...]:
     """How the crossing and the saving moved since last week, and why: shown cents add up."""
     stored, now = words(row, "scenario_before"), scenario(row)
     if not stored or now is None:
-        return ("How the crossing moved is not known: there was no comparison a week before.",)
+        return (say("How the crossing moved is not known: there was no comparison a week before."),)
     found = attribute(from_document(json.loads(stored)), now)
     then = whole(row, "crossing_before")
-    text = f"A week before: {_crossing_words(then)}, saving {usd(_dollars(found.before))} a month"
+    text = say(
+        "A week before: {crossing}, saving {amount} a month",
+        crossing=_crossing_words(then),
+        amount=usd(_dollars(found.before)),
+    )
     cents = round(found.after * 100) - round(found.before * 100)
     parts = in_cents(found.parts, cents)
-    shown = [f"{name} {signed(Decimal(part).scaleb(-2))}" for name, part in parts.items() if part]
+    shown = [
+        f"{say(part)} {signed(Decimal(moved).scaleb(-2))}" for part, moved in parts.items() if moved
+    ]
     if not shown:
-        return (f"{text}; nothing moved since.",)
-    moved = f"now {_crossing_words(whole(row, 'crossing_requests'))}"
-    why = ", ".join(shown)
-    total = signed(Decimal(cents).scaleb(-2))
-    return (f"{text}; {moved}, saving {usd(_dollars(found.after))}: {total}, of which {why}.",)
+        return (text + say("; nothing moved since."),)
+    moved = say(
+        "; now {crossing}, saving {amount}: {total}, of which {parts}.",
+        crossing=_crossing_words(whole(row, "crossing_requests")),
+        amount=usd(_dollars(found.after)),
+        total=signed(Decimal(cents).scaleb(-2)),
+        parts=", ".join(shown),
+    )
+    return (text + moved,)
 
 
 def _crossing_words(requests: int | None) -> str:
-    return "no crossing" if requests is None else f"crossing at {count(requests)} requests"
+    if requests is None:
+        return say("no crossing")
+    return say("crossing at {n} requests", n=count(requests))
 
 
 def _fleet(of: Scenario, result: Mapping[str, Any]) -> str:
     spare = of.deployment.spare_replicas
-    text = f"{plural(result['replicas'], 'replica')}"
-    text += f" ({spare} spare)" if spare else ""
-    text += f" on {plural(result['gpus'], 'GPU')}, sized for"
-    text += f" {_number(of.workload.peak_to_mean, 1)} times the mean load"
+    text = plural(result["replicas"], "replica")
+    text += say(" ({n} spare)", n=spare) if spare else ""
+    text += say(
+        " on {gpus}, sized for {times} times the mean load",
+        gpus=plural(result["gpus"], "GPU"),
+        times=_number(of.workload.peak_to_mean, 1),
+    )
     if result["utilisation"] is not None:
-        text += f" and {100 * Decimal(str(result['utilisation'])):.1f}% used in the mean hour"
+        used = 100 * Decimal(str(result["utilisation"]))
+        text += say(" and {n}% used in the mean hour", n=number(used, 1))
     share = of.workload.share_moved
-    return text + (f"; {_number(100 * share, 1)}% of requests move." if share < 1 else ".")
+    if share >= 1:
+        return f"{text}."
+    return text + say("; {n}% of requests move.", n=_number(100 * share, 1))
 
 
 _LINES = {"gpu": "GPUs", "owned": "servers", "people": "people", "services": "services"}
@@ -179,8 +202,8 @@ _LINES = {"gpu": "GPUs", "owned": "servers", "people": "people", "services": "se
 
 def _lines(result: Mapping[str, Any]) -> str:
     shown = [(_LINES.get(key, "energy"), exact(cost)) for key, cost in result["lines"].items()]
-    lines = ", ".join(f"{line} {about(cost)}" for line, cost in shown if cost)
-    return f"A month of it: {lines or 'no cost line is set'}."
+    lines = ", ".join(f"{say(line)} {about(cost)}" for line, cost in shown if cost)
+    return say("A month of it: {lines}.", lines=lines or say("no cost line is set"))
 
 
 def _request(of: Scenario) -> str:
@@ -192,9 +215,10 @@ def _request(of: Scenario) -> str:
         parts.append((w.cached_input_tokens, "cached", price))
     parts.append((w.output_tokens, "output", api.output_usd_per_million))
     shown = ", ".join(
-        f"{_number(tokens, 0)} {kind} at {rate(_dollars(price))}" for tokens, kind, price in parts
+        say(f"{{n}} {kind} at {{rate}}", n=_number(tokens, 0), rate=rate(_dollars(price)))
+        for tokens, kind, price in parts
     )
-    return f"A mean request: {shown} (tokens; API dollars per million)."
+    return say("A mean request: {parts} (tokens; API dollars per million).", parts=shown)
 
 
 def migration(row: Row) -> str:
@@ -204,31 +228,35 @@ def migration(row: Row) -> str:
         return ""
     result = _result(row)
     once, days = stored.migration.setup_usd, stored.migration.lead_days
-    text = f"Moving costs {about(_dollars(once))} once" if once else "No cost of moving is set"
-    text += f" and takes {plural(days, 'day')}" if days else ""
+    text = say("No cost of moving is set")
+    if once:
+        text = say("Moving costs {amount} once", amount=about(_dollars(once)))
+    text += say(" and takes {days}", days=plural(days, "day")) if days else ""
     if result["payback_months"]:
         text += f", {_payback(result)}"
     net = exact(result["net_12_months_usd"])
-    verb = "saves" if net >= 0 else "loses"
     trends = (stored.api.price_change_per_month, stored.deployment.gpu_price_change_per_month)
-    flat = "" if any(trends) else " at today's prices"
-    return f"{text}; over 12 months, that included, it {verb} {about(abs(net))}{flat}."
+    flat = "" if any(trends) else say(" at today's prices")
+    year = "; over 12 months, that included, it loses {amount}{prices}."
+    if net >= 0:
+        year = "; over 12 months, that included, it saves {amount}{prices}."
+    return text + say(year, amount=about(abs(net)), prices=flat)
 
 
 def _payback(result: Mapping[str, Any]) -> str:
     months = result["payback_months"]
-    return f"payback {Decimal(str(months)):,.1f} months" if months else ""
+    return say("payback {n} months", n=number(Decimal(str(months)), 1)) if months else ""
 
 
 def _assumed(standing: Standing) -> tuple[str, ...]:
     """What nobody measured or configured."""
-    assumed = "; ".join(standing.assumptions)
-    return (f"Assumed, since nobody set it: {assumed}.",) if assumed else ()
+    assumed = "; ".join(map(retell, standing.assumptions))
+    return (say("Assumed, since nobody set it: {assumed}.", assumed=assumed),) if assumed else ()
 
 
 def _number(exact_value: Fraction, places: int) -> str:
     rounded = round(exact_value * 10**places)
-    return f"{Decimal(rounded).scaleb(-places):,f}"
+    return number(Decimal(rounded).scaleb(-places), places)
 
 
 def _dollars(amount: Fraction) -> Decimal:

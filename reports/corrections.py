@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from monitor.domain.money import to_cents
-from reports.formats import count, month, percent, rate, usd
+from reports.formats import count, month, month_year, percent, rate, usd
+from reports.language import say, say_n
 from reports.model import Told, Value
 
 _MONEY = {"usd", "usd_per_million"}
@@ -23,10 +24,11 @@ def changes(before: Sequence[Told], now: Sequence[Told]) -> list[str]:
     was, is_ = ({each.id: each for each in told} for told in (before, now))
     found = []
     for id_ in dict.fromkeys((*was, *is_)):
-        shown = [_shown(told[id_]) if id_ in told else "not told" for told in (was, is_)]
+        shown = [_shown(told[id_]) if id_ in told else say("not told") for told in (was, is_)]
         if shown[0] != shown[1]:
             label = (is_.get(id_) or was[id_]).label
-            found.append(f"{label}: told as {shown[0]}, now {shown[1]}.")
+            text = "{label}: told as {before}, now {now}."
+            found.append(say(text, label=label, before=shown[0], now=shown[1]))
     return found
 
 
@@ -35,16 +37,22 @@ def unsent(keys: Sequence[str], own: str) -> str:
     if not keys:
         return ""
     names = [_period(key, own) for key in keys]
-    listed = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
-    verb = "were" if len(names) > 1 else "was"
-    return f"{listed} {verb} not sent: the daemon was not running."
+    listed = names[0]
+    if len(names) > 1:
+        listed = say("{first} and {last}", first=", ".join(names[:-1]), last=names[-1])
+    return say_n(
+        len(names),
+        "{periods} was not sent: the daemon was not running.",
+        "{periods} were not sent: the daemon was not running.",
+        periods=listed,
+    )
 
 
 def _period(key: str, own: str) -> str:
     """`W44` of the same year, else `2025-W52`; of months their names."""
     if "W" in key:
         return key[5:] if key[:4] == own[:4] else key
-    return month(key) if key[:4] == own[:4] else f"{month(key)} {key[:4]}"
+    return month(key) if key[:4] == own[:4] else month_year(key)
 
 
 def _cents(told: Told) -> Decimal | None:
@@ -54,7 +62,7 @@ def _cents(told: Told) -> Decimal | None:
 def _shown(told: Told) -> str:
     value: Value = told.value
     if value is None:
-        return "unknown"
+        return say("unknown")
     forms = {"usd": usd, "usd_per_million": rate, "percent": percent}
     if told.unit in forms:
         return forms[told.unit](Decimal(str(value)))

@@ -1,18 +1,22 @@
 """Numbers, dates and names as people read them. Rounding happens here and nowhere before.
 
 Statements show cents; estimates of $1,000 and more show whole dollars, since their cents mean
-nothing; headings show three digits. All of it is ASCII, so that a number copies as it is.
+nothing; headings show three digits. Each is written as the report's language does; the examples
+are English, which is ASCII, so that a number copies as it is.
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
+from zoneinfo import ZoneInfo
 
 from monitor.domain.money import EXACT, to_cents
 from monitor.domain.names import clean_name
+from reports.language import date_words, decimals, say, say_n, sign, style, symbols, zone_name
 
 NAME_CAP = 48
 REASON_CAP = 440
@@ -20,9 +24,7 @@ REASON_CAP = 440
 WIDTH = 72
 """Columns of the plain twin."""
 
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August"]
-_MONTHS += ["September", "October", "November", "December"]
-_SUFFIXES = ("", "k", "M", "B", "T")
+_SUFFIXES = ("{n}", "{n}k", "{n}M", "{n}B", "{n}T")
 
 
 def usd(amount: Decimal) -> str:
@@ -30,11 +32,26 @@ def usd(amount: Decimal) -> str:
     return _dollars(to_cents(amount), ",.2f")
 
 
+def second(amount: Decimal) -> str:
+    """In the organisation's currency, `€26,277.12`; '' without one, or without its rate."""
+    other = style().second
+    if other is None or not other.usd:
+        return ""
+    places = Decimal(1).scaleb(-decimals(other.currency))
+    converted = EXACT.quantize(amount / other.usd, places)
+    return _signed(converted, _written(f"{abs(converted):,f}"), other.currency)
+
+
 def about(amount: Decimal) -> str:
     """An estimate: `$41,203`; below a thousand to the cent."""
     if abs(amount) < 1000:
         return usd(amount)
     return _dollars(EXACT.quantize(amount, Decimal(1)), ",.0f")
+
+
+def money(digits: str) -> str:
+    """`$12.5k`: digits that are written already."""
+    return _signed(Decimal(0), digits)
 
 
 def signed(amount: Decimal) -> str:
@@ -46,20 +63,22 @@ def short(amount: Decimal) -> str:
     """For a heading: `$41.2k`, `$950.00`."""
     if abs(amount) < 1000:
         return usd(amount)
-    return f"{'-' if amount < 0 else ''}${_digits(abs(amount))}"
+    digits, unit = _digits(abs(amount))
+    return _signed(amount, say(unit, n=digits))
 
 
 def short_range(low: Decimal, high: Decimal) -> str:
     """`38.9-44.0k` where both ends share a unit, else `$950.00 to $1.20k`."""
-    first, last = short(low), short(high)
-    if low >= 0 and first[-1] == last[-1] and first[-1].isalpha():
-        return f"{first[1:-1]}-{last[1:]}"
-    return f"{first} to {last}"
+    if low >= 1000:
+        first, last = _digits(low), _digits(high)
+        if first[1] == last[1]:
+            return f"{first[0]}-{say(last[1], n=last[0])}"
+    return say("{low} to {high}", low=short(low), high=short(high))
 
 
 def span(low: Decimal, high: Decimal) -> str:
     """A range of estimates: `$3,120 to $5,280`."""
-    return f"{about(low)} to {about(high)}"
+    return say("{low} to {high}", low=about(low), high=about(high))
 
 
 def rate(amount: Decimal) -> str:
@@ -70,70 +89,116 @@ def rate(amount: Decimal) -> str:
 
 def count(n: int) -> str:
     """`9,876`, `12.4k`, `1.24M`, `11.7B`."""
-    return f"{n:,}" if abs(n) < 10_000 else f"{'-' if n < 0 else ''}{_digits(Decimal(abs(n)))}"
+    if abs(n) < 10_000:
+        return number(n)
+    digits, unit = _digits(Decimal(abs(n)))
+    return f"{'-' if n < 0 else ''}{say(unit, n=digits)}"
 
 
 def count_span(low: int, high: int) -> str:
     """`1.20M to 1.61M`."""
-    return f"{count(low)} to {count(high)}"
+    return say("{low} to {high}", low=count(low), high=count(high))
 
 
-def number(value: Decimal, places: int) -> str:
+def number(value: Decimal | int, places: int = 0) -> str:
     """`1,234.5`."""
-    return f"{value:,.{places}f}"
+    return _written(f"{value:,.{places}f}")
+
+
+def plain_number(value: Decimal) -> str:
+    """With all its digits and no zeros behind them: `1.0865`."""
+    return _written(f"{value.normalize():,f}")
+
+
+def _written(english: str) -> str:
+    """A number's separators as the language has them."""
+    found = symbols()
+    return english.translate({ord(","): found.group, ord("."): found.decimal})
 
 
 def percent(share: Decimal) -> str:
     """`71.0%`; what is not all or nothing never reads so."""
     if 0 < share < Decimal("0.05"):
-        return "<0.1%"
+        return f"<{_percent(Decimal('0.1'))}"
     if Decimal("99.95") <= share < 100:
-        return ">99.9%"
-    return f"{EXACT.quantize(share, Decimal('0.1')):f}%"
+        return f">{_percent(Decimal('99.9'))}"
+    return _percent(share)
+
+
+def _percent(share: Decimal) -> str:
+    rounded = EXACT.quantize(share, Decimal("0.1"))
+    return f"{_written(f'{rounded:,f}')}{symbols().percent}"
 
 
 def change(points: Decimal) -> str:
     """`+12.3%`, `-4.0%`, `0.0%`."""
     rounded = EXACT.quantize(points, Decimal("0.1"))
-    return f"{abs(rounded):f}%" if rounded.is_zero() else f"{rounded:+f}%"
+    shown = f"{abs(rounded):f}" if rounded.is_zero() else f"{rounded:+f}"
+    return f"{_written(shown)}{symbols().percent}"
 
 
 def plural(n: int, noun: str) -> str:
     """`1 alert`, `12 alerts`, `2 days`."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    return say_n(n, f"{{n}} {noun}", f"{{n}} {noun}s", n=number(n))
 
 
 def day(at: date | datetime, *, year: bool = False) -> str:
     """`22 Nov`, `22 Nov 2026`."""
-    return f"{at.day} {_MONTHS[at.month - 1][:3]}{f' {at.year}' if year else ''}"
+    return date_words(at, "d MMM y" if year else "d MMM", "day_year" if year else "day")
 
 
 def days(first: date, last: date) -> str:
     """Both included: `16 to 22 Nov 2026`."""
     if (first.year, first.month) == (last.year, last.month):
-        return f"{first.day} to {day(last, year=True)}"
-    return f"{day(first, year=first.year != last.year)} to {day(last, year=True)}"
+        begins = date_words(first, "d", "day_alone")
+        return say("{first} to {last}", first=begins, last=day(last, year=True))
+    begins = day(first, year=first.year != last.year)
+    return say("{first} to {last}", first=begins, last=day(last, year=True))
+
+
+def ordinal(n: int) -> str:
+    """A day of the month: 1st, 2nd, 3rd, 22nd."""
+    if style().language != "en":
+        return f"{n}."
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
 
 
 def month(key: str) -> str:
     """`2026-11` as `November`."""
-    return _MONTHS[int(key[5:]) - 1]
+    return date_words(date.fromisoformat(f"{key}-01"), "LLLL", "LLLL")
 
 
 def short_month(key: str) -> str:
     """`2026-11` as `Nov`."""
-    return month(key)[:3]
+    return date_words(date.fromisoformat(f"{key}-01"), "LLL", "LLL")
+
+
+def month_year(key: str) -> str:
+    """`2026-11` as `November 2026`."""
+    return f"{month(key)} {key[:4]}"
+
+
+def weekday(at: date) -> str:
+    """`Mon 23`."""
+    return date_words(at, "ccc d", "weekday")
 
 
 def instant(at: datetime | str) -> str:
-    """`2026-11-23 07:00 UTC`, from an aware instant or ISO text."""
+    """`2026-11-23 07:00 UTC`, from an aware instant or ISO text, in the report's zone."""
     aware = datetime.fromisoformat(at) if isinstance(at, str) else at
-    return f"{aware.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    there = aware.astimezone(ZoneInfo(style().zone))
+    return f"{there:%Y-%m-%d %H:%M} {zone_name(there)}"
 
 
 def name(text: str, cap: int = NAME_CAP) -> str:
     """An external name on one line, without controls, at most so long."""
-    return _cut(clean_name(text, cap + 1), cap)
+    cleaned = _cut(clean_name(text, cap + 1), cap)
+    return cleaned if style().language == "en" else _UNIT.sub("\u00a0", cleaned)
+
+
+# A number and its sign or unit stay on one line, in languages that part them.
+_UNIT = re.compile(r"(?<=\d) (?=[%$€]|(?:Tsd|Mio|Mrd|Bio)\.)")
 
 
 def fill(text: str, indent: int = 0, width: int = WIDTH) -> str:
@@ -162,14 +227,19 @@ def _cut(text: str, width: int) -> str:
 
 
 def _dollars(amount: Decimal, form: str) -> str:
-    return f"{'-' if amount < 0 else ''}${abs(amount):{form}}"
+    return _signed(amount, _written(f"{abs(amount):{form}}"))
 
 
-def _digits(positive: Decimal) -> str:
-    """Three digits and a unit; what rounds up to a thousand takes the next unit."""
+def _signed(amount: Decimal, digits: str, currency: str = "USD") -> str:
+    before, after = (part.format(sign(currency)) for part in symbols().money)
+    return f"{'-' if amount < 0 else ''}{before}{digits}{after}"
+
+
+def _digits(positive: Decimal) -> tuple[str, str]:
+    """Three digits and their unit; what rounds up to a thousand takes the next unit."""
     step = 0
     while positive >= Decimal("999.5") and step < len(_SUFFIXES) - 1:
         positive, step = positive / 1000, step + 1
     places = 2 if positive < Decimal("9.995") else 1 if positive < Decimal("99.95") else 0
     rounded = positive.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
-    return f"{rounded:,f}{_SUFFIXES[step]}"
+    return _written(f"{rounded:,f}"), _SUFFIXES[step]

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from reports import marks
+from reports.language import say
 from reports.marks import Spec
 from reports.themes import LIGHT, Theme
 
@@ -69,7 +70,7 @@ def utilisation(seen: Load, theme: Theme = LIGHT) -> Spec:
     layers.append(marks.rule(splits, theme.background, 1.5, **whole))
     layers += _words(seen, lines, height, theme)
     layers += _legend(theme)
-    layers.append(marks.heading("GPU utilisation by hour, UTC", theme.ink, -34))
+    layers.append(marks.heading(say("GPU utilisation by hour, UTC"), theme.ink, -34))
     x = {"scale": {"domain": [0, hours], "nice": False}, "axis": None}
     y = {"scale": {"domain": [0, max(len(lines), 1)], "reverse": True, "nice": False}, "axis": None}
     return marks.chart(layers, height or _ROW, theme, encoding={"x": x, "y": y})
@@ -106,11 +107,11 @@ def _legend(theme: Theme) -> list[Spec]:
         x = 6 + 58 * n
         at: Spec = {"x": {"value": x}, "y": {"value": -14}}
         layers.append(marks.layer([{}], box, **at))
-        layers.append(_name(said, x + 9, theme))
+        layers.append(_name(say(said), x + 9, theme))
     x = 6 + 58 * len(_LEGEND)
     line = {"type": "rule", "color": theme.faint, "strokeWidth": 1.5}
     at = {"x": {"value": x - 4}, "x2": {"value": x + 10}, "y": {"value": -14}}
-    return [*layers, marks.layer([{}], line, **at), _name("not measured", x + 15, theme)]
+    return [*layers, marks.layer([{}], line, **at), _name(say("not measured"), x + 15, theme)]
 
 
 def _name(said: str, x: float, theme: Theme) -> Spec:

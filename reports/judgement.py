@@ -12,14 +12,18 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from monitor.domain.periods import add_months
-from reports.formats import about, day, month, name, percent, plural, span
+from reports.formats import about, day, month_year, name, number, percent, plural, span
+from reports.language import say, style
 from reports.model import Row, Value, decimal, whole, words
+from reports.retold import retell
 
 MOVING = ("self_host", "self_host_with_fallback", "hybrid", "pilot")
 _FLIPS = ("flip_1", "flip_2", "flip_3")
 _WHEN = " when the "
 _CAP = 360
 """Characters of a note, so that ten comparisons in full fit a mail; the document holds the rest."""
+_CAP_LONGER = 420
+"""Of languages that need more characters for the same."""
 _LISTED = 220
 _OPTIONS = 2
 
@@ -38,19 +42,20 @@ def notes(row: Row, *, here: bool = False, decided: bool = False) -> tuple[Note,
     """
     moves = row["advice"] in MOVING and not here and not decided
     found = [
-        ("How sure", sure(row)),
-        ("Over the year", year(row, told=moves)),
-        ("Crossing", _crossing(row)),
-        ("Would flip it", flips(row)),
-        ("To settle first", _open(row)),
-        ("On condition", _listed(row, "conditions")),
-        ("A cheaper API bill", options(row)),
-        ("Best split", _split(row)),
-        ("The constraint", _constraint(row)),
-        ("Waiting", _waiting(row) if moves else ""),
-        ("Next", _next(row) if moves else ""),
+        (say("How sure"), sure(row)),
+        (say("Over the year"), year(row, told=moves)),
+        (say("Crossing"), _crossing(row)),
+        (say("Would flip it"), flips(row)),
+        (say("To settle first"), _open(row)),
+        (say("On condition"), _listed(row, "conditions")),
+        (say("A cheaper API bill"), options(row)),
+        (say("Best split"), _split(row)),
+        (say("The constraint"), _constraint(row)),
+        (say("Waiting"), _waiting(row) if moves else ""),
+        (say("Next"), _next(row) if moves else ""),
     ]
-    return tuple(Note(label, name(text, _CAP)) for label, text in found if text)
+    cap = _CAP if style().language == "en" else _CAP_LONGER
+    return tuple(Note(label, name(text, cap)) for label, text in found if text)
 
 
 def sure(row: Row) -> str:
@@ -58,17 +63,20 @@ def sure(row: Row) -> str:
     cheaper, draws = decimal(row, "probability_cheaper"), whole(row, "draws")
     if cheaper is None or draws is None:
         return ""
-    text = f"Own GPUs are cheaper in {_of(cheaper, f'{draws:,} draws')}"
+    text = say("Own GPUs are cheaper in {share}", share=_of(cheaper, number(draws)))
     never = decimal(row, "never_pays_back") or Decimal(0)
     if never == 100:
-        return f"{text}; a move pays back in none."
-    return f"{text}; a move never pays back in {percent(never)}."
+        return text + say("; a move pays back in none.")
+    return text + say("; a move never pays back in {share}.", share=percent(never))
 
 
 def _of(share: Decimal, draws: str) -> str:
     """`99.4% of 2,000 draws`; all and none in words, since a percentage of them claims more."""
-    in_words = {Decimal(0): f"none of {draws}", Decimal(100): f"all of {draws}"}
-    return in_words.get(share, f"{percent(share)} of {draws}")
+    if not share:
+        return say("none of {n} draws", n=draws)
+    if share == 100:
+        return say("all of {n} draws", n=draws)
+    return say("{share} of {n} draws", share=percent(share), n=draws)
 
 
 def payback(row: Row, middle: str) -> str:
@@ -76,8 +84,9 @@ def payback(row: Row, middle: str) -> str:
     low, high = (decimal(row, f"payback_months_{q}") for q in ("q10", "q90"))
     if low is None:
         return middle
-    far = "never" if high is None else f"{high:,.1f}"
-    return f"{middle or 'payback unsure'} ({low:,.1f} to {far})"
+    far = say("never") if high is None else number(high, 1)
+    reach = say("{low} to {high}", low=number(low, 1), high=far)
+    return f"{middle or say('payback unsure')} ({reach})"
 
 
 def drawn_savings(row: Row) -> str:
@@ -92,13 +101,18 @@ def year(row: Row, *, told: bool) -> str:
     pays = decimal(row, "net_probability")
     if low is None or high is None or pays is None:
         return ""
+    if not row["net_contradicts"] and not told:
+        return ""
     text = (
-        f"with both sides' prices changing as drawn, 12 months bring {span(low, high)} after the"
-        f" cost of moving, above zero in {percent(pays)} of draws"
+        "With both sides' prices changing as drawn, 12 months bring {span} after the cost of"
+        " moving, above zero in {share} of draws."
     )
     if row["net_contradicts"]:
-        return f"The year contradicts the month: {text}."
-    return f"{text[0].upper()}{text[1:]}." if told else ""
+        text = (
+            "The year contradicts the month: with both sides' prices changing as drawn, 12 months"
+            " bring {span} after the cost of moving, above zero in {share} of draws."
+        )
+    return say(text, span=span(low, high), share=percent(pays))
 
 
 def _crossing(row: Row) -> str:
@@ -108,19 +122,29 @@ def _crossing(row: Row) -> str:
     ahead, first = whole_months(row["crossing_ahead"]), words(row, "month")
     last = _named(first, 12)
     if ahead == 0:
-        return (
-            f"{_named(first, 0)} reaches it with a chance of {percent(now)},"
-            f" {last} with one of {percent(later)}, at today's prices."
+        return say(
+            "{month} reaches it with a chance of {now}, {last} with one of {later}, at today's"
+            " prices.",
+            month=_named(first, 0),
+            now=percent(now),
+            last=last,
+            later=percent(later),
         )
     if ahead is not None:
         chance = decimal(row, "crossing_probability") or Decimal(0)
-        return (
-            f"{_named(first, ahead)} is the first month more likely than not to reach it"
-            f" ({percent(chance)}); {_named(first, 0)} does with a chance of {percent(now)}."
+        return say(
+            "{month} is the first month more likely than not to reach it ({chance}); {now_month}"
+            " does with a chance of {now}.",
+            month=_named(first, ahead),
+            chance=percent(chance),
+            now_month=_named(first, 0),
+            now=percent(now),
         )
-    return (
-        f"No month to {last} is more likely than not to reach it; {last} does with a chance of"
-        f" {percent(later)}."
+    return say(
+        "No month to {last} is more likely than not to reach it; {last} does with a chance of"
+        " {later}.",
+        last=last,
+        later=percent(later),
     )
 
 
@@ -130,18 +154,20 @@ def whole_months(found: Value) -> int | None:
 
 
 def _named(first: str, ahead: int) -> str:
-    key = add_months(first, ahead)
-    return f"{month(key)} {key[:4]}"
+    return month_year(add_months(first, ahead))
 
 
 def flips(row: Row) -> str:
     """The nearest flips in their order; those with one beginning share it."""
     tails: dict[str, list[str]] = {}
     for flip in _FLIPS:
-        head, when, tail = words(row, flip).rstrip(".").partition(_WHEN)
+        head, _, tail = words(row, flip).rstrip(".").partition(_WHEN)
         if head:
-            tails.setdefault(head + when, []).append(tail)
-    return " ".join(f"{head}{', or the '.join(told)}." for head, told in tails.items())
+            tails.setdefault(head, []).append(retell(tail))
+    return " ".join(
+        say("{what} when the {inputs}.", what=retell(head), inputs=say(", or the ").join(told))
+        for head, told in tails.items()
+    )
 
 
 def document(row: Row) -> Mapping[str, Any]:
@@ -160,14 +186,14 @@ def _open(row: Row) -> str:
     if held(row):
         return ""
     names = [each["id"].split(".")[1] for each in document(row).get("open_questions", ())]
-    return f"Unanswered: {', '.join(names)}." if names else ""
+    return say("Unanswered: {names}.", names=", ".join(map(say, names))) if names else ""
 
 
 def _listed(row: Row, key: str) -> str:
     """The texts that the reason does not say already."""
     said, found = words(row, "reason"), document(row).get(key, ())
     texts = (each["text"] for each in found if each["text"].rstrip(".") not in said)
-    return name(" ".join(texts), _LISTED)
+    return name(" ".join(map(retell, texts)), _LISTED)
 
 
 def options(row: Row) -> str:
@@ -177,18 +203,28 @@ def options(row: Row) -> str:
     if not saving or api is None or optimised is None:
         return ""
     left = decimal(row, "savings_against_optimised_usd") or Decimal(0)
-    does = f"saves {about(left)}" if left >= 0 else f"costs {about(-left)} more"
-    return (
-        f"With all that is known the API costs {about(optimised)} a month, and against that a move"
-        f" {does}: {'; '.join(saving)}."
+    text = (
+        "With all that is known the API costs {bill} a month, and against that a move costs {more}"
+        " more: {uses}."
     )
+    if left >= 0:
+        text = (
+            "With all that is known the API costs {bill} a month, and against that a move saves"
+            " {more}: {uses}."
+        )
+    return say(text, bill=about(optimised), more=about(abs(left)), uses="; ".join(saving))
 
 
 def _saving(said: Mapping[str, Any]) -> Iterator[str]:
     for each in said.get("options", ()):
         saves = Decimal(each["saves"] or 0)
         if saves > 0:
-            yield f"{each['name']} saves {about(saves)} a month ({name(each['assumption'], 120)})"
+            yield say(
+                "{use} saves {amount} a month ({assumed})",
+                use=retell(each["name"]),
+                amount=about(saves),
+                assumed=retell(name(each["assumption"], 120)),
+            )
 
 
 def _split(row: Row) -> str:
@@ -202,21 +238,26 @@ def _split(row: Row) -> str:
     if not found or any(r["id"].startswith("hybrid.") for r in document(row).get("reasons", ())):
         return ""
     saves, text = max(found)
-    return f"{text} would save {about(saves)} a month."
+    return say("{what} would save {amount} a month.", what=text, amount=about(saves))
 
 
 def _base_load(row: Row) -> tuple[Decimal, str]:
     share = decimal(row, "base_load_share") or Decimal(0)
     saves = decimal(row, "base_load_saves_usd") or Decimal(0)
     replicas = plural(whole(row, "base_load_replicas") or 0, "own replica")
-    text = f"{replicas} for the base load and the API above it ({percent(share)} in house)"
+    text = say(
+        "{replicas} for the base load and the API above it ({share} in house)",
+        replicas=replicas,
+        share=percent(share),
+    )
     return (saves if 0 < share < 100 else Decimal(0)), text
 
 
 def _share(row: Row) -> tuple[Decimal, str]:
     share = decimal(row, "best_share") or Decimal(0)
     saves = decimal(row, "best_share_saves_usd") or Decimal(0)
-    return (saves if 0 < share < 100 else Decimal(0)), f"Moving {percent(share)} of the requests"
+    text = say("Moving {share} of the requests", share=percent(share))
+    return (saves if 0 < share < 100 else Decimal(0)), text
 
 
 def _tasks(said: Mapping[str, Any]) -> tuple[Decimal, str]:
@@ -224,7 +265,7 @@ def _tasks(said: Mapping[str, Any]) -> tuple[Decimal, str]:
     if not tasks:
         return Decimal(0), ""
     names = ", ".join(name(each) for each in tasks["names"])
-    return Decimal(tasks["saves_usd_per_month"]), f"Moving {names}"
+    return Decimal(tasks["saves_usd_per_month"]), say("Moving {names}", names=names)
 
 
 def held(row: Row) -> bool:
@@ -234,16 +275,17 @@ def held(row: Row) -> bool:
 
 def _constraint(row: Row) -> str:
     cost = decimal(row, "constraint_usd")
-    return f"It costs {about(cost)} a month." if cost and cost > 0 else ""
+    return say("It costs {amount} a month.", amount=about(cost)) if cost and cost > 0 else ""
 
 
 def _waiting(row: Row) -> str:
     cost = decimal(row, "waiting_usd")
     if not cost or cost <= 0:
         return ""
-    return (
-        f"A move that begins now still forgoes {about(cost)} of savings until it is done; deciding"
-        " later adds to it."
+    return say(
+        "A move that begins now still forgoes {amount} of savings until it is done; deciding later"
+        " adds to it.",
+        amount=about(cost),
     )
 
 
@@ -252,7 +294,8 @@ def _next(row: Row) -> str:
     step, start = words(row, "next_step"), words(row, "next_step_from")
     if not step or not start:
         return ""
-    return f"If it begins now, from {day(date.fromisoformat(start), year=True)}: {step}."
+    begins = day(date.fromisoformat(start), year=True)
+    return say("If it begins now, from {day}: {step}.", day=begins, step=retell(step))
 
 
 def zero(row: Row, configured: Sequence[str]) -> str:
@@ -261,4 +304,4 @@ def zero(row: Row, configured: Sequence[str]) -> str:
         str(each).replace("_", " ").replace("api", "API")
         for each in document(row).get("assumed_zero", ())
     ]
-    return ", ".join(listed or configured)
+    return ", ".join(map(say, listed or configured))

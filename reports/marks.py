@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from monitor.domain.names import clean_name
+from reports.language import say, symbols
 from reports.themes import Theme
 
 Spec = dict[str, Any]
@@ -151,9 +152,20 @@ def chart(layers: Sequence[Spec], height: float, theme: Theme, **more: Any) -> S
                 "tickColor": theme.faint,
             },
             "axisX": {"domainColor": theme.faint},
+            **_numbers(),
         },
         **more,
     }
+
+
+def _numbers() -> Spec:
+    """How the library writes numbers, where that is not as in English."""
+    found = symbols()
+    if found.decimal == ".":
+        return {}
+    money = [part.format("$") for part in found.money]
+    written = {"decimal": found.decimal, "thousands": found.group, "grouping": [3]}
+    return {"locale": {"number": written | {"currency": money}}}
 
 
 def x_of(end: float, **axis: Any) -> Spec:
@@ -179,7 +191,7 @@ def short(high: float, sign: str = "") -> str:
         places = 2 if high >= 1 else 6
         return f"format(datum.value, '{sign},.{places}~f')"
     # The library's own words are G for a billion, and 0k for nothing.
-    big = f"replace(format(datum.value, '{sign}~s'), 'G', 'B')"
+    big = f"replace(format(datum.value, '{sign}~s'), 'G', '{say('B')}')"
     return f"datum.value ? {big} : format(0, '{sign}~s')"
 
 

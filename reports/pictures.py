@@ -11,8 +11,21 @@ from monitor.domain.periods import add_months, days_in
 from reports import charts, formats, heatmap, sections
 from reports.charts import Spending, Stack, UnitCosts, Volumes
 from reports.comparison import scenario
-from reports.formats import about, count, month, name, percent, plural, rate, span, usd
+from reports.formats import (
+    about,
+    count,
+    month,
+    name,
+    number,
+    ordinal,
+    percent,
+    plural,
+    rate,
+    span,
+    usd,
+)
 from reports.heatmap import Line, Load
+from reports.language import say
 from reports.marks import Spec
 from reports.model import Row, WeeklyFacts, decimal, whole, words
 from reports.themes import MAIL, Theme
@@ -20,7 +33,6 @@ from reports.themes import MAIL, Theme
 ZERO = Decimal(0)
 _DAY = timedelta(1)
 _NAME_CAP = 32
-_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 class Picture(NamedTuple):
@@ -51,9 +63,14 @@ def missed(pictures: Mapping[str, Picture], failed: Mapping[str, str]) -> str:
         return ""
     reasons = "; ".join(dict.fromkeys(name(reason, 200) for reason in failed.values()))
     if failed.keys() == pictures.keys():
-        return f"The pictures could not be drawn ({reasons})."
+        return say("The pictures could not be drawn ({why}).", why=reasons)
     titles = "; ".join(pictures[cid].title for cid in failed)
-    return f"{plural(len(failed), 'picture')} could not be drawn: {titles} ({reasons})."
+    return say(
+        "{pictures} could not be drawn: {titles} ({why}).",
+        pictures=plural(len(failed), "picture"),
+        titles=titles,
+        why=reasons,
+    )
 
 
 def _word(text: str) -> str:
@@ -72,7 +89,14 @@ def spend(facts: WeeklyFacts, theme: Theme = MAIL) -> Picture | None:
         return None
     last_month = decimal(facts.numbers, "spend.previous_month")
     projected, of = sections.projection(facts), month(facts.month)
-    said = [f"{of} to the {sections.ordinal(facts.last.day)}: {usd(spent)}"]
+    said = [
+        say(
+            "{month} to the {day}: {amount}",
+            month=of,
+            day=ordinal(facts.last.day),
+            amount=usd(spent),
+        )
+    ]
     stacks, rest = _stacks(facts)
     seen = Spending(
         said[0],
@@ -86,24 +110,27 @@ def spend(facts: WeeklyFacts, theme: Theme = MAIL) -> Picture | None:
     )
     if projected and not sections.is_complete(facts):
         low, middle, high = projected
-        said.append(f"projected for the month: {about(middle)}, 80% range {span(low, high)}")
+        text = "projected for the month: {amount}, 80% range {span}"
+        said.append(say(text, amount=about(middle), span=span(low, high)))
     if last_month is not None:
-        said.append(f"all of {sections.before(facts)}, dotted: {usd(last_month)}")
+        before = sections.before(facts)
+        said.append(say("all of {month}, dotted: {amount}", month=before, amount=usd(last_month)))
     said += _split(facts, stacks, rest)
-    return Picture("spend", f"Spend since 1 {of}", "; ".join(said) + ".", charts.spend(seen, theme))
+    title = say("Spend since 1 {month}", month=of)
+    return Picture("spend", title, "; ".join(said) + ".", charts.spend(seen, theme))
 
 
 def _split(facts: WeeklyFacts, stacks: Sequence[Stack], rest: Sequence[Decimal]) -> list[str]:
     """The month by workload, estimated, and what no workload holds."""
     parts = [f"{_word(each.name)} {usd(_sum(each.usd))}" for each in stacks]
     if any(rest):
-        parts.append(f"all other {usd(_sum(rest))}")
+        parts.append(f"{say('all other')} {usd(_sum(rest))}")
     outside = decimal(facts.numbers, "spend.outside_workloads")
     if parts and outside:
-        parts.append(f"outside workloads {usd(outside)}")
-    said = [f"of it, estimated: {', '.join(parts)}"] if parts else []
+        parts.append(f"{say('outside workloads')} {usd(outside)}")
+    said = [say("of it, estimated: {parts}", parts=", ".join(parts))] if parts else []
     if unpriced := whole(facts.numbers, "unpriced.tokens"):
-        said.append(f"{count(unpriced)} tokens without a known rate are in no bar")
+        said.append(say("{n} tokens without a known rate are in no bar", n=count(unpriced)))
     return said
 
 
@@ -147,13 +174,18 @@ def cost(row: Row | None, theme: Theme = MAIL) -> Picture | None:
     low, middle, high = (whole(row, f"requests_{q}") or 0 for q in ("q10", "q50", "q90"))
     volumes = Volumes(low, middle, high, crossing)
     api, own = decimal(row, "api_usd_q50"), decimal(row, "self_host_usd_q50")
-    crosses = f"the lines cross at {count(crossing)}" if crossing else "the lines do not cross"
-    said = (
-        f"At {count(volumes.q50)} requests a month the API costs {about(api or ZERO)} and own"
-        f" GPUs cost {about(own or ZERO)}; {crosses}."
+    crosses = say("the lines do not cross")
+    if crossing:
+        crosses = say("the lines cross at {n}", n=count(crossing))
+    said = say(
+        "At {n} requests a month the API costs {api} and own GPUs cost {own}; {crosses}.",
+        n=count(volumes.q50),
+        api=about(api or ZERO),
+        own=about(own or ZERO),
+        crosses=crosses,
     )
     workload = _word(words(row, "workload"))
-    title = f"{workload}: cost of a month by requests"
+    title = say("{workload}: cost of a month by requests", workload=workload)
     return Picture("cost", title, said, charts.cost(stored, volumes, words(row, "workload"), theme))
 
 
@@ -167,7 +199,7 @@ def unit_cost(facts: WeeklyFacts, theme: Theme = MAIL) -> Picture | None:
     weeks = (max([*api, facts.first]) - first).days // 7 + 1
     said = [_api_said(api), _own_said(own)]
     seen = UnitCosts(first, weeks, api, own)
-    title = "Dollars per million tokens, by week"
+    title = say("Dollars per million tokens, by week")
     return Picture("unit-cost", title, " ".join(said), charts.unit_cost(seen, theme))
 
 
@@ -181,25 +213,34 @@ def _known(rows: Sequence[Row], key: str, ending: str) -> dict[date, Decimal]:
 
 def _api_said(api: Mapping[date, Decimal]) -> str:
     if not api:
-        return "API: no priced tokens in these weeks."
+        return say("API: no priced tokens in these weeks.")
     first, last = min(api), max(api)
-    said = f"API, estimated: {rate(api[last])} in the week of {formats.day(last)}"
+    said = say(
+        "API, estimated: {rate} in the week of {day}", rate=rate(api[last]), day=formats.day(last)
+    )
     if first == last:
         return f"{said}."
-    low, high = min(api.values()), max(api.values())
-    return (
-        f"{said}, {rate(api[first])} in that of {formats.day(first)}; between {rate(low)} and"
-        f" {rate(high)} since."
+    return said + say(
+        ", {rate} in that of {day}; between {low} and {high} since.",
+        rate=rate(api[first]),
+        day=formats.day(first),
+        low=rate(min(api.values())),
+        high=rate(max(api.values())),
     )
 
 
 def _own_said(own: Mapping[date, Decimal]) -> str:
     if not own:
-        return "Own GPUs: unknown; no closed month of a workload that moved holds their cost."
+        return say("Own GPUs: unknown; no closed month of a workload that moved holds their cost.")
     last = max(own)
-    said = f"Own GPUs, by their cost lines: {rate(own[last])} in {month(f'{last:%Y-%m}')}"
+    said = say(
+        "Own GPUs, by their cost lines: {rate} in {month}",
+        rate=rate(own[last]),
+        month=month(f"{last:%Y-%m}"),
+    )
     if len(own) > 1:
-        said += f", {rate(own[min(own)])} in {month(f'{min(own):%Y-%m}')}"
+        first = min(own)
+        said += say(", {rate} in {month}", rate=rate(own[first]), month=month(f"{first:%Y-%m}"))
     return f"{said}."
 
 
@@ -213,7 +254,8 @@ def utilisation(facts: WeeklyFacts, theme: Theme = MAIL) -> Picture | None:
     alone = len(hours) == 1
     seen = _by_days(next(iter(hours.values())), days) if alone else _by_hosts(facts, hours, days)
     spec = heatmap.utilisation(seen, theme)
-    title = f"GPU utilisation by hour, {formats.days(facts.first, facts.last)}"
+    of = formats.days(facts.first, facts.last)
+    title = say("GPU utilisation by hour, {days}", days=of)
     return Picture("utilisation", title, _load_said(facts, hours), spec)
 
 
@@ -268,21 +310,27 @@ def _load_said(facts: WeeklyFacts, hours: Mapping[str, Sequence[Decimal | None]]
     every = [each for found in hours.values() for each in found]
     known = [each for each in every if each is not None]
     idle = sum(each < heatmap.IDLE for each in known)
-    said = [f"On average {_told(decimal(facts.numbers, 'gpu.utilisation'))}"]
+    mean = _told(decimal(facts.numbers, "gpu.utilisation"))
+    said = [say("On average {share}", share=mean)]
     if len(means) > 1:
         (low, idlest), (high, busiest) = means[0], means[-1]
         said.append(f"{_word(busiest)} {percent(high)}, {_word(idlest)} {percent(low)}")
     peak = max(known)
     host, n = next((host, found.index(peak)) for host, found in hours.items() if peak in found)
     at = f"{_weekday(facts.first + n // 24 * _DAY)}, {n % 24:02d}:00 UTC"
-    on = f" on {_word(host)}" if len(hours) > 1 else ""
-    said.append(f"busiest {at}{on} with {percent(peak)}")
+    on = say(" on {host}", host=_word(host)) if len(hours) > 1 else ""
+    said.append(say("busiest {at}{on} with {share}", at=at, on=on, share=percent(peak)))
     said.append(
-        f"of {len(every):,} server hours {idle:,} idle (below 1%) and"
-        f" {len(every) - len(known):,} not measured"
+        say(
+            "of {all} server hours {idle} idle (below 1%) and {missing} not measured",
+            all=number(len(every)),
+            idle=number(idle),
+            missing=number(len(every) - len(known)),
+        )
     )
     if len(hours) > heatmap.ROWS:
-        said.append(f"shown are the {heatmap.ROWS} most measured of {len(hours):,} servers")
+        text = "shown are the {n} most measured of {all} servers"
+        said.append(say(text, n=heatmap.ROWS, all=number(len(hours))))
     return "; ".join(said) + "."
 
 
@@ -292,8 +340,8 @@ def _mean(found: Sequence[Decimal | None]) -> str:
 
 
 def _told(mean: Decimal | None) -> str:
-    return "not measured" if mean is None else percent(mean)
+    return say("not measured") if mean is None else percent(mean)
 
 
 def _weekday(day: date) -> str:
-    return f"{_NAMES[day.weekday()]} {day.day}"
+    return formats.weekday(day)

@@ -23,15 +23,18 @@ from reports.formats import (
     month,
     name,
     number,
+    ordinal,
     percent,
     plural,
     rate,
+    second,
     signed,
     span,
     usd,
 )
 from reports.language import say, say_n
 from reports.model import Row, Value, WeeklyFacts, decimal, whole, words
+from reports.retold import retell
 
 ZERO = Decimal(0)
 SHOWN = 10
@@ -99,7 +102,7 @@ def is_complete(facts: WeeklyFacts) -> bool:
 def begins(facts: WeeklyFacts) -> str:
     """`the data begins on 9 Oct 2026`."""
     first = words(facts.numbers, "spend.first_day")
-    return f"the data begins on {day(date.fromisoformat(first), year=True)}"
+    return say("the data begins on {day}", day=day(date.fromisoformat(first), year=True))
 
 
 def before(facts: WeeklyFacts) -> str:
@@ -123,36 +126,50 @@ def tiles(facts: WeeklyFacts, made: Make) -> list[Tile]:
 
 def _to_date(facts: WeeklyFacts) -> Tile:
     spent = decimal(facts.numbers, "spend.month_to_date")
-    label = f"{month(facts.month)} to date"
+    label = say("{month} to date", month=month(facts.month))
     if spent is None:
-        return Tile(label, "no data", "nothing was read for these days")
+        return Tile(label, say("no data"), say("nothing was read for these days"))
     notes = [_billed(decimal(facts.numbers, "spend.month_to_date.billed_share"))]
     if words(facts.numbers, "spend.first_day") > f"{facts.month}-01":
         notes.append(begins(facts))
-    return Tile(label, usd(spent), "; ".join(notes))
+    return Tile(label, usd(spent), "; ".join(_also(spent) + notes))
+
+
+def _also(amount: Decimal) -> list[str]:
+    """The amount in the organisation's currency, where it has another with a rate."""
+    converted = second(amount)
+    return [converted] if converted else []
 
 
 def _billed(share: Decimal | None) -> str:
     if share is None:
-        return "nothing was spent"
+        return say("nothing was spent")
     if share == 100:
-        return "all of it billed"
-    return f"{percent(share)} billed, the rest estimated" if share else "all of it estimated"
+        return say("all of it billed")
+    if not share:
+        return say("all of it estimated")
+    return say("{share} billed, the rest estimated", share=percent(share))
 
 
 def _projection(facts: WeeklyFacts) -> Tile:
     projected = projection(facts)
-    label = f"{month(facts.month)} projection"
+    label = say("{month} projection", month=month(facts.month))
     if projected is None:
         known = whole(facts.numbers, "projection.history_days")
         if known is None:
-            return Tile(label, "none", "no projection was made for these days")
-        return Tile(
-            label, "not yet", f"{NEEDED_DAYS} days of history are needed, {known} are there"
+            return Tile(label, say("none"), say("no projection was made for these days"))
+        note = say(
+            "{needed} days of history are needed, {known} are there",
+            needed=NEEDED_DAYS,
+            known=known,
         )
+        return Tile(label, say("not yet"), note)
     if is_complete(facts):
-        return Tile(f"{month(facts.month)} total", usd(projected[1]), "the month is complete")
-    notes = [f"80% range {span(projected[0], projected[2])}", *_doubts(facts)]
+        total = say("{month} total", month=month(facts.month))
+        told = [*_also(projected[1]), say("the month is complete")]
+        return Tile(total, usd(projected[1]), "; ".join(told))
+    held = say("80% range {span}", span=span(projected[0], projected[2]))
+    notes = [*_also(projected[1]), held, *_doubts(facts)]
     return Tile(label, about(projected[1]), "; ".join(notes))
 
 
@@ -171,30 +188,32 @@ def _doubts(facts: WeeklyFacts) -> list[str]:
     found = []
     if "short_history" in flags:
         days = whole(facts.numbers, "projection.history_days")
-        found.append(f"from only {days} days of history")
+        found.append(say("from only {n} days of history", n=days))
     if "holes" in flags:
-        found.append("some days are missing")
+        found.append(say("some days are missing"))
     made = date.fromisoformat(words(facts.numbers, "projection.as_of")) - timedelta(1)
-    return found if made >= facts.last else [*found, f"as of {day(made)}"]
+    return found if made >= facts.last else [*found, say("as of {day}", day=day(made))]
 
 
 def _change(facts: WeeklyFacts) -> Tile:
     points = decimal(facts.numbers, "spend.change_same_day")
-    label = f"Against {before(facts)}, same days"
+    label = say("Against {month}, same days", month=before(facts))
     then = decimal(facts.numbers, "spend.previous_month_same_day")
     if then is None:
         known = facts.numbers["spend.first_day"] is not None
-        return Tile(label, "no comparison", begins(facts) if known else "nothing was read yet")
+        why = begins(facts) if known else say("nothing was read yet")
+        return Tile(label, say("no comparison"), why)
     if points is None:
-        return Tile(label, "no comparison", "nothing was spent then")
-    notes = [f"{usd(then)} then"]
+        return Tile(label, say("no comparison"), say("nothing was spent then"))
+    notes = [say("{amount} then", amount=usd(then))]
     whole_points = decimal(facts.numbers, "spend.change_full_month")
     whole_month = decimal(facts.numbers, "spend.previous_month")
     if whole_points is not None and whole_month is not None:
-        what = "this month" if is_complete(facts) else "projection"
-        notes.append(
-            f"{what} {change(whole_points)} on all of {before(facts)} ({usd(whole_month)})"
-        )
+        text = "projection {change} on all of {month} ({amount})"
+        if is_complete(facts):
+            text = "this month {change} on all of {month} ({amount})"
+        shown = {"change": change(whole_points), "month": before(facts)}
+        notes.append(say(text, amount=usd(whole_month), **shown))
     return Tile(label, change(points), "; ".join(notes))
 
 
@@ -212,13 +231,13 @@ def _per_million(*figures: Value) -> Tile:
         whole(row, _UNIT[1]),
         whole(row, _UNIT[2]),
     )
-    label = "Per million API tokens"
+    label = say("Per million API tokens")
     if not tokens:
-        return Tile(label, "no tokens", "none went through an API this month")
-    note = f"{count(tokens)} tokens this month"
+        return Tile(label, say("no tokens"), say("none went through an API this month"))
+    note = say("{n} tokens this month", n=count(tokens))
     if unpriced:
-        note += f", {count(unpriced)} of them without a known rate"
-    return Tile(label, "unpriced" if per_million is None else rate(per_million), note)
+        note += say(", {n} of them without a known rate", n=count(unpriced))
+    return Tile(label, say("unpriced") if per_million is None else rate(per_million), note)
 
 
 def _budget(facts: WeeklyFacts) -> Tile | None:
@@ -278,7 +297,8 @@ def _own_to_date(facts: WeeklyFacts) -> Tile:
     if spent is None:
         return Tile(label, say("no data"), say("nothing was read for these days"))
     n = len(facts.tables["workloads"])
-    return Tile(label, usd(spent), say_n(n, "{n} workload", "{n} workloads", n=n))
+    told = [*_also(spent), say_n(n, "{n} workload", "{n} workloads", n=n)]
+    return Tile(label, usd(spent), "; ".join(told))
 
 
 def _own_change(facts: WeeklyFacts) -> Tile:
@@ -324,24 +344,32 @@ def _own_summary(facts: WeeklyFacts) -> str:
 def _summary(facts: WeeklyFacts) -> str:
     spent = decimal(facts.numbers, "spend.month_to_date")
     if spent is None:
-        return f"{name(facts.organisation)} has no spend on record for {month(facts.month)} so far."
+        return say(
+            "{who} has no spend on record for {month} so far.",
+            who=name(facts.organisation),
+            month=month(facts.month),
+        )
     week = decimal(facts.numbers, "spend.week") or ZERO
     points = decimal(facts.numbers, "spend.week_change")
-    against = f", {change(points)} on the week before," if points is not None else ""
-    text = (
-        f"{name(facts.organisation)} spent {usd(week)} on language models through APIs this week"
-        f"{against} and {usd(spent)} in {month(facts.month)} to the {ordinal(facts.last.day)}"
-    )
+    shown = {"who": name(facts.organisation), "week": usd(week), "spent": usd(spent)}
+    shown |= {"month": month(facts.month), "day": _last(facts)}
+    if points is None:
+        text = say(
+            "{who} spent {week} on language models through APIs this week and {spent} in {month} to"
+            " the {day}",
+            **shown,
+        )
+    else:
+        text = say(
+            "{who} spent {week} on language models through APIs this week, {change} on the week"
+            " before, and {spent} in {month} to the {day}",
+            change=change(points),
+            **shown,
+        )
     projected = projection(facts)
     if projected and not is_complete(facts):
-        text += f"; the month is heading for {about(projected[1])}"
+        text += say("; the month is heading for {amount}", amount=about(projected[1]))
     return text + "."
-
-
-def ordinal(n: int) -> str:
-    """1st, 2nd, 3rd, 22nd."""
-    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
-    return f"{n}{ending}"
 
 
 def movers(facts: WeeklyFacts) -> list[Mover]:
@@ -361,8 +389,8 @@ def _mover(row: Row) -> Mover:
 def _why(row: Row) -> str:
     volume, price = decimal(row, "by_volume"), decimal(row, "by_price")
     if volume is None or price is None:
-        return "new this month"
-    return f"volume {signed(volume)}, price and mix {signed(price)}"
+        return say("new this month")
+    return say("volume {volume}, price and mix {price}", volume=signed(volume), price=signed(price))
 
 
 def own_workloads(facts: WeeklyFacts) -> list[Mover]:
@@ -440,32 +468,41 @@ def _unpriced(rows: Sequence[Row]) -> list[str]:
     unpriced = [name(words(row, "workload")) for row in rows if row["spend"] is None]
     if not unpriced:
         return []
-    more = f" and {len(unpriced) - 3} more" if len(unpriced) > 3 else ""
-    return [f"No rate is known for {', '.join(unpriced[:3])}{more}."]
+    listed = ", ".join(unpriced[:3])
+    if len(unpriced) > 3:
+        listed += say(" and {n} more", n=len(unpriced) - 3)
+    return [say("No rate is known for {workloads}.", workloads=listed)]
 
 
 def beside_movers(facts: WeeklyFacts, shown: int) -> list[str]:
     """What the table of movers leaves out."""
     rows = facts.tables["workloads"]
     if not rows:
-        return ["No workload has used an API yet."]
+        return [say("No workload has used an API yet.")]
     notes = []
     if not shown:
         unknown = all(row["change"] is None for row in rows)
-        notes.append(f"No comparison: {begins(facts)}." if unknown else "No workload changed.")
+        notes.append(
+            say("No comparison: {why}.", why=begins(facts))
+            if unknown
+            else say("No workload changed.")
+        )
     if len(rows) > shown and shown:
-        notes.append(f"All {len(rows)} workloads are in the attached workloads.csv.")
+        notes.append(say("All {n} workloads are in the attached workloads.csv.", n=len(rows)))
     notes += _unpriced(rows)
     notes += [
-        f"{usd(spent)} is unassigned: no workload's patterns match it."
+        say("{amount} is unassigned: no workload's patterns match it.", amount=usd(spent))
         for row in rows
         if row["workload"] == UNASSIGNED and (spent := decimal(row, "spend"))
     ]
     outside = decimal(facts.numbers, "spend.outside_workloads")
     if outside is not None and to_cents(outside):
         notes.append(
-            f"{usd(outside)} of the month to date is in no workload: what bills hold beyond the"
-            " price of tokens."
+            say(
+                "{amount} of the month to date is in no workload: what bills hold beyond the price"
+                " of tokens.",
+                amount=usd(outside),
+            )
         )
     return notes
 
@@ -476,13 +513,20 @@ def gpus(facts: WeeklyFacts) -> list[str]:
     used = decimal(facts.numbers, "gpu.utilisation")
     served = whole(facts.numbers, "served.tokens")
     if not seen or hours is None:
-        found = ["No GPU was measured this week."]
+        found = [say("No GPU was measured this week.")]
     elif used is None:
-        found = [f"{plural(seen, 'GPU')} seen, without readings of utilisation."]
+        found = [say("{gpus} seen, without readings of utilisation.", gpus=plural(seen, "GPU"))]
     else:
-        found = [f"{plural(seen, 'GPU')}, {percent(used)} utilised over {hours:,.1f} GPU hours."]
+        found = [
+            say(
+                "{gpus}, {share} utilised over {hours} GPU hours.",
+                gpus=plural(seen, "GPU"),
+                share=percent(used),
+                hours=number(hours, 1),
+            )
+        ]
     if served is not None:
-        found.append(f"Own engines served {count(served)} tokens.")
+        found.append(say("Own engines served {n} tokens.", n=count(served)))
     return found
 
 
@@ -497,8 +541,8 @@ def _host(row: Row) -> Host:
     return Host(
         name(words(row, "host")),
         words(row, "gpus"),
-        "none" if hours is None else f"{hours:,.1f}",
-        "not measured" if used is None else percent(used),
+        say("none") if hours is None else number(hours, 1),
+        say("not measured") if used is None else percent(used),
     )
 
 
@@ -509,10 +553,10 @@ def alerts(facts: WeeklyFacts) -> list[Event]:
 
 def _alert(row: Row) -> Event:
     rule = words(row, "rule").partition(" v")[0]
-    what = f"{_RULES.get(rule, name(rule))}: {name(words(row, 'subject'), 80)}"
-    ended = "" if row["became"] == "firing" else ", ended"
+    what = f"{say(_RULES.get(rule, name(rule)))}: {name(words(row, 'subject'), 80)}"
+    ended = "" if row["became"] == "firing" else say(", ended")
     when = day(date.fromisoformat(words(row, "at")[:10]))
-    return Event(when, what + ended, name(words(row, "reason"), 400))
+    return Event(when, what + ended, retell(name(words(row, "reason"), 400)))
 
 
 def restatements(facts: WeeklyFacts) -> list[Event]:
@@ -526,7 +570,13 @@ def _restatement(row: Row) -> Event:
     return Event(
         day(date.fromisoformat(words(row, "day"))),
         name(f"{row['source']} {row['stream']}"),
-        f"{tokens[0]} tokens became {tokens[1]}, {dollars[0]} became {dollars[1]}",
+        say(
+            "{before} tokens became {after}, {usd_before} became {usd_after}",
+            before=tokens[0],
+            after=tokens[1],
+            usd_before=dollars[0],
+            usd_after=dollars[1],
+        ),
     )
 
 
@@ -542,21 +592,23 @@ def _source(row: Row, end: date) -> Source:
     state = _state(row, through is not None and through >= end)
     return Source(
         name(f"{row['source']} {row['stream']}"),
-        f"through {day(through - timedelta(1))}" if through else "nothing yet",
-        instant(read) if read else "never",
-        state,
+        say("through {day}", day=day(through - timedelta(1))) if through else say("nothing yet"),
+        instant(read) if read else say("never"),
+        say(state) if state in _STATES else state,
         state in _WELL,
     )
 
 
 _WELL = ("complete", "bills follow", "not counted")
+_STATES = (*_WELL, "behind")
 
 
 def _state(row: Row, complete: bool) -> str:
     if row["counts"] == "no":
         return "not counted"
     if whole(row, "failures_in_a_row"):
-        return f"fails: {name(words(row, 'last_error'), 80) or 'no reason given'}"
+        why = name(words(row, "last_error"), 80) or say("no reason given")
+        return say("fails: {why}", why=why)
     if complete:
         return "complete"
     return "bills follow" if row["feeds"] == "bill" else "behind"
@@ -569,15 +621,17 @@ def completeness(facts: WeeklyFacts) -> list[str]:
     waiting = whole(facts.numbers, "data.quarantined_rows")
     found = []
     if share is not None:
-        found.append(f"The month to date: {_billed(share)}.")
+        found.append(say("The month to date: {billed}.", billed=_billed(share)))
     if unpriced:
-        found.append(f"{count(unpriced)} tokens have no known rate: they are in no amount.")
+        text = "{n} tokens have no known rate: they are in no amount."
+        found.append(say(text, n=count(unpriced)))
     elif unpriced == 0:
-        found.append("Every token has a known rate.")
+        found.append(say("Every token has a known rate."))
     if odd := whole(facts.numbers, "spend.days_unconverted"):
-        found.append(f"{plural(odd, 'day')} billed in a currency without a rate: not in totals.")
-    rows = plural(waiting, "row") if waiting else "No row"
-    found.append(f"{rows} in quarantine, where unreadable ones are kept.")
+        text = "{days} billed in a currency without a rate: not in totals."
+        found.append(say(text, days=plural(odd, "day")))
+    rows = plural(waiting, "row") if waiting else say("No row")
+    found.append(say("{rows} in quarantine, where unreadable ones are kept.", rows=rows))
     return [*found, *(_rates(row) for row in facts.tables["data.rates"])]
 
 
@@ -586,22 +640,34 @@ def record(facts: WeeklyFacts) -> list[str]:
     months, inside = (whole(facts.numbers, f"record.{name}") for name in ("months", "inside"))
     told, right = (whole(facts.numbers, f"record.verdicts_{name}") for name in ("told", "right"))
     error = decimal(facts.numbers, "record.median_error")
-    found = ["No month was scored yet: that happens when the first one is closed."]
+    found = [say("No month was scored yet: that happens when the first one is closed.")]
     if months:
-        missed = "" if error is None else f"; the median error was {percent(error)}"
-        held = f"Of the last {plural(months, 'month')} {inside} fell inside the range projected"
-        found = [f"{held} two weeks before the month's end{missed}."]
+        missed = (
+            "" if error is None else say("; the median error was {error}", error=percent(error))
+        )
+        held = say(
+            "Of the last {months} {n} fell inside the range projected two weeks before the month's"
+            " end",
+            months=plural(months, "month"),
+            n=inside,
+        )
+        found = [f"{held}{missed}."]
     if told:
-        found.append(f"Of {plural(told, 'verdict')} {right} were right at the volume that came.")
+        text = "Of {verdicts} {n} were right at the volume that came."
+        found.append(say(text, verdicts=plural(told, "verdict"), n=right))
     return found
 
 
 def _rates(row: Row) -> str:
     checked = words(row, "newest_check")
-    when = f"checked {checked[:10]}" if checked else "no check recorded"
+    when = say("checked {day}", day=checked[:10]) if checked else say("no check recorded")
     version = f" {name(words(row, 'source_version'))}" if row["source_version"] else ""
-    cards = plural(whole(row, "cards") or 0, "rate card")
-    return f"Prices: {name(words(row, 'source'))}{version}, {cards}, {when}."
+    return say(
+        "Prices: {source}, {cards}, {when}.",
+        source=f"{name(words(row, 'source'))}{version}",
+        cards=plural(whole(row, "cards") or 0, "rate card"),
+        when=when,
+    )
 
 
 _TILE: Mapping[str, Build] = {

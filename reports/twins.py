@@ -8,7 +8,7 @@ from jinja2 import Environment
 
 from reports import formats, render
 from reports.clothes import LOGO
-from reports.language import style
+from reports.language import say, style, tidy
 from reports.render import Image
 
 
@@ -17,10 +17,10 @@ def twins(template: str, **page: object) -> tuple[str, str]:
 
     What has a logo says its `organisation`, and sends the `logo` along.
     """
-    page = {"look": style().look, **page}
+    page = {"look": style().look, "language": style().language, **page}
     text = _templates().get_template(f"{template}.txt").render(page)
     html = _templates().get_template(f"{template}.html").render(page)
-    return text, render.inline(html)
+    return tidy(text), render.inline(tidy(html))
 
 
 def logo(name: str) -> list[Image]:
@@ -34,4 +34,5 @@ def _templates() -> Environment:
     """Compiled once: it takes longer than to fill them."""
     templates = render.environment()
     templates.filters |= {"fill": formats.fill, "row": formats.row}
+    templates.globals |= {"say": say, "plural": formats.plural}
     return templates

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from reports.formats import REASON_CAP, about, name, plural
+from reports.formats import REASON_CAP, about, name, number
 from reports.judgement import held
+from reports.language import say, say_n
 from reports.model import Row, Standing, WeeklyFacts, decimal
 
 Tone = Literal["move", "stay", "return", "unknown"]
@@ -68,14 +69,14 @@ def label(row: Row, standing: Standing) -> tuple[str, Tone]:
     """The advice in two or three words."""
     advice = str(row["advice"])
     if standing.stands:
-        return "Decided", "stay"
+        return say("Decided"), "stay"
     if savings(row) is None and advice == "stay" and not _gated(standing):
-        return "Too little history", "unknown"
+        return say("Too little history"), "unknown"
     if advice == "return_to_api":
-        return LABELS[advice], "return"
+        return say(LABELS[advice]), "return"
     if advice in MOVES and _at_home(standing):
-        return "Keep", "stay"
-    return LABELS[advice], "move" if advice in MOVES else "stay"
+        return say("Keep"), "stay"
+    return say(LABELS[advice]), "move" if advice in MOVES else "stay"
 
 
 def verdict(facts: WeeklyFacts) -> Verdict:
@@ -86,12 +87,21 @@ def verdict(facts: WeeklyFacts) -> Verdict:
     row, standing = order[0]
     workload, tone = name(str(row["workload"]), _NAME_CAP), label(row, standing)[1]
     if standing.stands:
-        return Verdict(f"Decided: {workload}", name(standing.decided, REASON_CAP), "stay", row)
+        return Verdict(
+            say("Decided: {workload}", workload=workload),
+            name(standing.decided, REASON_CAP),
+            "stay",
+            row,
+        )
     if tone == "return":
-        headline = f"Return {workload} to the API: {effect(savings(row), -1)}"
+        headline = say(
+            "Return {workload} to the API: {effect}",
+            workload=workload,
+            effect=effect(savings(row), -1),
+        )
     elif row["advice"] in MOVES:
         verb = "Keep {} on own GPUs" if _at_home(standing) else MOVES[str(row["advice"])]
-        headline = f"{verb.format(workload)}: {effect(savings(row))}{_others(order)}"
+        headline = f"{say(verb).format(workload)}: {effect(savings(row))}{_others(order)}"
     else:
         return _stay(order)
     return Verdict(headline, _reason(row), tone, row)
@@ -104,18 +114,25 @@ def _stay(order: Sequence[tuple[Row, Standing]]) -> Verdict:
     row = max(changes, key=_cheaper) if changes else free[0] if free else order[0][0]
     saved, workload = savings(row), name(str(row["workload"]), _NAME_CAP)
     if not free:
-        headline = "Stay: what is compared must stay where it is"
+        headline = say("Stay: what is compared must stay where it is")
     elif saved is None:
-        return Verdict("Stay: too little history to compare bills", "", "unknown", None)
+        return Verdict(say("Stay: too little history to compare bills"), "", "unknown", None)
     elif cheaper := _cheaper(row):
-        headline = f"Stay, but change how {workload} uses the API: saves {about(cheaper)} a month"
-    elif saved > 0:
-        headline = (
-            f"{'Stay' if held(row) else 'Stay for now'}: moving {workload} {unsure(saved, row)}"
+        headline = say(
+            "Stay, but change how {workload} uses the API: saves {amount} a month",
+            workload=workload,
+            amount=about(cheaper),
         )
+    elif saved > 0:
+        text = "Stay: moving {workload} {effect}"
+        if not held(row):
+            text = "Stay for now: moving {workload} {effect}"
+        headline = say(text, workload=workload, effect=unsure(saved, row))
     else:
-        even = "even moving" if len(free) > 1 else "moving"
-        headline = f"Stay: {even} {workload} would cost {about(-saved)} a month more"
+        text = "Stay: moving {workload} would cost {amount} a month more"
+        if len(free) > 1:
+            text = "Stay: even moving {workload} would cost {amount} a month more"
+        headline = say(text, workload=workload, amount=about(-saved))
     return Verdict(headline, _reason(row), "stay", row if saved is not None else None)
 
 
@@ -133,10 +150,10 @@ def _reason(row: Row) -> str:
 
 def _without(facts: WeeklyFacts) -> str:
     if facts.numbers["spend.first_day"] is None and not facts.standings:
-        return "Nothing has been read yet"
+        return say("Nothing has been read yet")
     if facts.standings:
-        return "No comparison this week"
-    return "Spend only: no deployment is configured"
+        return say("No comparison this week")
+    return say("Spend only: no deployment is configured")
 
 
 def _order(row: Row, standing: Standing) -> tuple[int, Decimal, tuple[str, str]]:
@@ -152,15 +169,19 @@ def _order(row: Row, standing: Standing) -> tuple[int, Decimal, tuple[str, str]]
 def effect(saved: Decimal | None, sign: int = 1) -> str:
     """What moving (1) or returning (-1) does to a month's bill."""
     if saved is None:
-        return "too little history for an amount"
+        return say("too little history for an amount")
     amount = about(abs(saved))
-    return f"saves {amount} a month" if saved * sign >= 0 else f"costs {amount} a month more"
+    if saved * sign >= 0:
+        return say("saves {amount} a month", amount=amount)
+    return say("costs {amount} a month more", amount=amount)
 
 
 def unsure(saved: Decimal, row: Row | None) -> str:
     """A saving that is no reason to move, and why it is none."""
-    why = "but more than money holds it" if row and held(row) else "not yet dependably"
-    return f"would save {about(saved)} a month, {why}"
+    text = "would save {amount} a month, not yet dependably"
+    if row and held(row):
+        text = "would save {amount} a month, but more than money holds it"
+    return say(text, amount=about(saved))
 
 
 def _others(order: Sequence[tuple[Row, Standing]]) -> str:
@@ -170,7 +191,10 @@ def _others(order: Sequence[tuple[Row, Standing]]) -> str:
         for row, at in order
         if row["advice"] in MOVES and not _at_home(at) and not at.stands
     } - {order[0][0]["workload"]}
-    return f"; {plural(len(moves), 'more workload')} to move" if moves else ""
+    if not moves:
+        return ""
+    n = len(moves)
+    return say_n(n, "; {n} more workload to move", "; {n} more workloads to move", n=number(n))
 
 
 def _at_home(standing: Standing) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -16,11 +17,12 @@ from reports import after_move, budgets, formats, judgement, marks, pictures, se
 from reports.audiences import FINANCE
 from reports.comparison import Comparison, comparison, migration
 from reports.formats import month, name, short, short_range
-from reports.language import say, use
-from reports.model import Rendered, Row, Standing, Told, WeeklyFacts, decimal
+from reports.language import say, style, use
+from reports.model import Rendered, Row, Standing, Told, Value, WeeklyFacts, decimal
 from reports.pictures import Picture
 from reports.raster import Drawn
 from reports.render import Image
+from reports.retold import retell
 from reports.tracing import Traced, cells, scalars
 from reports.twins import logo, twins
 from reports.verdict import UNKNOWN, Verdict, key, ranked, verdict
@@ -166,7 +168,7 @@ def view(facts: WeeklyFacts) -> View:
         week=facts.week,
         period=formats.days(facts.first, facts.last),
         demo=facts.demo,
-        missing=[name(reason, 200) for reason in facts.missing],
+        missing=[retell(name(reason, 200)) for reason in facts.missing],
         corrected=[name(text, 300) for text in facts.corrected],
         unsent=facts.unsent,
         verdict=found,
@@ -278,14 +280,15 @@ def head(facts: WeeklyFacts) -> list[Told]:
     if lead is not None:
         pair = " on ".join(key(lead))
         saved = decimal(lead, "savings_usd_q50")
-        found.append(Told(f"saving of {pair}", f"Saving of {name(pair, 120)}", saved, "usd"))
+        label = say("Saving of {pair}", pair=name(pair, 120))
+        found.append(Told(f"saving of {pair}", label, saved, "usd"))
     return found
 
 
 def _consequence(found: Verdict) -> str:
     """Of a move, its whole cost and yield; else the reason of the advice."""
     if found.lead is None or found.tone != "move":
-        return found.reason
+        return retell(found.reason)
     return migration(found.lead)
 
 
@@ -297,15 +300,19 @@ def _beside(found: Verdict, facts: WeeklyFacts) -> str:
     contradicts = judgement.year(row, told=False)
     standing = facts.standings.get(key(row), Standing())
     zero = judgement.zero(row, standing.zero_lines)
-    told = (judgement.sure(row), contradicts, f"Taken as zero: {zero}." if zero else "")
+    told = (
+        judgement.sure(row),
+        contradicts,
+        say("Taken as zero: {lines}.", lines=zero) if zero else "",
+    )
     return " ".join(text for text in told if text)
 
 
 def _subject(facts: WeeklyFacts, found: Verdict) -> str:
     """The verdict with its number, and where the month is heading."""
-    marks = "Demonstration: " if facts.demo else ""
-    marks += "Corrected: " if facts.corrected else ""
-    marks += "Incomplete: " if facts.missing else ""
+    marks = say("Demonstration: ") if facts.demo else ""
+    marks += say("Corrected: ") if facts.corrected else ""
+    marks += say("Incomplete: ") if facts.missing else ""
     return f"{marks}{found.headline} ({_heading(facts)})"
 
 
@@ -355,7 +362,27 @@ def _footer(facts: WeeklyFacts) -> list[str]:
         "Figures: crossover explain ID --week {week} (the plain-text part lists every ID).",
         week=facts.week,
     )
-    return [_readers(facts), explained, f"{say('Days are UTC, amounts US dollars.')} {when}"]
+    return [
+        _readers(facts),
+        explained,
+        f"{say('Days are UTC, amounts US dollars.')} {_converted()} {when}".replace("  ", " "),
+    ]
+
+
+def _converted() -> str:
+    """How amounts are converted, or that they are not; '' where nobody asked for it."""
+    second = style().second
+    if second is None:
+        return ""
+    if not second.usd:
+        text = "No rate of {currency} is known: nothing is converted."
+        return say(text, currency=second.currency)
+    return say(
+        "{currency} by the rate of {day}: {currency} 1 is ${rate}.",
+        currency=second.currency,
+        day=formats.day(date.fromisoformat(second.day), year=True),
+        rate=formats.plain_number(second.usd),
+    )
 
 
 def _readers(facts: WeeklyFacts) -> str:
@@ -385,10 +412,16 @@ def _traced(
 ) -> list[Traced]:
     """Every figure shown: those of the whole, then by workload, deployment and budget."""
     units, owner = facts.units, facts.audience.owner
-    own = {id_: value for id_, value in facts.numbers.items() if id_.startswith("owner.")}
-    found = [scalars({k: v for k, v in facts.numbers.items() if k not in own}, units)]
-    if own:
-        found.append(scalars(own, units, owner=owner))
+    kinds: dict[str, dict[str, Value]] = {"": {}, "owner": {}, "fx": {}}
+    for id_, value in facts.numbers.items():
+        kind = id_.partition(".")[0]
+        kinds[kind if kind in kinds else ""][id_] = value
+    found = [scalars(kinds[""], units)]
+    if kinds["owner"]:
+        found.append(scalars(kinds["owner"], units, owner=owner))
+    if kinds["fx"] and facts.audience.style.second:
+        currency = facts.audience.style.second.currency
+        found.append(scalars(kinds["fx"], units, currency=currency))
     found += [cells(units, "workload", mover.row, ("workload",)) for mover in movers]
     pair = ("workload", "deployment")
     found += [cells(units, "breakeven", each.row, pair) for each in shown]

@@ -25,6 +25,7 @@ from monitor.jobs.notify import Telling
 from monitor.ports import StreamSpec
 from monitor.storage import rollup, setup, work
 from monitor.storage.fleet import put_devices, put_minutes
+from monitor.storage.price_changes import FxRate
 from monitor.storage.write import Window, put_window
 from tests.factories import dims, usage
 
@@ -156,6 +157,7 @@ def configured(deployments=DEPLOYMENTS, **runs_on: str) -> setup.Setup:
         rules=RULES,
         contracts=[setup.ContractSetup("acme", day_bounds("2026-10-01")[0], None, 30_000 * PICO)],
         budgets=BUDGETS,
+        fx=[FxRate("EUR", day_bounds("2026-11-02")[0], 1_086_500_000, "ECB")],
     )
 
 

@@ -12,7 +12,16 @@ from monitor.domain.scenario import Api, Deployment, Migration, Scenario, Worklo
 from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
 from reports.model import Standing, WeeklyFacts
 
-_CELLS = ("workload", "breakeven", "moved", *FINANCE_CELLS.values(), "closing", "showback", "owner")
+_CELLS = (
+    "workload",
+    "breakeven",
+    "moved",
+    *FINANCE_CELLS.values(),
+    "closing",
+    "showback",
+    "owner",
+    "fx",
+)
 SCALARS = [
     name
     for name, spec in CATALOGUE.items()

@@ -33,6 +33,7 @@ def explain(
     cost_centre: Annotated[str, typer.Option(help="For a figure of one cost centre.")] = "",
     label: Annotated[str, typer.Option(help="For a figure of one tag.")] = "",
     owner: Annotated[str, typer.Option(help="For a figure of one owner of workloads.")] = "",
+    currency: Annotated[str, typer.Option(help="For the rate of a currency, such as EUR.")] = "",
     form: Annotated[common.Format, typer.Option("--format", help="How to print it.")] = (
         common.Format.TABLE
     ),
@@ -56,6 +57,7 @@ def explain(
     _, end = month_bounds(month) if month else week_bounds(week or last_week(common.now()))
     named = {"workload": workload, "deployment": deployment, "budget": budget, "account": account}
     named |= {"cost_centre": cost_centre, "label": label, "owner": owner}
+    named["currency"] = currency
     params = figures.period(end) | {name: value for name, value in named.items() if value}
     with common.open_database(ctx).read() as conn:
         found = _answer(conn, figure, params)

@@ -79,7 +79,7 @@ def render_month(
     """The closing report of a month as it stands; nothing is written."""
     key = run_key(audience.name, "monthly", month, 1)
     found = facts(conn, month, policy, due_at, audience)
-    return _rendered(editions.told_with(conn, key, found, audience.style))
+    return _rendered(editions.told_with(conn, key, found, closing.style_of(audience)))
 
 
 def _rendered(found: ClosingFacts) -> Rendered:
@@ -87,7 +87,6 @@ def _rendered(found: ClosingFacts) -> Rendered:
 
 
 def monthly_report(audience: Audience = FINANCE_READERS) -> Maker:
-    """How the closing report is made: the same for each audience, in its own words."""
-    return Maker(
-        missing, partial(facts, audience=audience), closing.head, _rendered, audience.style
-    )
+    """How the closing report is made: the same for each audience."""
+    style = closing.style_of(audience)
+    return Maker(missing, partial(facts, audience=audience), closing.head, _rendered, style)

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from typing import TypeVar
@@ -34,7 +35,7 @@ from reports import weekly as weekly_words
 from reports.audiences import CELLS, Audience
 from reports.audiences import FINANCE as FINANCE_READERS
 from reports.formats import plural
-from reports.model import Rendered, Row, Standing, WeeklyFacts
+from reports.model import Rendered, Row, Standing, Value, WeeklyFacts
 from reports.render import Attachment
 from reports.sections import SHOWN
 from reports.verdict import key, ranked
@@ -47,7 +48,7 @@ _TABLES = (
     *("data.sources", "data.rates", "alerts.week", "restatements.week"),
 )
 _CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
-_ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback", "owner"}
+_ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback", "owner", "fx"}
 # The catalogue without tables and their cells.
 _SCALARS = [
     name
@@ -56,6 +57,7 @@ _SCALARS = [
 ]
 _OWN_SCALARS = [*(name for name in CATALOGUE if name.startswith("owner.")), "spend.first_day"]
 """What an owner is told: no sum over what is not theirs."""
+_FX = ("fx.usd", "fx.day")
 _OWN_TABLES = ("workloads", "breakevens", "moves", "budgets", "alerts.week", "data.sources")
 _UNREADABLE = (ValueError, ArithmeticError, AssertionError, KeyError, CrossoverError)
 """What a stored value may bring about that is none; a database that fails is another matter."""
@@ -114,6 +116,8 @@ def facts(
     """Every figure of the week that an audience is told, and what people ordered."""
     start, end = week_bounds(week)
     params = figures.period(end) | ({"owner": audience.owner} if audience.owner else {})
+    if second := audience.style.second:
+        params["currency"] = second.currency
     read = _Reading()
     tables: dict[str, Sequence[Row]] = {}
     for name in _TABLES if audience.whole else _OWN_TABLES:
@@ -129,8 +133,10 @@ def facts(
     if standings is None:
         # Without what people ordered a comparison would urge what they have decided against.
         tables.pop("breakevens", None)
-    scalars = _SCALARS if audience.whole else _OWN_SCALARS
+    scalars = [*(_SCALARS if audience.whole else _OWN_SCALARS), *(_FX if second else ())]
     numbers = {each.id: each.value for each in figures.several(conn, scalars, read, **params)}
+    if second:
+        audience = _converting(audience, numbers)
     return WeeklyFacts(
         organisation=policy.organisation,
         week=week,
@@ -147,6 +153,16 @@ def facts(
         audience=audience,
         failed=read.failed,
     )
+
+
+def _converting(audience: Audience, numbers: Mapping[str, Value]) -> Audience:
+    """The audience with the rate in force, if there is one."""
+    usd, since = numbers.get("fx.usd"), numbers.get("fx.day")
+    second = audience.style.second
+    if second is None or not isinstance(usd, Decimal) or not usd:
+        return audience
+    known = second._replace(usd=usd, day=str(since))
+    return audience._replace(style=audience.style._replace(second=known))
 
 
 _Read = TypeVar("_Read")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from monitor.storage.figure_breakevens import BREAKEVENS
 from monitor.storage.figure_budgets import FINANCE
 from monitor.storage.figure_closing import CLOSING
+from monitor.storage.figure_fx import FX
 from monitor.storage.figure_moves import MOVES
 from monitor.storage.figure_owners import OWNERS
 from monitor.storage.figure_record import RECORD
@@ -329,6 +330,7 @@ CATALOGUE: Mapping[str, Spec] = {
     **FINANCE,
     **CLOSING,
     **OWNERS,
+    **FX,
 }
 """Figure id -> what it is."""
 

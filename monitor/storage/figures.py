@@ -28,7 +28,7 @@ Value = Decimal | int | str | None
 
 _WHOLE = {"tokens", "requests", "count"}
 _TEXT = {"text", "json", "day", "instant", "month"}
-_PLACES = Decimal("0.000001")
+_PLACES, _RATE_PLACES = Decimal("0.000001"), Decimal("0.000000001")
 _PARAMETER = re.compile(r":(\w+)")
 # Bills and estimates are added up before a day can be chosen: each reading costs all days, and
 # leaves few rows. Other views choose their days first.
@@ -215,5 +215,5 @@ def _exact(value: object, unit: str) -> Value:
     assert exact is not None, f"{value!r} is no number"
     if unit in _WHOLE:
         return int(exact)
-    rounded = EXACT.quantize(exact, _PLACES)
+    rounded = EXACT.quantize(exact, _RATE_PLACES if unit == "rate" else _PLACES)
     return abs(rounded) if rounded.is_zero() else rounded

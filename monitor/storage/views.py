@@ -350,6 +350,12 @@ SELECT r.id AS rate_id, r.account, r.provider, r.model, r.context,
 FROM rate r"""
 
 
+def _fx(q: Sql) -> str:
+    return f"""
+SELECT currency, {q.day("day")} AS day, ROUND({q.real("usd_nano")} / 1000000000.0, 9) AS usd, source
+FROM fx"""
+
+
 def _restatement(q: Sql) -> str:
     return f"""
 SELECT {q.day("r.day")} AS day, {q.stamp("r.found_at")} AS found_at, o.name AS source,
@@ -446,6 +452,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_decision": _decision(q),
         "v_after_move": _after_move(q),
         "v_rate": _rate(q),
+        "v_fx": _fx(q),
         "v_restatement": _restatement(q),
         "v_data_quality": _data_quality(q),
         "v_alerts": _alerts(q),

@@ -22,6 +22,7 @@ from monitor.storage.engine import Database
 from monitor.storage.figures import period, rows
 from monitor.wiring import audiences, calendar, report_issues
 from reports.audiences import SECTIONS, Audience
+from reports.language import Second, Style
 from tests import seeded
 from tests.conftest import FULL
 from tests.integration.test_report import golden, same
@@ -70,7 +71,13 @@ def rendered(database, audience):
         return report.render_week(conn, seeded.WEEK, seeded.policy(), seeded.DUE, audience)
 
 
-@pytest.mark.parametrize(("name", "audience"), [("engineering", ENGINEERING), ("owner", SUE)])
+GERMAN = Audience(style=Style("de", "Europe/Berlin"))
+
+
+@pytest.mark.parametrize(
+    ("name", "audience"),
+    [("engineering", ENGINEERING), ("owner", SUE), ("weekly-german", GERMAN)],
+)
 def test_each_audience_reads_as_it_did(filled, name, audience):
     found = rendered(filled, audience)
     golden(f"{name}.txt", f"Subject: {found.subject}\n\n{found.text}")
@@ -350,9 +357,11 @@ def test_each_reader_has_a_link_of_their_own_in_both_bodies(filled):
 
 def test_the_command_shows_the_report_of_an_audience(crossover, filled):
     words = ("report", "weekly", "--week", seeded.WEEK, "--audience")
-    assert crossover(*words, "platform").stdout == rendered(filled, ENGINEERING).text
+    berlin = Style(zone="Europe/Berlin")
+    platform = rendered(filled, ENGINEERING._replace(style=berlin)).text
+    assert crossover(*words, "platform").stdout == platform
     by_address, by_name = crossover(*words, "sue@acme.example"), crossover(*words, SUE.name)
-    assert by_address.stdout == by_name.stdout == rendered(filled, SUE).text
+    assert by_address.stdout == by_name.stdout == rendered(filled, SUE._replace(style=berlin)).text
     refused = crossover(*words, "marketing").exception
     assert isinstance(refused, InputError)
     assert refused.remedy == "Name one of: finance, platform, owner sue@acme.example."
@@ -373,3 +382,47 @@ def test_the_command_opens_the_page_in_the_browser_of_the_machine(crossover, tmp
     assert done.exit_code == 0, done.output
     assert done.stdout == ""
     assert seen.read_text().strip() == (folder / "report.html").resolve().as_uri()
+
+
+def test_the_command_speaks_german_where_it_is_asked_or_configured(crossover, config, filled):
+    words = ("report", "weekly", "--week", seeded.WEEK)
+    german = rendered(filled, GERMAN).text
+    assert crossover(*words, "--language", "de").stdout == german
+    config.write_text(config.read_text().replace('name = "Acme"', 'name = "Acme"\nlanguage = "de"'))
+    assert crossover(*words).stdout == german
+
+
+def spending(currency, language="en"):
+    return Audience(style=Style(language, second=Second(currency, None, "")))
+
+
+def test_figures_at_the_top_are_told_in_the_organisations_currency_too(filled):
+    found = rendered(filled, spending("EUR"))
+    text = " ".join(found.text.split())
+    # 28,551.79025 and 39,239.977415 dollars by 1.0865.
+    assert "November to date $28,551.79 €26,278.68; 88.2% billed" in text
+    assert "November projection $39,240 €36,115.95; 80% range" in text
+    assert "EUR by the rate of 2 Nov 2026: EUR 1 is $1.0865." in text
+    assert "--currency EUR fx.usd = 1.0865 rate fx.day = 2026-11-02" in text
+    german = " ".join(rendered(filled, spending("EUR", "de")).text.split())
+    assert "26.278,68 €; 88,2 % abgerechnet" in german
+
+
+def test_without_a_rate_nothing_is_converted_and_the_report_says_so(filled):
+    text = " ".join(rendered(filled, spending("CHF")).text.split())
+    assert "No rate of CHF is known: nothing is converted." in text
+    assert "CHF " not in text.partition("FIGURES")[0].replace("No rate of CHF is", "")
+    assert "fx.usd = unknown" in text
+
+
+def test_the_rate_is_the_one_of_the_last_day_told_and_explain_has_it(filled, crossover):
+    with filled.write() as conn:
+        conn.execute(
+            text("INSERT INTO fx (currency, day, usd_nano, source) VALUES ('EUR', :d, 1, 'later')"),
+            {"d": seeded.END},
+        )
+    assert "EUR 1 is $1.0865" in " ".join(rendered(filled, spending("EUR")).text.split())
+    words = ("--currency", "EUR", "--week", seeded.WEEK, "--format", "json")
+    assert json.loads(crossover("explain", "fx.usd", *words).stdout)["value"] == "1.086500000"
+    refused = crossover("explain", "fx.usd", "--week", seeded.WEEK).exception
+    assert refused.remedy == "Add --currency."

@@ -1,6 +1,9 @@
 """A report that left without its data is corrected once, whatever crashes and however many work."""
 
+import email
 import json
+import re
+from email.policy import default
 from functools import partial
 
 import pytest
@@ -14,6 +17,8 @@ from monitor.jobs.decide import decide
 from monitor.storage import work
 from monitor.storage.engine import Database
 from tests import seeded
+from tests.integration.test_report import golden
+from tests.mail_checker import problems
 
 USAGE = "stream_id IN (SELECT id FROM stream WHERE feeds = 'usage')"
 KEY = "finance/weekly/2026-W47"
@@ -104,7 +109,14 @@ def test_late_data_makes_one_incomplete_report_one_corrected_one_and_no_more(lat
     ]
     assert all(subject.startswith("Corrected: ") for _, subject, _ in second)
     body = " ".join(second[0][2].decode().replace("=\n", "").split())
-    assert "CORRECTED: data that the first edition lacked has come." in body
+    assert "CORRECTED. Data that the first edition lacked has come." in body
+    for edition, (*_, message) in (("incomplete", first[0]), ("correction", second[0])):
+        mail = email.message_from_bytes(message, policy=default)
+        page = mail.get_body(("html",)).get_content().replace("\r\n", "\n")
+        twin = mail.get_body(("plain",)).get_content().replace("\r\n", "\n")
+        assert problems(page) == []
+        golden(f"{edition}.txt", f"Subject: {mail['Subject']}\n\n{twin}")
+        golden(f"{edition}.html", re.sub(r"cid:([\w-]+)\.[^\"]+", r"cid:\1", page))
     assert "Spend of the week: told as $" in body
     # Later changes of the same week are restatements; nobody is mailed a third time.
     with late.write() as conn:

@@ -26,6 +26,8 @@ from monitor.storage import people, work
 from monitor.storage.engine import Database
 from monitor.storage.write import mark_dirty
 from reports import alert
+from reports.audiences import FINANCE, Audience
+from reports.language import Style
 from tests import seeded
 from tests.unit.test_alert_mail import group, notice
 from tests.weekly_facts import breakeven, judged
@@ -55,9 +57,9 @@ def filled(sqlite_url):
     opened.close()
 
 
-def rendered(database):
+def rendered(database, audience=FINANCE):
     with database.read() as conn:
-        return report.render_week(conn, seeded.WEEK, seeded.policy(), seeded.DUE)
+        return report.render_week(conn, seeded.WEEK, seeded.policy(), seeded.DUE, audience)
 
 
 def golden(name, found):
@@ -263,7 +265,7 @@ admin_key = "env:UNUSED"
 def test_the_command_prints_the_twin(crossover, filled):
     done = crossover("report", "weekly", "--week", seeded.WEEK)
     assert done.exit_code == 0
-    assert done.stdout == rendered(filled).text
+    assert done.stdout == rendered(filled, Audience(style=Style(zone="Europe/Berlin"))).text
 
 
 def test_the_command_writes_files_that_open_on_their_own(crossover, tmp_path):
