@@ -308,6 +308,13 @@ def test_configured_prices_are_told_before_they_end(filled):
     assert "price of openai gpt-5" in queries_run(filled, "expiry")
 
 
+@pytest.mark.parametrize("kind", ["certificate", "contract", "price"])
+def test_what_shows_an_end_runs(filled, kind):
+    ending = Expiring("of it's own", kind, seeded.END)
+    look(filled, "expiry", days=[0], expiring=[ending])
+    assert f"{kind} of it's own" in queries_run(filled, "expiry")
+
+
 def test_messages_that_cannot_leave_are_told_once(filled):
     change(
         filled,
