@@ -207,7 +207,9 @@ def test_days_choose_how_far_back_or_how_late_a_rule_looks(filled):
     with filled.read() as conn:
         week, two = (watching_fleet.hosts(conn, seeded.END, days)[0] for days in (7, 2))
         assert (week.hours_measured, two.hours_measured) == (336, 96)
-        month, ten = (stored.billed(conn, seeded.END, days)[0].days for days in (28, 10))
+        month, ten = (
+            stored.billed(conn, seeded.END, days, ["openai"])[0].days for days in (28, 10)
+        )
         assert (month, ten) == (25, 7)
     late = seeded.END + 3 * DAY
     for days, status in ((4, {}), (1, {"openai": "firing"})):
