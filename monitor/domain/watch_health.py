@@ -148,10 +148,19 @@ def expiry(seen: Expiring, as_of: int, limits: Limits) -> Signal:
         facts=(("Ends", day_of(ends)),),
     )
     holds = None if seen.at is None else ends - as_of <= (limits.days or 0) * DAY
-    severity: Severity | None = "critical" if ends - as_of <= _URGENT else None
-    subject = f"{seen.kind} {seen.name}"
-    period = "" if seen.at is None else day_of(seen.at)
-    return Signal("expiry", subject, as_of, holds, said, period=period, severity=severity)
+    urgent = ends - as_of <= _URGENT
+    severity: Severity | None = "critical" if urgent else None
+    return Signal(
+        "expiry",
+        f"{seen.kind} {seen.name}",
+        as_of,
+        holds,
+        said,
+        period="" if seen.at is None else day_of(seen.at),
+        # What was told weeks ago is told again.
+        rank=int(urgent),
+        severity=severity,
+    )
 
 
 _QUERY = {

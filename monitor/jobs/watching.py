@@ -132,7 +132,7 @@ def _anomalies(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]
 
 def _unreconciled(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
     limits = policy.limits["unreconciled_spend"]
-    found = watching.billed(conn, as_of, limits.days or 0)
+    found = watching.billed(conn, as_of, limits.days or 0, policy.live_sources)
     return (watch_spend.unreconciled(seen, limits) for seen in found)
 
 

@@ -193,7 +193,7 @@ def _known(
     """Sums by day as far as they are known: what is not closed is None."""
     if not found:
         return {}
-    closed = _closed_through(conn, part, sources)
+    closed = closed_through(conn, part, sources)
     days = range(min(found), min(as_of, max(closed, max(found) + DAY)), DAY)
     return {day: found.get(day, 0) if day + DAY <= closed else None for day in days}
 
@@ -241,7 +241,7 @@ def _of(workload: Workload) -> Part:
     return Part(f"{paid} AND s.workload_id = ?", (workload.id,))
 
 
-def _closed_through(conn: Connection, part: Part, sources: Sequence[str]) -> int:
+def closed_through(conn: Connection, part: Part, sources: Sequence[str]) -> int:
     """How far every live stream that this part uses is closed."""
     used = _streams_of(conn, part)
     rows = conn.execute(

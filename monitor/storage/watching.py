@@ -85,32 +85,37 @@ def _unpriced_on(conn: Connection, part: results.Part, day: int) -> int:
     return int(rows[0][0] or 0)
 
 
-def billed(conn: Connection, as_of: int, days: int) -> list[BilledSeen]:
-    """Bill and estimate of each account over its closed days of the last `days`."""
-    rows = conn.execute(
+def billed(conn: Connection, as_of: int, days: int, sources: Sequence[str]) -> list[BilledSeen]:
+    """Bill and estimate of each account over the last `days`, as far as both are complete."""
+    names = conn.scalars(
+        text("SELECT name FROM account WHERE money_from IS NOT NULL ORDER BY name")
+    ).all()
+    found = (_billed(conn, name, as_of, days, sources) for name in names)
+    return [seen for seen in found if seen.days]
+
+
+def _billed(
+    conn: Connection, account: str, as_of: int, days: int, sources: Sequence[str]
+) -> BilledSeen:
+    # Beside tokens that are late a bill is no surprise.
+    complete = results.closed_through(conn, results.of_account(account), sources)
+    first, end = as_of - days * DAY, min(as_of, complete)
+    count, paid, own = conn.execute(
         text(
-            "SELECT account, COUNT(*), SUM(billed_usd), SUM(estimated_usd) FROM v_spend_daily"
-            " WHERE day >= :first AND day < :end AND basis = 'billed' AND billed_usd IS NOT NULL"
-            " AND estimated_usd IS NOT NULL AND unconverted_amount IS NULL"
-            " GROUP BY account ORDER BY account"
+            "SELECT COUNT(*), COALESCE(SUM(billed_usd), 0), COALESCE(SUM(estimated_usd), 0)"
+            " FROM v_spend_daily WHERE account = :a AND day >= :first AND day < :end"
+            " AND basis = 'billed' AND billed_usd IS NOT NULL AND estimated_usd IS NOT NULL"
+            " AND unconverted_amount IS NULL"
         ),
-        {"first": day_of(as_of - days * DAY), "end": day_of(as_of)},
-    )
-    without = _unpriced_of_accounts(conn, as_of - days * DAY, as_of)
-    return [
-        BilledSeen(name, as_of, count, exact(paid), exact(own), without.get(name, 0))
-        for name, count, paid, own in rows
-    ]
-
-
-def _unpriced_of_accounts(conn: Connection, first: int, end: int) -> dict[str, int]:
-    rows = bulk.select(
+        {"a": account, "first": day_of(first), "end": day_of(end)},
+    ).one()
+    (without,) = bulk.select(
         conn,
-        "SELECT account, CAST(SUM(unpriced_tokens) AS BIGINT) FROM spend_parts"
-        " WHERE closed = 1 AND day >= ? AND day < ? GROUP BY account",
-        (first, end),
+        "SELECT CAST(SUM(unpriced_tokens) AS BIGINT) FROM spend_parts"
+        " WHERE closed = 1 AND account = ? AND day >= ? AND day < ?",
+        (account, first, end),
     )
-    return {name: int(tokens or 0) for name, tokens in rows}
+    return BilledSeen(account, as_of, count, exact(paid), exact(own), int(without[0] or 0))
 
 
 def late(conn: Connection, sources: Sequence[str], end: int) -> dict[str, list[str]]:

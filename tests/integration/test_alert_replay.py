@@ -241,3 +241,14 @@ def test_the_command_prints_messages_and_counts(sqlite_url, tmp_path):
     )
     assert late.code == 2
     assert "are not closed yet" in late.err
+
+
+def test_an_ordinary_autumn_tells_nobody_anything(database):
+    with database.write() as conn:
+        seeded.fill(conn, decided=False)
+    # Up to a day before the readings of its GPUs end.
+    autumn = Span(seeded.FIRST + 5 * DAY, seeded.END - DAY)
+    with database.read() as conn:
+        found = replay(conn, autumn, policy(), TELLING, SETTLE)
+    assert found.messages == []
+    assert {(row.fired, row.ended) for row in found.rules} == {(0, 0)}

@@ -69,10 +69,13 @@ def queries_run(database, rule):
         rows = conn.execute(
             text("SELECT subject, said FROM alert WHERE rule LIKE :r"), {"r": f"{rule} v%"}
         ).all()
-        return {
-            subject: len(conn.exec_driver_sql(said_from_json(said).query).all())
-            for subject, said in rows
-        }
+        # As people run it: a percent sign is no placeholder.
+        cursor = conn.connection.cursor()
+        found = {}
+        for subject, said in rows:
+            cursor.execute(said_from_json(said).query)
+            found[subject] = len(cursor.fetchall())
+        return found
 
 
 def test_a_leaked_key_is_told_once_by_workload_and_in_all(filled):
@@ -204,7 +207,9 @@ def test_days_choose_how_far_back_or_how_late_a_rule_looks(filled):
     with filled.read() as conn:
         week, two = (watching_fleet.hosts(conn, seeded.END, days)[0] for days in (7, 2))
         assert (week.hours_measured, two.hours_measured) == (336, 96)
-        month, ten = (stored.billed(conn, seeded.END, days)[0].days for days in (28, 10))
+        month, ten = (
+            stored.billed(conn, seeded.END, days, ["openai"])[0].days for days in (28, 10)
+        )
         assert (month, ten) == (25, 7)
     late = seeded.END + 3 * DAY
     for days, status in ((4, {}), (1, {"openai": "firing"})):
@@ -216,8 +221,8 @@ def test_days_choose_how_far_back_or_how_late_a_rule_looks(filled):
         late += 2 * HOUR
 
 
-def put_card(database, added_at, valid_from, factor, source="genai-prices"):
-    """A further card of gpt-5, with every rate times a factor."""
+def put_card(database, added_at, valid_from, factor, source="genai-prices", model="gpt-5"):
+    """A further card of a model, with every rate times a factor."""
     change(
         database,
         "INSERT INTO rate (account, provider, model, context, valid_from, added_at,"
@@ -225,8 +230,8 @@ def put_card(database, added_at, valid_from, factor, source="genai-prices"):
         " tiers, marks, source, source_version) SELECT account, provider, model, context, :from,"
         " :added, uncached_input_nano * :f, cache_read_nano * :f, output_nano * :f,"
         " reasoning_nano, per_request_nano, tiers, marks, :source, '2' FROM rate"
-        " WHERE model = 'gpt-5' AND valid_from = 0",
-        **{"from": valid_from, "added": added_at, "f": factor, "source": source},
+        " WHERE model = :model AND valid_from = 0",
+        **{"from": valid_from, "added": added_at, "f": factor, "source": source, "model": model},
     )
 
 
@@ -306,6 +311,13 @@ def test_configured_prices_are_told_before_they_end(filled):
     look(filled, "expiry", days=[0], expiring=[ending])
     assert standing(filled, "expiry") == {"price of openai gpt-5": "firing"}
     assert "price of openai gpt-5" in queries_run(filled, "expiry")
+
+
+@pytest.mark.parametrize("kind", ["certificate", "contract", "price"])
+def test_what_shows_an_end_runs(filled, kind):
+    ending = Expiring("of it's own", kind, seeded.END)
+    look(filled, "expiry", days=[0], expiring=[ending])
+    assert f"{kind} of it's own" in queries_run(filled, "expiry")
 
 
 def test_messages_that_cannot_leave_are_told_once(filled):
@@ -395,3 +407,39 @@ def test_the_longest_names_are_watched_like_short_ones(filled):
     )
     look(filled, "spend_anomaly", "unpriced_spend", "model_change")
     assert f"{name} above its range" in standing(filled, "spend_anomaly")
+
+
+EVIL = 'it\'s 100% "of" \\it\\ :d; -- [x]*'
+
+
+def test_what_shows_an_alert_runs_whatever_things_are_called(filled):
+    for table in ("workload", "account", "host"):
+        change(filled, f"UPDATE {table} SET name = name || :n", n=EVIL)
+    change(filled, "UPDATE series SET model = model || :n", n=EVIL)
+    change(filled, "UPDATE rate SET model = model || :n, added_at = :t", n=EVIL, t=seeded.FIRST)
+    put_card(filled, seeded.END - DAY, seeded.END - DAY, 2, model=f"gpt-5{EVIL}")
+    change(
+        filled,
+        "UPDATE usage_day SET estimated_pico = estimated_pico * 3 WHERE day >= :d",
+        d=seeded.END - 2 * DAY,
+    )
+    change(filled, "UPDATE bill SET amount_pico = amount_pico / 4")
+    change(filled, "UPDATE gpu_hour SET util_mean = 5")
+    rules = [name for name, rule in BOOK.items() if rule.cadence == "daily"]
+    look(filled, *rules)
+    hours(filled, "telemetry_lost", "internal", at=[seeded.END + 3 * HOUR])
+    ran = set()
+    for rule in (
+        "spend_anomaly",
+        "unpriced_spend",
+        "unreconciled_spend",
+        "price_change",
+        "gpu_idle",
+        "telemetry_lost",
+        "internal",
+    ):
+        found = queries_run(filled, rule)
+        assert found, rule
+        ran |= {subject for subject, rows in found.items() if rows}
+    assert any(EVIL in subject for subject in ran)
+    assert len([s for s in ran if EVIL in s]) >= 5
