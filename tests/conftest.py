@@ -4,9 +4,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from monitor.storage.engine import Database
 
 for _name in [n for n in os.environ if n.startswith(("CROSSOVER_", "OPENAI_"))]:
     if _name != "CROSSOVER_PROOF":
@@ -122,6 +126,58 @@ def database(database_url: str) -> Iterator[object]:
     opened = Database(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_autumn(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the autumn of `tests/seeded.py`, to copy: a second once."""
+    path = tmp_path_factory.mktemp("autumn") / "autumn.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    database = _with_autumn(f"sqlite:///{path}")
+    with database.writer.connect() as conn:
+        conn.connection.cursor().execute("VACUUM INTO ?", (str(path) + ".copy",))
+    database.close()
+    return Path(str(path) + ".copy")
+
+
+@pytest.fixture(scope="session")
+def postgres_autumn(postgres_template: str) -> str:
+    """The same as a database to copy."""
+    _with_autumn(
+        _create_database(postgres_template, "crossover_autumn", "crossover_template")
+    ).close()
+    return "crossover_autumn"
+
+
+def _with_autumn(url: str) -> "Database":
+    from monitor.storage.engine import Database
+    from tests import seeded
+
+    database = Database(url)
+    with database.write() as conn:
+        seeded.fill(conn, decided=False)
+    return database
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def autumn(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
+    """A `Database` of this test's own on each engine: sixty days of a company, none decided."""
+    from monitor.storage.engine import Database
+
+    if request.param == "sqlite":
+        path = tmp_path / "autumn.db"
+        path.write_bytes(request.getfixturevalue("sqlite_autumn").read_bytes())
+        opened = Database(f"sqlite:///{path}")
+        yield opened
+        opened.close()
+        return
+    server = request.getfixturevalue("postgres_template")
+    name = f"t{os.urandom(6).hex()}"
+    template = request.getfixturevalue("postgres_autumn")
+    opened = Database(_create_database(server, name, template))
+    yield opened
+    opened.close()
+    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _administer(server: str, statement: str) -> None:

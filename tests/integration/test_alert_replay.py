@@ -56,7 +56,6 @@ def silence(conn, rule, until):
 
 def eventful(conn):
     """A week of leaks that end, a bill that differs, GPUs that fall silent, and quiet."""
-    seeded.fill(conn, decided=False)
     change(
         conn,
         "UPDATE usage_day SET estimated_pico = estimated_pico * 4 WHERE day IN (:a, :b)"
@@ -137,7 +136,8 @@ def everything(database):
         }
 
 
-def test_a_replay_gives_the_messages_that_were_sent_over_the_same_history(database):
+def test_a_replay_gives_the_messages_that_were_sent_over_the_same_history(autumn):
+    database = autumn
     with database.write() as conn:
         eventful(conn)
     chosen = policy()
@@ -175,11 +175,11 @@ def _is_worth_replaying(found):
 
 
 @pytest.fixture
-def history(database):
+def history(autumn):
     """The same week without the daemon's own hours: days are looked at once they have settled."""
-    with database.write() as conn:
+    with autumn.write() as conn:
         eventful(conn)
-    return database
+    return autumn
 
 
 def test_one_rule_is_told_alone_and_other_limits_are_tried(history):
@@ -215,6 +215,7 @@ def test_what_cannot_be_replayed_says_so(history):
 def test_the_command_prints_messages_and_counts(sqlite_url, tmp_path):
     database = Database(sqlite_url)
     with database.write() as conn:
+        seeded.fill(conn, decided=False)
         eventful(conn)
     database.close()
     (tmp_path / "crossover.toml").write_text(
@@ -243,12 +244,10 @@ def test_the_command_prints_messages_and_counts(sqlite_url, tmp_path):
     assert "are not closed yet" in late.err
 
 
-def test_an_ordinary_autumn_tells_nobody_anything(database):
-    with database.write() as conn:
-        seeded.fill(conn, decided=False)
+def test_an_ordinary_autumn_tells_nobody_anything(autumn):
     # Up to a day before the readings of its GPUs end.
-    autumn = Span(seeded.FIRST + 5 * DAY, seeded.END - DAY)
-    with database.read() as conn:
-        found = replay(conn, autumn, policy(), TELLING, SETTLE)
+    days = Span(seeded.FIRST + 5 * DAY, seeded.END - DAY)
+    with autumn.read() as conn:
+        found = replay(conn, days, policy(), TELLING, SETTLE)
     assert found.messages == []
     assert {(row.fired, row.ended) for row in found.rules} == {(0, 0)}

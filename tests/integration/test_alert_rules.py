@@ -28,18 +28,16 @@ def test_of_an_empty_database_each_rule_but_the_daemons_own_says_what_is_missing
     )
 
 
-def test_of_a_company_only_what_nobody_has_is_not_configured(database):
-    with database.write() as conn:
-        seeded.fill(conn, decided=False)
+def test_of_a_company_only_what_nobody_has_is_not_configured(autumn):
     policy = seeded.policy(rules=BOOK)
-    missing = {rule for rule, state in states(database, policy).items() if state != "watched"}
+    missing = {rule for rule, state in states(autumn, policy).items() if state != "watched"}
     home = {"return_to_api", "failover_spend"}
     assert missing == {*home, "rate_limit", "availability", "expiry"}
-    with database.write() as conn:
+    with autumn.write() as conn:
         conn.execute(text("UPDATE workload SET runs_on = 'hybrid' WHERE name = 'search'"))
         conn.execute(text("UPDATE contract SET valid_to = 1"))
     policy = policy._replace(answers=lambda _conn, _hour: [])
-    assert set(states(database, policy).values()) == {"watched"}
+    assert set(states(autumn, policy).values()) == {"watched"}
 
 
 @pytest.mark.parametrize(

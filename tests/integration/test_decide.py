@@ -22,10 +22,8 @@ TO = "platform@acme.example"
 
 
 @pytest.fixture
-def filled(database):
-    with database.write() as conn:
-        seeded.fill(conn, decided=False)
-    return database
+def filled(autumn):
+    return autumn
 
 
 def decide_days(database, days, **changes):

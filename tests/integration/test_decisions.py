@@ -22,10 +22,8 @@ AT = datetime.fromtimestamp(END - 4 * DAY, UTC)
 
 
 @pytest.fixture
-def filled(database):
-    with database.write() as conn:
-        seeded.fill(conn, decided=False)
-    return database
+def filled(autumn):
+    return autumn
 
 
 def defer(conn, until, deployment="own-h100"):

@@ -26,10 +26,9 @@ MOST = 200 if FULL else 12
 
 
 @pytest.fixture
-def calm(database):
+def calm(autumn):
     """An autumn of which nothing is told; a workload runs on own engines in part."""
-    with database.write() as conn:
-        seeded.fill(conn, decided=False)
+    with autumn.write() as conn:
         conn.execute(text("UPDATE workload SET runs_on = 'hybrid' WHERE name = 'search'"))
         conn.execute(
             text(
@@ -37,7 +36,7 @@ def calm(database):
                 " WHERE provider = 'self'"
             )
         )
-    return database
+    return autumn
 
 
 def told(conn):

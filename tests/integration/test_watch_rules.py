@@ -17,10 +17,8 @@ TO = "ann@acme.example"
 
 
 @pytest.fixture
-def filled(database):
-    with database.write() as conn:
-        seeded.fill(conn, decided=False)
-    return database
+def filled(autumn):
+    return autumn
 
 
 def policy(*rules, **changes):
