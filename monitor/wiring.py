@@ -54,6 +54,7 @@ from monitor.jobs.closing import MONTHLY_REPORT
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
 from monitor.jobs.editions import Issue, correct, send
+from monitor.jobs.files import bringing
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.mail import Envelope
 from monitor.jobs.notify import Telling
@@ -68,7 +69,8 @@ from monitor.jobs.plan import (
     Handler,
     at_once,
 )
-from monitor.jobs.report import WEEKLY_REPORT
+from monitor.jobs.recommendation import Enclosing
+from monitor.jobs.report import ATTACHED, WEEKLY_REPORT
 from monitor.jobs.watching import hourly
 from monitor.ports import Channel, Composer, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
@@ -86,6 +88,7 @@ from monitor.storage.setup import (
     SourceSetup,
     WorkloadSetup,
 )
+from reports import closing, pdf, workbook
 from reports.channels.alertmanager import Alertmanager
 from reports.channels.apprise import Apprise
 from reports.channels.kinds import COMPOSERS
@@ -523,6 +526,8 @@ def telling(settings: Settings, *, demo: bool = False) -> Telling:
             zone=zone,
         ),
         demo=demo,
+        # Where the extra is there, alerts bring the PDF too.
+        enclosing=Enclosing(policy(settings, demo=demo), as_pdf=pdf.available()),
     )
 
 
@@ -642,10 +647,25 @@ def report_issues(settings: Settings, *, demo: bool = False) -> dict[tuple[str, 
     chosen = policy(settings, demo=demo)
     finance = chosen._replace(envelope=envelope(settings, settings.report.to, FINANCE))
     terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
+    files = {"xlsx": settings.report.xlsx, "as_pdf": settings.report.pdf}
+    require_extras(settings)
     return {
-        (FINANCE, WEEKLY): Issue(WEEKLY_REPORT, finance, *terms),
-        (FINANCE, MONTHLY): Issue(MONTHLY_REPORT, finance, *terms),
+        (FINANCE, WEEKLY): Issue(
+            bringing(WEEKLY_REPORT, "weekly", ATTACHED, **files), finance, *terms
+        ),
+        (FINANCE, MONTHLY): Issue(
+            bringing(MONTHLY_REPORT, "monthly", closing.CELLS, **files), finance, *terms
+        ),
     }
+
+
+def require_extras(settings: Settings) -> None:
+    """Raises InputError where a file is asked for that needs a package which is not there."""
+    chosen, audiences = settings.report, settings.report.audience
+    if chosen.pdf or any(audience.pdf for audience in audiences):
+        pdf.require()
+    if chosen.xlsx or any(audience.xlsx for audience in audiences):
+        workbook.require()
 
 
 def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:

@@ -62,13 +62,13 @@ class View:
     footer: Sequence[str]
 
 
-def build(group: Group) -> Rendered:
-    """The mail as subject, plain text and HTML."""
-    shown = view(group)
+def build(group: Group, brought: Sequence[str] = ()) -> Rendered:
+    """The mail as subject, plain text and HTML; `brought`: sentences on what is attached."""
+    shown = view(group, brought)
     return Rendered(shown.subject, *twins("alert", view=shown))
 
 
-def view(group: Group) -> View:
+def view(group: Group, brought: Sequence[str] = ()) -> View:
     """What the mail says."""
     ordered = worst_first(group.notices)
     alone = len(ordered) == 1
@@ -83,7 +83,7 @@ def view(group: Group) -> View:
         lead=_lead(group),
         alerts=told,
         more=len(ordered) - len(told),
-        footer=_footer(group),
+        footer=[*(_said(text) for text in brought), *_footer(group)],
     )
 
 

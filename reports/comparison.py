@@ -63,6 +63,8 @@ class Comparison(NamedTuple):
     """The cost lines, or ''."""
     assumptions: tuple[str, ...]
     row: Row
+    link: str = ""
+    """URL of the recommendation; or ''."""
 
 
 def comparison(row: Row, standing: Standing) -> Comparison:
@@ -85,6 +87,7 @@ def comparison(row: Row, standing: Standing) -> Comparison:
             *_assumed(standing),
         ),
         row=row,
+        link=standing.link,
     )
 
 
@@ -174,13 +177,15 @@ def _fleet(of: Scenario, result: Mapping[str, Any]) -> str:
     return text + (f"; {_number(100 * share, 1)}% of requests move." if share < 1 else ".")
 
 
+A_MONTH = "A month of it:"
+"""Begins the sentence on cost lines."""
 _LINES = {"gpu": "GPUs", "owned": "servers", "people": "people", "services": "services"}
 
 
 def _lines(result: Mapping[str, Any]) -> str:
     shown = [(_LINES.get(key, "energy"), exact(cost)) for key, cost in result["lines"].items()]
     lines = ", ".join(f"{line} {about(cost)}" for line, cost in shown if cost)
-    return f"A month of it: {lines or 'no cost line is set'}."
+    return f"{A_MONTH} {lines or 'no cost line is set'}."
 
 
 def _request(of: Scenario) -> str:

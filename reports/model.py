@@ -76,6 +76,8 @@ class Standing(NamedTuple):
     """What people decided about it, in a sentence; or ''."""
     stands: bool = False
     """The decision holds: it is shown, and nothing is recommended against it."""
+    link: str = ""
+    """URL of the recommendation; or ''."""
 
 
 class WeeklyFacts(NamedTuple):

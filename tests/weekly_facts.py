@@ -13,6 +13,7 @@ from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
 from reports.model import Standing, WeeklyFacts
 
 _CELLS = ("workload", "breakeven", "moved", *FINANCE_CELLS.values(), "closing", "showback")
+_CELLS += ("recommendation",)
 SCALARS = [
     name
     for name, spec in CATALOGUE.items()

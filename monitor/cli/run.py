@@ -59,6 +59,7 @@ def run(
             settings.organisation.name,
             settings.organisation.timezone,
             parts.windows,
+            wiring.policy(settings),
         )
         with serving(daemon.health, settings.http.host, settings.http.port, desk) as port:
             common.note(f"crossover runs; health at http://{settings.http.host}:{port}/healthz")

@@ -11,15 +11,17 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from monitor.domain import links
-from monitor.domain.grouping import Rhythm, leaving
+from monitor.domain.grouping import Leaving, Rhythm, leaving
 from monitor.domain.notices import Group, Notice
 from monitor.domain.routing import MAIL, Target
 from monitor.jobs.mail import Envelope, addressed, signing
+from monitor.jobs.recommendation import Enclosing, Enclosure, brings, first
 from monitor.ports import Composer
 from monitor.storage import alerts, work
 from monitor.storage.engine import Database
 from monitor.storage.work import Message
 from reports import alert
+from reports.model import Rendered
 
 log = logging.getLogger("crossover.notify")
 
@@ -34,6 +36,8 @@ class Telling(NamedTuple):
     """Of channels besides mail, by their name."""
     rhythm: Rhythm = Rhythm()
     demo: bool = False
+    enclosing: Enclosing | None = None
+    """Makes what alerts about moving bring along; None: nothing."""
 
 
 def tell(database: Database, telling: Telling, now: int) -> int:
@@ -44,33 +48,70 @@ def tell(database: Database, telling: Telling, now: int) -> int:
     with database.read() as conn:
         waiting = alerts.waiting(conn)
     posted = 0
+    enclosed: dict[str, Enclosure] = {}
     for target in waiting:
         try:
+            if telling.enclosing:
+                enclosed |= _prepare(database, target, telling, now, enclosed)
             with database.write() as conn:
-                posted += _tell(conn, target, telling, now)
+                posted += _tell(conn, target, telling, now, enclosed)
         except Exception:
             # One that cannot be composed keeps no other target waiting.
             log.exception("the alerts for %s were not composed", target.recipient)
+    if telling.enclosing and enclosed:
+        telling.enclosing.report(database, enclosed, now)
     return posted
 
 
-def _tell(conn: Connection, target: Target, telling: Telling, now: int) -> int:
+def _prepare(
+    database: Database,
+    target: Target,
+    telling: Telling,
+    now: int,
+    known: Mapping[str, Enclosure],
+) -> Mapping[str, Enclosure]:
+    """Make what the target's next message brings along, before a transaction holds up who writes.
+
+    What was made for another target is not made again.
+    """
+    if target.channel != MAIL or telling.enclosing is None:
+        return {}
+    with database.read() as conn:
+        due = _leaving(conn, target, telling, now)
+        told = [notice for _, notice in alerts.documents(conn, due.message)]
+        wanted = [notice for notice in first(told) if notice.key not in known]
+        return telling.enclosing.make(conn, wanted)
+
+
+def _leaving(conn: Connection, target: Target, telling: Telling, now: int) -> Leaving:
+    """What of a target's notices leaves now."""
     waiting = alerts.waiting(conn).get(target, [])
     composer, rhythm = telling.composers.get(target.channel), telling.rhythm
-    if composer is None and target.channel != MAIL:
-        # Its channel is not configured any more: the notices wait, and /healthz counts them.
-        return 0
     if composer and not composer.grouped:
         # The far side groups, keeps quiet hours and paces by itself.
         rhythm = Rhythm(group_seconds=0, gap_seconds=0, digest="daily", zone=rhythm.zone)
     busy = rhythm.group_seconds > 0 and alerts.is_busy(conn, now)
-    due = leaving(waiting, alerts.last_told(conn, target), now, rhythm, busy=busy)
+    return leaving(waiting, alerts.last_told(conn, target), now, rhythm, busy=busy)
+
+
+def _tell(
+    conn: Connection,
+    target: Target,
+    telling: Telling,
+    now: int,
+    enclosed: Mapping[str, Enclosure],
+) -> int:
+    composer = telling.composers.get(target.channel)
+    if composer is None and target.channel != MAIL:
+        # Its channel is not configured any more: the notices wait, and /healthz counts them.
+        return 0
+    due = _leaving(conn, target, telling, now)
     alerts.mark(conn, due.dropped, "dropped", None)
     posted = 0
     for ids, kind in ((due.message, "alert"), (due.digest, "digest")):
         one_by_one = composer is not None and not composer.grouped
         for chosen in [(each,) for each in ids] if one_by_one else [ids] if ids else []:
-            posted += _post(conn, target, chosen, kind, telling, now)
+            posted += _post(conn, target, chosen, kind, telling, now, enclosed)
     return posted
 
 
@@ -81,6 +122,7 @@ def _post(
     kind: str,
     telling: Telling,
     now: int,
+    enclosed: Mapping[str, Enclosure],
 ) -> int:
     key = f"{kind}/{_hash(target, ids)}"
     if alerts.mark(conn, ids, "told", now, key) != len(ids):
@@ -93,18 +135,33 @@ def _post(
         digest=kind == "digest",
         demo=telling.demo,
     )
-    return work.post(conn, composed(group, target, telling), now)
+    return work.post(conn, composed(group, target, telling, enclosed), now)
 
 
-def composed(group: Group, target: Target, telling: Telling) -> list[Message]:
+def composed(
+    group: Group,
+    target: Target,
+    telling: Telling,
+    enclosed: Mapping[str, Enclosure] | None = None,
+) -> list[Message]:
     """The message of a group for one target, as the bytes that will be sent."""
     key = f"{group.dedup_key}/{target.recipient}"
     if target.channel == MAIL:
         envelope = telling.envelope._replace(recipients=[target.recipient], report="")
         date = datetime.fromtimestamp(group.due_at, UTC)
-        return addressed(alert.build(group), envelope, "alert", group.dedup_key, date)
+        return addressed(
+            _mail(group, telling, enclosed or {}), envelope, "alert", group.dedup_key, date
+        )
     body = telling.composers[target.channel].compose(group)
     return [Message(key, "alert", *target, alert.subject(group), key, body)]
+
+
+def _mail(group: Group, telling: Telling, enclosed: Mapping[str, Enclosure]) -> Rendered:
+    """The mail, with what its alerts bring along."""
+    if group.digest or telling.enclosing is None:
+        return alert.build(group)
+    files, brought = brings(group.notices, enclosed)
+    return alert.build(group, brought)._replace(attachments=files)
 
 
 def _linked(conn: Connection, notice: Notice, target: Target, telling: Telling) -> Notice:

@@ -10,6 +10,8 @@ from fractions import Fraction
 
 from sqlalchemy import Connection
 
+from monitor.domain import links
+from monitor.domain.links import About
 from monitor.domain.periods import day_of, month_of, run_key, week_bounds
 from monitor.domain.usage import DAY
 from monitor.jobs import editions
@@ -17,10 +19,12 @@ from monitor.jobs.alerting import Policy
 from monitor.jobs.basis import Basis, measured
 from monitor.jobs.decisions import standing as standing_of
 from monitor.jobs.editions import Issue, Maker
+from monitor.jobs.mail import Envelope, signing
 from monitor.jobs.plan import DECIDE, FINANCE, Closing
 from monitor.storage import figures, results, rollup, work
 from monitor.storage.engine import Database
 from monitor.storage.export import write_csv
+from monitor.storage.figure_recommendation import RECOMMENDATION
 from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
 from monitor.storage.work import Claim
 from reports import raster
@@ -32,9 +36,11 @@ from reports.sections import SHOWN
 from reports.verdict import key, ranked
 
 # What the weekly report shows: the catalogue without the cells of its tables.
-_TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
+_TABLES = [name for name, spec in CATALOGUE.items() if spec.columns and name not in RECOMMENDATION]
 _CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
-_ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback"}
+ATTACHED = tuple(_CELLS)
+"""The tables that are attached."""
+_ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback", "recommendation"}
 _SCALARS = [
     name for name in CATALOGUE if name not in _TABLES and name.partition(".")[0] not in _ELSEWHERE
 ]
@@ -73,7 +79,7 @@ def render_week(conn: Connection, week: str, policy: Policy, due_at: int) -> Ren
 
 def _rendered(found: WeeklyFacts) -> Rendered:
     rendered = weekly_report.build(found, raster.draw)
-    return rendered._replace(attachments=attached(found.tables, _CELLS))
+    return rendered._replace(attachments=attached(found.tables, ATTACHED))
 
 
 def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFacts:
@@ -93,11 +99,29 @@ def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFac
         numbers={name: figures.read(conn, name, **params).value for name in _SCALARS},
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables=tables,
-        standings=_standings(conn, tables["breakevens"], end, policy.reopen_share),
+        standings=_linked(
+            standings(conn, tables["breakevens"], end, policy.reopen_share),
+            tables["breakevens"],
+            signing(conn, policy.envelope),
+            due_at,
+        ),
     )
 
 
-def _standings(
+def _linked(
+    found: dict[tuple[str, str], Standing], rows: Sequence[Row], envelope: Envelope, due_at: int
+) -> dict[tuple[str, str], Standing]:
+    """With a link to each recommendation, where the HTTP service has an address."""
+    url, secret, _ = envelope.place
+    for row in rows:
+        about = About(str(row["as_of"]), *key(row))
+        link = links.recommendation(url, secret, envelope.report, about, due_at)
+        if link:
+            found[key(row)] = found.get(key(row), Standing())._replace(link=link)
+    return found
+
+
+def standings(
     conn: Connection, rows: Sequence[Row], as_of: int, reopen_share: Fraction
 ) -> dict[tuple[str, str], Standing]:
     """By workload and deployment; what a comparison rests on only where it is shown."""

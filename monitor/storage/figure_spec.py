@@ -10,8 +10,8 @@ class Spec(NamedTuple):
     """One figure, or with `columns` a table of them."""
 
     unit: str
-    """usd, usd_per_million, percent, hours, months, kwh, tokens, requests, count; day, instant,
-    month, text, json; '' for a table."""
+    """usd, usd_per_million, percent, hours, months, times, kwh, tokens, requests, count; day,
+    instant, month, text, json; '' for a table."""
     about: str
     sql: str
     columns: Mapping[str, str] = {}

@@ -11,6 +11,7 @@ from monitor.storage.figure_breakevens import BREAKEVENS
 from monitor.storage.figure_budgets import FINANCE
 from monitor.storage.figure_closing import CLOSING
 from monitor.storage.figure_moves import MOVES
+from monitor.storage.figure_recommendation import RECOMMENDATION
 from monitor.storage.figure_record import RECORD
 from monitor.storage.figure_series import SERIES, UTILISATION
 from monitor.storage.figure_spec import Spec, cells
@@ -326,6 +327,7 @@ CATALOGUE: Mapping[str, Spec] = {
     **_DATA,
     **FINANCE,
     **CLOSING,
+    **RECOMMENDATION,
 }
 """Figure id -> what it is."""
 
