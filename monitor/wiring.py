@@ -716,6 +716,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
         Probe(f"channel {item.name}", partial(_probe_channel, settings, item.name))
         for item in settings.channel
     ]
+    if settings.report.pdf or settings.report.xlsx:
+        found.append(Probe("files of reports", partial(_probe_files, settings)))
     if settings.heartbeat.url:
         found.append(Probe("heartbeat", partial(_probe_heartbeat, settings)))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
@@ -781,6 +783,13 @@ def _probe_mail(settings: Settings) -> str:
 
 def _probe_channel(settings: Settings, name: str) -> str:
     return channels(settings)[name].probe()
+
+
+def _probe_files(settings: Settings) -> str:
+    require_extras(settings)
+    if settings.report.pdf:
+        pdf.make("<p>This page tries the layout.</p>")
+    return "can be made"
 
 
 def _probe_heartbeat(settings: Settings) -> str:

@@ -17,7 +17,7 @@ from monitor.domain.errors import CrossoverError, InputError
 TIMEOUT_SECONDS = 60
 MOST_BYTES = 4_000_000
 """Of HTML: a report has a fiftieth of it."""
-_ROOT = Path(__file__).parents[1]
+_PATH = str(Path(__file__).parents[1])
 _FONTS = Path(__file__).with_name("pdf-fonts.conf")
 _NO_LIBRARY = 3
 """How the child ends where the layout engine's library is missing."""
@@ -70,7 +70,7 @@ def make(html: str, timeout: float = TIMEOUT_SECONDS) -> bytes:
             capture_output=True,
             timeout=timeout,
             check=False,
-            env={"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "FONTCONFIG_FILE": str(_FONTS)},
+            env={"PATH": os.defpath, "PYTHONPATH": _PATH, "FONTCONFIG_FILE": str(_FONTS)},
         )
     except subprocess.TimeoutExpired:
         raise CrossoverError(f"the PDF took more than {timeout:g} seconds", _INSTEAD) from None

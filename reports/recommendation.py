@@ -64,6 +64,10 @@ _COSTS = {
 _STATES = {"assumed": "assumed", "configured": "configured", "zero": "taken as zero"}
 _BEARERS = {"api": "on the API", "own": "on own GPUs", "both": "on both sides"}
 
+_SOURCES = (
+    "They overrule nothing. Letters name published comparisons; docs/advice.md says which they are."
+)
+
 Draw = Callable[[Mapping[str, Mapping[str, Any]]], Drawn]
 
 
@@ -147,6 +151,8 @@ class View:
     risks: Sequence[Line]
     flips: Sequence[str]
     bands: Sequence[str]
+    sources: str
+    """What the letters stand for that name published comparisons."""
     unknown: Sequence[str]
     others: Sequence[Line]
     picture: Picture | None
@@ -211,6 +217,7 @@ def view(facts: RecommendationFacts) -> View:
         risks=list(_risks(facts.row)),
         flips=list(_flips(facts.row)),
         bands=list(_bands(facts.row)),
+        sources=_SOURCES,
         unknown=list(_unknown(facts)),
         others=[_other(*pair) for pair in facts.others],
         picture=_picture(facts.row),
@@ -467,7 +474,7 @@ def _year(facts: RecommendationFacts) -> Line:
 
 def _risks(row: Row) -> Iterator[Line]:
     for each in _document(row).get("risks", ()):
-        side = _BEARERS.get(each["side"], each["side"])
+        side = _BEARERS.get(each["side"], _text(each["side"], 32))
         yield Line(_text(each["risk"], 160), side, _text(each["against"], 160))
 
 
@@ -502,7 +509,7 @@ def _unknown(facts: RecommendationFacts) -> Iterator[str]:
 
 
 def _latency(each: Mapping[str, Any]) -> str:
-    side = {"api": "the API", "own": "own GPUs"}.get(each["side"], each["side"])
+    side = {"api": "the API", "own": "own GPUs"}.get(each["side"], _text(each["side"], 32))
     low, high = (Decimal(str(each[end])) for end in ("low", "high"))
     return f"Latency of {side}: {each['source']}, {low:.2f} to {high:.2f} s."
 

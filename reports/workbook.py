@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from monitor.domain.errors import InputError
 from monitor.domain.names import clean_name
@@ -128,13 +128,15 @@ def _exact(value: Decimal | int) -> bool:
 _TIMES = ("day", "month", "instant")
 
 
-def _moment(text: str, unit: str) -> Any:
+def _moment(text: str, unit: str) -> date | datetime | None:
     """A day, the first of a month, or an instant in UTC; None where it is none."""
+    found: date | datetime
     try:
         if unit == "instant":
-            return datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
-        found = date.fromisoformat(f"{text}-01" if unit == "month" else text)
-    except ValueError:
+            found = datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
+        else:
+            found = date.fromisoformat(f"{text}-01" if unit == "month" else text)
+    except (ValueError, OverflowError):
         return None
     # Spreadsheets count days from 1900.
     return found if found.year >= 1900 else None

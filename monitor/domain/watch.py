@@ -269,7 +269,7 @@ def internal(seen: GivenUp, as_of: int) -> Signal:
 
 
 def unmade(failed: Mapping[str, str], as_of: int) -> Signal:
-    """Recommendations that an alert left without: by the alert's key, and why."""
+    """Recommendations that an alert left without: by their subjects, and why."""
     first = "; ".join(f"{key}: {why}" for key, why in list(failed.items())[:3])
     said = Said(
         title=f"{len(failed)} recommendation{'' if len(failed) == 1 else 's'} could not be made",

@@ -79,7 +79,7 @@ def _prepare(
     with database.read() as conn:
         due = _leaving(conn, target, telling, now)
         told = [notice for _, notice in alerts.documents(conn, due.message)]
-        wanted = [notice for notice in first(told) if notice.key not in known]
+        wanted = [notice for notice in first(told) if notice.subject not in known]
         return telling.enclosing.make(conn, wanted)
 
 

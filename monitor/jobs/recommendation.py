@@ -186,8 +186,11 @@ def about_of(notice: Notice) -> About:
 
 
 def first(notices: Sequence[Notice]) -> list[Notice]:
-    """Those alerts of a message that bring a recommendation along, the worst first."""
-    return [notice for notice in worst_first(notices) if carries(notice)][:MOST]
+    """Those alerts of a message that bring a recommendation along: one for each subject."""
+    found: dict[str, Notice] = {}
+    for notice in filter(carries, worst_first(notices)):
+        found.setdefault(notice.subject, notice)
+    return list(found.values())[:MOST]
 
 
 class Enclosing(NamedTuple):
@@ -198,7 +201,7 @@ class Enclosing(NamedTuple):
     as_pdf: bool = False
 
     def make(self, conn: Connection, notices: Sequence[Notice]) -> dict[str, Enclosure]:
-        """What each of these alerts brings along, by its key.
+        """What each of these alerts brings along, by its subject.
 
         Never raises for one of them: an alert leaves without it.
         """
@@ -207,10 +210,10 @@ class Enclosing(NamedTuple):
             try:
                 about = about_of(notice)
                 rendered = render(conn, about, self.policy)
-                found[notice.key] = files(rendered, about, as_pdf=self.as_pdf)
+                found[notice.subject] = files(rendered, about, as_pdf=self.as_pdf)
             except Exception as error:  # noqa: BLE001 - the alert matters more
-                log.warning("no recommendation for %s: %s", notice.subject, error)
-                found[notice.key] = Enclosure((), _why(error))
+                log.warning("no recommendation for %s: %s", clean_name(notice.subject), _why(error))
+                found[notice.subject] = Enclosure((), _why(error))
         return found
 
     def report(self, database: Database, found: Mapping[str, Enclosure], now: int) -> None:
@@ -236,18 +239,19 @@ def brings(
 ) -> tuple[list[Attachment], list[str]]:
     """The files of one message, and a sentence on what is attached and on what is not."""
     unmade = Enclosure((), "it was not made")
-    carried = bounded({notice.key: found.get(notice.key, unmade) for notice in first(notices)})
+    chosen = [notice.subject for notice in first(notices)]
+    carried = bounded({subject: found.get(subject, unmade) for subject in chosen})
     files = [file for enclosure in carried.values() for file in enclosure.files]
     said = []
     if files:
         said.append(f"Attached: {', '.join(clean_file_name(file.filename) for file in files)}.")
-    for notice in filter(carries, notices):
-        enclosure = carried.get(notice.key, Enclosure((), f"a message brings {MOST}"))
+    workloads = {n.subject: n.workload for n in notices if carries(n)}
+    for subject, workload in workloads.items():
+        enclosure = carried.get(subject, Enclosure((), f"a message brings {MOST}"))
         if enclosure.failed:
             said.append(
-                f"The recommendation for {notice.workload} is not attached in full"
-                f" ({enclosure.failed}): crossover report recommendation"
-                f" {shlex.quote(clean_name(notice.workload))} shows it."
+                f"The recommendation for {subject} is not attached in full ({enclosure.failed}):"
+                f" crossover report recommendation {shlex.quote(clean_name(workload))} shows it."
             )
     return files, said
 
@@ -263,7 +267,7 @@ def files(rendered: Rendered, about: About, *, as_pdf: bool | None = None) -> En
     try:
         made = pdf.make(html)
     except CrossoverError as error:
-        log.warning("no PDF for %s: %s", about.workload, error)
+        log.warning("no PDF for %s: %s", clean_name(about.workload), _why(error))
         return Enclosure(files, f"its PDF: {_why(error)}")
     return Enclosure([*files, Attachment(f"{stem}.pdf", "application/pdf", made)])
 
