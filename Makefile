@@ -26,7 +26,7 @@ test: $(VENV)/.dev  ## run every test
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 proof: $(VENV)/.dev  ## run the claims at their full counts, with a line for each
-	CROSSOVER_PROOF=full $(BIN)/pytest -m proof -q $(SIDE_BY_SIDE)
+	CROSSOVER_PROOF=full $(BIN)/pytest -m proof -q --timeout 3000 $(SIDE_BY_SIDE)
 
 check: $(VENV)/.dev  ## format, lint, types, the arrows between modules, the deployment files
 	$(BIN)/ruff format --check .

@@ -135,7 +135,7 @@ class _Controller(Controller):
         return any(s._handler_coroutine and not s._handler_coroutine.done() for s in self._sessions)
 
     def stop(self, no_assert=False):
-        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result()
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result(30)
         super().stop(no_assert)
 
     async def _hang_up(self):
@@ -145,6 +145,9 @@ class _Controller(Controller):
             if session.transport is not None:
                 session.transport.abort()
         tasks = [s._handler_coroutine for s in self._sessions if s._handler_coroutine]
+        for task in tasks:
+            # One whose connection was lost within its handshake is told of it by nobody.
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -226,23 +229,26 @@ class Scripted:
         self._every = every
         self._listener = socket.create_server((self.host, 0))
         self.port = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def _serve(self):
-        connection, _ = self._listener.accept()
-        # Some scripts make the client hang up in the middle of a word.
-        with connection, connection.makefile("rb") as hears, suppress(OSError):
-            for said in self._says:
-                connection.sendall(said)
-                hears.readline()
-            while self._drip:
-                connection.sendall(self._drip)
-                select.select([connection], [], [], self._every)
+        # Some scripts make the client hang up in the middle of a word, and some clients never come.
+        with suppress(OSError):
+            connection, _ = self._listener.accept()
+            with connection, connection.makefile("rb") as hears:
+                for said in self._says:
+                    connection.sendall(said)
+                    hears.readline()
+                while self._drip:
+                    connection.sendall(self._drip)
+                    select.select([connection], [], [], self._every)
 
     def __enter__(self):
         self._thread.start()
         return self
 
     def __exit__(self, *exc):
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listener.close()

@@ -2,8 +2,11 @@
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,20 +29,49 @@ class Parent:
             env={**os.environ, "TEST_OPENAI_KEY": ADMIN_KEY},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            bufsize=0,
         )
+        self._pids = []
+        self._logs = []
 
     def start(self, *orders):
         """Start one daemon for each order, all at the same instant; returns their process ids."""
-        self.process.stdin.write(json.dumps(orders) + "\n")
-        self.process.stdin.flush()
+        if self._pids:
+            self._end()
+        self._logs = [Path(order["log"]) for order in orders]
+        self.process.stdin.write(json.dumps(orders).encode() + b"\n")
+        self._pids = json.loads(self.process.stdout.readline())
+        return self._pids
+
+    def ended(self, patience=120):
+        """Wait until all of them have ended; returns their exit statuses in order.
+
+        Those that have not after `patience` seconds write their stacks to their logs and are killed: a failure.
+        """
+        if not self._says(patience):
+            self._end()
+            pytest.fail("\n".join(log.read_text()[-6000:] for log in self._logs if log.exists()))
+        return self._ends()
+
+    def _says(self, patience):
+        return select.select([self.process.stdout], [], [], patience)[0]
+
+    def _ends(self):
+        self._pids = []
         return json.loads(self.process.stdout.readline())
 
-    def ended(self):
-        """Wait until all of them have ended; returns their exit statuses in order."""
-        return json.loads(self.process.stdout.readline())
+    def _end(self):
+        for how in (signal.SIGUSR1, signal.SIGKILL):
+            for pid in self._pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, how)
+            if self._says(2):
+                break
+        self._ends()
 
     def close(self):
+        if self._pids:
+            self._end()
         self.process.stdin.close()
         self.process.wait(30)
         self.process.stdout.close()

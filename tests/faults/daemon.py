@@ -7,6 +7,7 @@ The product has no hooks: a crash point ends the process before or after the n-t
 its functions.
 """
 
+import faulthandler
 import functools
 import importlib
 import json
@@ -130,6 +131,7 @@ def _child(order, go):
     os.dup2(os.open(order.pop("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    faulthandler.register(signal.SIGUSR1)
     os.read(go, 1)
     try:
         run(**order)

@@ -131,8 +131,7 @@ def run_until_settled(parent, config, database, now, log, also=lambda: True):
     deadline = time.monotonic() + PATIENCE
     while not (settled(database) and also()):
         if time.monotonic() > deadline:
-            os.kill(pid, 9)
-            parent.ended()
+            parent.ended(0)
             pytest.fail(f"the daemon did not settle:\n{log.read_text()[-6000:]}")
         time.sleep(0.05)
     os.kill(pid, 15)
@@ -194,7 +193,7 @@ CALLS = {"migrate": 1, "render": 1}
 @pytest.mark.parametrize("point", POINTS)
 def test_a_crash_at_each_point_loses_nothing(parent, config, database, mail, tmp_path, point, nth):
     log = tmp_path / "log"
-    (pid,) = parent.start(
+    parent.start(
         {
             "config": str(config),
             "now": NOW,
@@ -203,7 +202,7 @@ def test_a_crash_at_each_point_loses_nothing(parent, config, database, mail, tmp
             "nth": 1 + (nth - 1) % CALLS.get(point, 2),
         }
     )
-    code = _wait(parent, pid, log)
+    (code,) = parent.ended(PATIENCE)
     assert code == CRASHED, f"{point} was not reached: {log.read_text()[-6000:]}"
     may_repeat = taken_unmarked(mail, database)
     run_until_settled(parent, config, database, NOW + HOUR, log)
@@ -211,15 +210,3 @@ def test_a_crash_at_each_point_loses_nothing(parent, config, database, mail, tmp
     if point == "after the 250":
         assert may_repeat
         assert len(mail.received) == 2 + len(may_repeat)
-
-
-def _wait(parent, pid, log):
-    """The exit status of a daemon that ends by itself; one that does not is ended."""
-    import threading
-
-    timer = threading.Timer(PATIENCE, os.kill, (pid, 9))
-    timer.start()
-    (code,) = parent.ended()
-    timer.cancel()
-    timer.join()
-    return code
