@@ -76,11 +76,15 @@ def _prepare(
     """
     if target.channel != MAIL or telling.enclosing is None:
         return {}
-    with database.read() as conn:
-        due = _leaving(conn, target, telling, now)
-        told = [notice for _, notice in alerts.documents(conn, due.message)]
-        wanted = [notice for notice in first(told) if notice.subject not in known]
-        return telling.enclosing.make(conn, wanted)
+    try:
+        with database.read() as conn:
+            due = _leaving(conn, target, telling, now)
+            told = [notice for _, notice in alerts.documents(conn, due.message)]
+            wanted = [notice for notice in first(told) if notice.subject not in known]
+            return telling.enclosing.make(conn, wanted)
+    except Exception:
+        log.exception("the alerts for %s leave without what they bring along", target.recipient)
+        return {}
 
 
 def _leaving(conn: Connection, target: Target, telling: Telling, now: int) -> Leaving:

@@ -83,6 +83,7 @@ class Seen(http.server.BaseHTTPRequestHandler):
         '<p style="background: url(http://127.0.0.1:{port}/ground)">x</p>',
         "<style>@import url(file:///etc/passwd); p {{ color: red }}</style><p>x</p>",
         '<img src="file:///etc/hostname">',
+        '<link rel="attachment" href="file:///etc/passwd">',
         '<a rel="attachment" href="file:///etc/passwd">x</a>',
         '<img src="//127.0.0.1:{port}/relative">',
     ],
@@ -197,6 +198,17 @@ def test_a_file_that_needs_what_is_not_installed_is_refused_at_the_start(
     with pytest.raises(InputError, match=f"needs the extra `{extra}`"):
         wiring.handlers(settings(filled, **{extra: True}))
     assert wiring.handlers(settings(filled))
+
+
+def test_check_tries_the_files_that_are_asked_for(filled, monkeypatch):
+    def said(chosen):
+        return {probe.what: probe.attempt for probe in wiring.probes(chosen, seeded.DUE)}
+
+    assert "files of reports" not in said(settings(filled))
+    assert said(settings(filled, pdf=True))["files of reports"]() == "can be made"
+    monkeypatch.setattr(pdf, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match="needs the extra `pdf`"):
+        said(settings(filled, pdf=True))["files of reports"]()
 
 
 @pytest.mark.parametrize(

@@ -358,6 +358,16 @@ def test_an_alert_leaves_without_what_cannot_be_made_and_says_so(filled, monkeyp
     assert internal(filled) == ["resolved"]
 
 
+def test_an_alert_leaves_even_where_looking_for_what_it_brings_fails(filled, monkeypatch):
+    def broken(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Enclosing, "make", broken)
+    assert seeded.tell(filled, seeded.END + 7 * HOUR, enclosing=Enclosing(POLICY)) == 1
+    body = " ".join(mails(filled)[0].get_body(("plain",)).get_content().split())
+    assert "is not attached in full (it was not made): crossover report recommendation" in body
+
+
 def notices(conn):
     return [
         from_json(row) for row in conn.scalars(text("SELECT document FROM notice ORDER BY id DESC"))
