@@ -190,15 +190,13 @@ def view(facts: RecommendationFacts) -> View:
     found = verdict.among([(facts.row, facts.standing)])
     marked = "Demonstration: " if facts.demo else ""
     compared = comparison(facts.row, facts.standing)
-    since = day(date.fromisoformat(words(facts.row, "since")), year=True)
     return View(
         subject=f"{marked}{found.headline}",
         organisation=name(facts.organisation),
         dateline=f"recommendation, data to {instant(facts.as_of)}",
         demo=facts.demo,
         verdict=found,
-        about=f"{compared.workload} on {compared.deployment}: {compared.advice.lower()}, advised"
-        f" since {since}.",
+        about=_about(facts, compared),
         compared=compared,
         rests_on=_rests_on(facts.row, compared),
         sure=_sure(facts),
@@ -210,7 +208,7 @@ def view(facts: RecommendationFacts) -> View:
         options=[_option(row) for row in facts.tables["options"]],
         costs=list(_costs(facts)),
         lines=[_line(row) for row in facts.tables["lines"]],
-        zero=name(judgement.zero(facts.row, facts.standing.zero_lines), REASON_CAP),
+        zero=_zero(facts),
         comparison=list(_comparison(facts.row)),
         plan=[] if _at_home(facts.row) else [_phase(row) for row in facts.tables["plan"]],
         switching=list(_switching(facts)) if _compared(facts) else [],
@@ -224,6 +222,22 @@ def view(facts: RecommendationFacts) -> View:
         footer=_footer(facts),
         traced=_traced(facts),
     )
+
+
+def _about(facts: RecommendationFacts, compared: Comparison) -> str:
+    """What is advised on what, and since when; beside a decision the advice itself."""
+    since = day(date.fromisoformat(words(facts.row, "since")), year=True)
+    advice = words(facts.row, "advice")
+    told = verdict.LABELS.get(advice, advice) if facts.standing.stands else compared.advice
+    return f"{compared.workload} on {compared.deployment}. Advice: {told}, since {since}."
+
+
+def _zero(facts: RecommendationFacts) -> str:
+    """Which cost lines are taken as zero, as far as that is known."""
+    if listed := name(judgement.zero(facts.row, facts.standing.zero_lines), REASON_CAP):
+        return f"Taken as zero: {listed}."
+    known = _document(facts.row) or _compared(facts)
+    return "No cost line is taken as zero." if known else "Which lines are zero is not known."
 
 
 def _compared(facts: RecommendationFacts) -> bool:
@@ -249,7 +263,9 @@ def _sure(facts: RecommendationFacts) -> list[str]:
     row = facts.row
     if not _compared(facts):
         return []
-    found = [judgement.sure(row), judgement.year(row, told=True)]
+    found = [judgement.sure(row)]
+    if not _at_home(row):
+        found.append(judgement.year(row, told=True))
     found += [
         f"The break-even: {note.text}" for note in judgement.notes(row) if note.label == "Crossing"
     ]

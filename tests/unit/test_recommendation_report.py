@@ -89,7 +89,7 @@ def test_the_head_has_verdict_probability_and_the_year():
     found = text_of()
     for said in (
         "Move support-bot: saves",
-        "support-bot on own-h100: move, advised since 12 Nov 2026.",
+        "support-bot on own-h100. Advice: Move, since 12 Nov 2026.",
         "Own GPUs are cheaper in 93.4% of 2,000 draws; a move never pays back in 6.6%.",
         "12 months bring -$41,000 to $52,000 after the cost of moving, above zero in 61.2%",
         f"From {count(breakeven()['crossing_requests'])} requests a month own GPUs stay cheaper",
@@ -156,6 +156,7 @@ def test_what_runs_in_house_has_nothing_to_move():
     assert "Keep support-bot on own GPUs" in found
     assert "The plan" not in found
     assert "Moving, once" not in found
+    assert "after the cost of moving" not in found
     assert "Returning to the API, once" in found
 
 
@@ -193,7 +194,15 @@ def test_a_workload_without_history_says_so_and_guesses_nothing():
     assert "Both bills: There is not enough history to compare a month's bills." in found
     assert "Gates, options, plan and risks: no recommendation was stored for this day." in found
     assert "Nothing is compared, so that no month of it is known." in found
+    assert "Which lines are zero is not known." in found
     assert "$" not in found.partition("FIGURES")[0]
+
+
+def test_beside_a_decision_the_advice_stands_too():
+    decided = Standing(decided="Deferred by ann: busy.", stands=True)
+    found = text_of(standing=decided)
+    assert "Decided: support-bot support-bot on own-h100. Advice: Move, since 12 Nov 2026." in found
+    assert "Deferred by ann: busy." in found
 
 
 def test_a_stay_shows_what_a_move_would_cost():
