@@ -307,6 +307,27 @@ def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: floa
     return Posted(response.status_code, text, wait)
 
 
+class Place(NamedTuple):
+    """Where an address leads."""
+
+    host: str
+    port: int
+    secured: bool
+    """Whether it begins with TLS."""
+
+
+def place(url: str) -> Place | None:
+    """Where an address leads; None: it is none of http or https."""
+    try:
+        target = httpx.URL(url)
+    except httpx.InvalidURL:
+        return None
+    if target.scheme not in ("http", "https") or not target.host:
+        return None
+    secured = target.scheme == "https"
+    return Place(target.host, target.port or (443 if secured else 80), secured)
+
+
 def callable_address(url: str) -> bool:
     """Whether an address that may hold a key can be called: https, or this machine."""
     try:

@@ -23,6 +23,7 @@ from monitor.domain.silences import Window
 from monitor.domain.usage import HOUR
 from monitor.domain.workloads import Rule
 from monitor.jobs import collect, deliver, gpu, notify, plan, reprice, rollup
+from monitor.jobs.certificates import Certificates
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.ports import Channel, Pull, Sampler
 from monitor.storage import people, price_changes, setup, work
@@ -69,6 +70,8 @@ class Parts(NamedTuple):
     """How alerts become messages; None: their notices wait."""
     watch: Callable[[Database, int], None] | None = None
     """Looks each hour at what is not about a closed day."""
+    certificates: Certificates | None = None
+    """Of configured servers; None: none of them has one."""
 
 
 class Daemon:
@@ -151,6 +154,8 @@ class Daemon:
         jobs["send the rest"] = (self.send_the_rest, tick)
         if self.parts.sampler:
             jobs["gpu"] = (self.read_gpus, self.parts.gpu_seconds)
+        if self.parts.certificates:
+            jobs["certificates"] = (self.read_certificates, tick)
         if self.parts.heartbeat:
             jobs[_HEARTBEAT] = (self.beat, tick)
         return jobs
@@ -227,6 +232,11 @@ class Daemon:
         """Take one reading of this host's GPUs and store the minutes it completed."""
         assert self.parts.sampler is not None
         gpu.poll(self.parts.database, self.parts.sampler, self._clock())
+
+    def read_certificates(self) -> None:
+        """Read when the certificates of configured servers end, where that is due."""
+        assert self.parts.certificates is not None
+        self.parts.certificates.look(self.parts.database, self._now())
 
     def beat(self) -> None:
         """Tell the outside how the last round was."""

@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, time
 from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from collectors import http, registry
+from collectors import http, registry, tls
 from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
 from collectors.requestlog import RequestLog, parse_map
@@ -28,7 +28,7 @@ from monitor.config import (
     weekday_number,
 )
 from monitor.config.alerting import ChannelSettings
-from monitor.config.reporting import Budget
+from monitor.config.reporting import OWNER_PREFIX, Budget
 from monitor.domain import rulebook
 from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
@@ -45,15 +45,17 @@ from monitor.domain.scenario import parse_tables, to_document
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.watch import Thresholds
+from monitor.domain.watch_health import Expiring
 from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs import trial
 from monitor.jobs.alerting import Policy
+from monitor.jobs.certificates import Certificates, Read
 from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
-from monitor.jobs.closing import MONTHLY_REPORT
+from monitor.jobs.closing import monthly_report
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
-from monitor.jobs.editions import Issue, correct, send
+from monitor.jobs.editions import Issue, Maker, correct, send_any
 from monitor.jobs.files import bringing
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.mail import Envelope
@@ -62,7 +64,6 @@ from monitor.jobs.plan import (
     CLOSE,
     CORRECT,
     DECIDE,
-    FINANCE,
     MONTHLY,
     WEEKLY,
     Calendar,
@@ -70,7 +71,7 @@ from monitor.jobs.plan import (
     at_once,
 )
 from monitor.jobs.recommendation import Enclosing
-from monitor.jobs.report import ATTACHED, WEEKLY_REPORT
+from monitor.jobs.report import weekly_report
 from monitor.jobs.watching import hourly
 from monitor.ports import Channel, Composer, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
@@ -89,6 +90,7 @@ from monitor.storage.setup import (
     WorkloadSetup,
 )
 from reports import closing, pdf, workbook
+from reports.audiences import CELLS, Audience
 from reports.channels.alertmanager import Alertmanager
 from reports.channels.apprise import Apprise
 from reports.channels.kinds import COMPOSERS
@@ -98,6 +100,8 @@ from reports.channels.slack import Slack
 from reports.channels.smtp import Smtp
 from reports.channels.teams import Teams
 from reports.channels.webhook import Webhook
+from reports.clothes import Logo, look, read_logo
+from reports.language import Style
 
 _LINK_SECRET_LEAST = 16
 
@@ -469,25 +473,35 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         guide=library.guide(),
         windows=windows(settings),
         routes=routes(settings),
-        rules=rulebook.chosen(
-            {
-                name: rulebook.Chosen(
-                    item.enabled, item.severity, item.owner, item.runbook, item.percent
-                )
-                for name, item in settings.alerts.rules.items()
-            }
-        ),
+        rules=rulebook.chosen(rule_changes(settings)),
+        limits=rulebook.limits(rule_changes(settings)),
+        expiring=_ending_prices(settings),
         owners={item.name: item.owner for item in settings.workload if item.owner},
         thresholds={
             item.name: Thresholds(item.actual_percent, item.projected_percent)
             for item in settings.budget
         },
-        percents={
-            name: item.percent
-            for name, item in settings.alerts.rules.items()
-            if item.percent is not None
-        },
     )
+
+
+def _ending_prices(settings: Settings) -> list[Expiring]:
+    """Configured prices with an end that no later one of the same follows."""
+    ends: dict[tuple[str, ...], list[date | None]] = {}
+    for item in settings.prices.override:
+        key = (item.account, item.provider, item.model, item.context)
+        ends.setdefault(key, []).append(item.valid_to)
+    return [
+        Expiring(f"of {' '.join(filter(None, key))}", "price", _midnight(max(known)))
+        for key, found in ends.items()
+        if len(known := [each for each in found if each]) == len(found)
+    ]
+
+
+def rule_changes(settings: Settings) -> dict[str, rulebook.Chosen]:
+    """What is configured of each rule, by its name."""
+    return {
+        name: rulebook.Chosen(**item.model_dump()) for name, item in settings.alerts.rules.items()
+    }
 
 
 def routes(settings: Settings) -> Routes:
@@ -526,8 +540,11 @@ def telling(settings: Settings, *, demo: bool = False) -> Telling:
             zone=zone,
         ),
         demo=demo,
+        style=report_style(settings),
         # Where the extra is there, alerts bring the PDF too.
-        enclosing=Enclosing(policy(settings, demo=demo), as_pdf=pdf.available()),
+        enclosing=Enclosing(
+            policy(settings, demo=demo), as_pdf=pdf.available(), style=report_style(settings)
+        ),
     )
 
 
@@ -601,7 +618,12 @@ def calendar(settings: Settings) -> Calendar:
         day=min(closes + 1, 31),
         settle_seconds=closes * DAY,
     )
-    return Calendar(schedule, settle, settings.report.catch_up, closes, monthly)
+    readers = audiences(settings)
+    weekly, closing = (
+        [each.audience.name for each in readers if kind in each.every] for kind in (WEEKLY, MONTHLY)
+    )
+    limit = settings.report.catch_up
+    return Calendar(schedule, settle, limit, closes, monthly, weekly, closing)
 
 
 def pace(settings: Settings) -> Pace:
@@ -629,8 +651,8 @@ def handlers(
     issues = report_issues(settings, demo=demo)
     return {
         DECIDE: at_once(partial(decide, policy=chosen)),
-        WEEKLY: partial(send, issue=issues[FINANCE, WEEKLY]),
-        MONTHLY: partial(send, issue=issues[FINANCE, MONTHLY]),
+        WEEKLY: partial(send_any, issues=issues),
+        MONTHLY: partial(send_any, issues=issues),
         CORRECT: partial(correct, issues=issues),
         CLOSE: at_once(
             partial(
@@ -644,19 +666,94 @@ def handlers(
 
 def report_issues(settings: Settings, *, demo: bool = False) -> dict[tuple[str, str], Issue]:
     """What is sent to whom, by report and kind of period."""
-    chosen = policy(settings, demo=demo)
-    finance = chosen._replace(envelope=envelope(settings, settings.report.to, FINANCE))
-    terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
-    files = {"xlsx": settings.report.xlsx, "as_pdf": settings.report.pdf}
+    found = {}
+    for readers in audiences(settings):
+        chosen = policy(settings, demo=demo)
+        chosen = chosen._replace(envelope=envelope(settings, readers.to, readers.audience.name))
+        terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
+        for kind in readers.every:
+            found[readers.audience.name, kind] = Issue(_maker(readers, kind), chosen, *terms)
     require_extras(settings)
-    return {
-        (FINANCE, WEEKLY): Issue(
-            bringing(WEEKLY_REPORT, "weekly", ATTACHED, **files), finance, *terms
-        ),
-        (FINANCE, MONTHLY): Issue(
-            bringing(MONTHLY_REPORT, "monthly", closing.CELLS, **files), finance, *terms
-        ),
-    }
+    return found
+
+
+def _maker(readers: Readers, kind: str) -> Maker:
+    """How the readers' report is made, with the files that they asked for."""
+    audience, files = readers.audience, {"xlsx": readers.xlsx, "as_pdf": readers.pdf}
+    if kind == MONTHLY:
+        return bringing(monthly_report(audience), MONTHLY, closing.CELLS, **files)
+    return bringing(weekly_report(audience), WEEKLY, CELLS[audience.kind], **files)
+
+
+class Readers(NamedTuple):
+    """An audience, its addresses, and how often it is told."""
+
+    audience: Audience
+    to: Sequence[str]
+    every: Sequence[str]
+    xlsx: bool = False
+    pdf: bool = False
+
+    def speaking(self, language: str) -> Readers:
+        """The same in another language."""
+        chosen = self.audience.style._replace(language=language)
+        return self._replace(audience=self.audience._replace(style=chosen))
+
+
+def audiences(settings: Settings) -> list[Readers]:
+    """Finance first, then the further ones in their order, then each owner of a workload."""
+    style = report_style(settings)
+    files = settings.report.xlsx, settings.report.pdf
+    found = [Readers(Audience(style=style), settings.report.to, (WEEKLY, MONTHLY), *files)]
+    for item in settings.report.audience:
+        own = style._replace(language=item.language or style.language)
+        found.append(
+            Readers(
+                Audience(item.name, item.kind, style=own), item.to, item.every, item.xlsx, item.pdf
+            )
+        )
+    if settings.report.owners:
+        owners = sorted({item.owner for item in settings.workload if item.owner})
+        found += [
+            Readers(Audience(_owners_report(to), "owner", to, style), (to,), (WEEKLY,))
+            for to in owners
+        ]
+    return found
+
+
+def _owners_report(owner: str) -> str:
+    """The report of an owner as run keys and readers who leave it name it."""
+    if len(owner) <= _LONGEST_OWNER:
+        return f"{OWNER_PREFIX}{owner}"
+    return f"{OWNER_PREFIX}{hashlib.sha256(owner.encode()).hexdigest()[:32]}"
+
+
+_LONGEST_OWNER = 90
+"""So that the name fits where it is stored."""
+
+
+def report_style(settings: Settings) -> Style:
+    """In which words reports speak, where an audience names no language of its own."""
+    chosen = settings.organisation
+    return Style(chosen.language, chosen.timezone, look=look(chosen.colour, _logo(settings)))
+
+
+def _logo(settings: Settings) -> Logo | None:
+    """The logo that reports show; None: they name Crossover instead.
+
+    Raises:
+        ConfigError: it cannot be read, or is no picture for a mail.
+    """
+    path = settings.organisation.logo
+    if not path:
+        return None
+    where = f"organisation.logo ({path})"
+    try:
+        return read_logo(Path(path).read_bytes(), where)
+    except OSError as error:
+        raise ConfigError([f"{where} cannot be read: {error.strerror}"]) from None
+    except InputError as error:
+        raise ConfigError([error.message], error.remedy) from None
 
 
 def require_extras(settings: Settings) -> None:
@@ -694,7 +791,35 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
             policy=policy(settings, demo=demo),
             settle=int(settings.collect.settle_hours * HOUR),
         ),
+        certificates=certificates(settings, demo=demo),
     )
+
+
+def certificates(settings: Settings, *, demo: bool = False) -> Certificates | None:
+    """The servers whose certificates are read: own addresses of sources, ours, the mail server."""
+    addresses = {f"source {item.name}": item.base_url for item in settings.source}
+    addresses["organisation.url"] = settings.organisation.url
+    places = {
+        name: (target.host, target.port)
+        for name, address in addresses.items()
+        if (target := http.place(address)) and target.secured
+    }
+    servers: dict[str, Read] = {
+        f"{host}:{port}": partial(tls.certificate, name, host, port)
+        for name, (host, port) in places.items()
+    }
+    mail = settings.mail
+    if mail.host and mail.security != "none":
+        # No login is needed to look at it.
+        smtp = Smtp(
+            mail.host,
+            mail.port,
+            mail.security,
+            sender=mail.sender,
+            timeout=mail.timeout_seconds,
+        )
+        servers[f"{mail.host}:{mail.port}"] = smtp.certificate
+    return Certificates(servers, policy(settings, demo=demo)) if servers else None
 
 
 def probes(settings: Settings, now: int) -> list[Probe]:
@@ -708,8 +833,10 @@ def probes(settings: Settings, now: int) -> list[Probe]:
         found.append(Probe("deployments", partial(_probe_deployments, settings)))
     bills = partial(_probe_bills, settings, now) if settings.source else None
     found.append(Probe("bill against estimate", bills))
-    found.append(Probe("work", partial(_probe_work, settings)))
+    found.append(Probe("work", partial(_probe_work, settings, now)))
     found.append(Probe("prices", partial(_probe_prices, settings)))
+    if settings.organisation.logo:
+        found.append(Probe("logo", partial(_probe_logo, settings)))
     mail = partial(_probe_mail, settings) if settings.mail.host else None
     found.append(Probe("mail", mail))
     found += [
@@ -749,8 +876,8 @@ def _probe_bills(settings: Settings, now: int) -> str:
     return _asked(settings, lambda opened: compare_bills(opened, now))
 
 
-def _probe_work(settings: Settings) -> str:
-    return _asked(settings, nothing_given_up)
+def _probe_work(settings: Settings, now: int) -> str:
+    return _asked(settings, lambda opened: nothing_given_up(opened, now))
 
 
 def _probe_prices(settings: Settings) -> str:
@@ -775,6 +902,12 @@ def _probe_source(settings: Settings, number: int, now: int) -> str:
         return source.probe(now)
     finally:
         source.close()
+
+
+def _probe_logo(settings: Settings) -> str:
+    found = _logo(settings)
+    assert found is not None
+    return f"shown at {found.width} x {found.height} pixels"
 
 
 def _probe_mail(settings: Settings) -> str:

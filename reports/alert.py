@@ -11,8 +11,9 @@ from monitor.domain.names import clean_name
 from monitor.domain.notices import Edge, Group, Notice, Severity, worst_first
 from reports import formats
 from reports.formats import name, plural
+from reports.language import AS_IT_COMES, Style, use
 from reports.model import Rendered
-from reports.twins import twins
+from reports.twins import logo, twins
 from reports.verdict import Tone
 
 SHOWN = 12
@@ -62,10 +63,12 @@ class View:
     footer: Sequence[str]
 
 
-def build(group: Group, brought: Sequence[str] = ()) -> Rendered:
+def build(group: Group, chosen: Style = AS_IT_COMES, brought: Sequence[str] = ()) -> Rendered:
     """The mail as subject, plain text and HTML; `brought`: sentences on what is attached."""
-    shown = view(group, brought)
-    return Rendered(shown.subject, *twins("alert", view=shown))
+    with use(chosen):
+        shown = view(group, brought)
+        bodies = twins("alert", view=shown)
+        return Rendered(shown.subject, *bodies, logo(shown.organisation), style=chosen)
 
 
 def view(group: Group, brought: Sequence[str] = ()) -> View:

@@ -55,7 +55,7 @@ class Finance(NamedTuple):
 def section(tables: Mapping[str, Sequence[Row]], numbers: Row) -> Finance:
     """What finance is told, from the tables `budgets`, `cost_centres`, `labels`, `contracts`."""
     return Finance(
-        [_budget(row) for row in tables["budgets"]],
+        [budget(row) for row in tables["budgets"]],
         _shares(tables["cost_centres"], "cost_centre"),
         _shares(tables["labels"], "label"),
         _nobodys(numbers),
@@ -71,7 +71,8 @@ def main_budget(rows: Sequence[Row]) -> Row | None:
     return min(of_all, key=lambda row: order.index(words(row, "every")), default=None)
 
 
-def _budget(row: Row) -> Budget:
+def budget(row: Row) -> Budget:
+    """A row of the catalogue's `budgets` as people read it."""
     amount, spent = decimal(row, "amount"), decimal(row, "spent")
     assert amount is not None
     used, elapsed = decimal(row, "percent_spent"), decimal(row, "percent_elapsed")

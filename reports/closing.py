@@ -11,11 +11,13 @@ from typing import NamedTuple
 from monitor.domain.money import to_cents
 from monitor.domain.reconcile import unit_suspicion
 from reports import after_move, budgets, formats
+from reports.audiences import FINANCE, Audience
 from reports.formats import change, count, day, month, name, percent, plural, signed, span, usd
+from reports.language import use
 from reports.model import Rendered, Row, Told, Value, decimal, whole, words
 from reports.sections import SHOWN, Event, Tile
 from reports.tracing import Traced, cells, scalars
-from reports.twins import twins
+from reports.twins import logo, twins
 
 ZERO = Decimal(0)
 CELLS = {
@@ -43,6 +45,7 @@ class ClosingFacts(NamedTuple):
     tables: Mapping[str, Sequence[Row]]
     corrected: Sequence[str] = ()
     unsent: str = ""
+    audience: Audience = FINANCE
 
 
 class Bill(NamedTuple):
@@ -80,8 +83,12 @@ class View:
 
 def build(facts: ClosingFacts) -> Rendered:
     """The report, without its files."""
-    shown = view(facts)
-    return Rendered(shown.subject, *twins("closing", view=shown, cap=SHOWN))
+    with use(facts.audience.style):
+        shown = view(facts)
+        bodies = twins("closing", view=shown, cap=SHOWN)
+        return Rendered(
+            shown.subject, *bodies, logo(shown.organisation), style=facts.audience.style
+        )
 
 
 def head(facts: ClosingFacts) -> list[Told]:
@@ -313,6 +320,9 @@ def _footer(facts: ClosingFacts) -> list[str]:
         else f"Generated at {at}, when the report fell due"
     )
     reader = f"the addresses that {name(facts.organisation)} lists under [report] to"
+    if facts.audience.name != FINANCE.name:
+        listed = f"for the audience {name(facts.audience.name)}"
+        reader = f"the addresses that {name(facts.organisation)} lists {listed}"
     return [
         f"Sent every month to {reader}.",
         f"Figures: crossover explain ID --month {facts.month} (the plain-text part lists all IDs).",

@@ -78,6 +78,11 @@ def count_span(low: int, high: int) -> str:
     return f"{count(low)} to {count(high)}"
 
 
+def number(value: Decimal, places: int) -> str:
+    """`1,234.5`."""
+    return f"{value:,.{places}f}"
+
+
 def percent(share: Decimal) -> str:
     """`71.0%`; what is not all or nothing never reads so."""
     if 0 < share < Decimal("0.05"):
@@ -113,6 +118,11 @@ def days(first: date, last: date) -> str:
 def month(key: str) -> str:
     """`2026-11` as `November`."""
     return _MONTHS[int(key[5:]) - 1]
+
+
+def short_month(key: str) -> str:
+    """`2026-11` as `Nov`."""
+    return month(key)[:3]
 
 
 def instant(at: datetime | str) -> str:

@@ -7,6 +7,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from reports.audiences import FINANCE, Audience
+from reports.language import Style
 from reports.render import Attachment, Image
 
 Value = Decimal | int | str | None
@@ -62,6 +64,10 @@ class Rendered(NamedTuple):
     html: str
     images: Sequence[Image] = ()
     attachments: Sequence[Attachment] = ()
+    failed: Sequence[str] = ()
+    """Sections that could not be made, each with its cause: for the operator, not for readers."""
+    style: Style = Style()
+    """In which words it speaks."""
 
 
 class Standing(NamedTuple):
@@ -106,6 +112,9 @@ class WeeklyFacts(NamedTuple):
     """What another edition told otherwise, in sentences; empty: this is the first."""
     unsent: str = ""
     """Which earlier reports were never sent, and why, in a sentence; or ''."""
+    audience: Audience = FINANCE
+    failed: Mapping[str, str] = {}
+    """Figures that could not be read -> why: what shows them is left out."""
 
 
 class AlertFacts(NamedTuple):

@@ -34,13 +34,15 @@ class Picture(NamedTuple):
 
 def of_week(facts: WeeklyFacts, lead: Row | None, theme: Theme = MAIL) -> dict[str, Picture]:
     """By id: those for which there is data. `lead` is the verdict's comparison, if it has one."""
-    found = (
-        spend(facts, theme),
-        cost(lead, theme),
-        unit_cost(facts, theme),
-        utilisation(facts, theme),
-    )
-    return {each.cid: _described(each) for each in found if each}
+    found = (one(cid, facts, lead, theme) for cid in ("spend", "cost", "unit-cost", "utilisation"))
+    return {each.cid: each for each in found if each}
+
+
+def one(cid: str, facts: WeeklyFacts, lead: Row | None, theme: Theme = MAIL) -> Picture | None:
+    """The picture of this id; None: there is nothing to show."""
+    made = {"spend": spend, "unit-cost": unit_cost, "utilisation": utilisation}
+    found = cost(lead, theme) if cid == "cost" else made[cid](facts, theme)
+    return _described(found) if found else None
 
 
 def missed(pictures: Mapping[str, Picture], failed: Mapping[str, str]) -> str:

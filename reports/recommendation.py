@@ -19,7 +19,6 @@ from reports.formats import (
     about,
     count,
     day,
-    instant,
     month,
     name,
     percent,
@@ -28,13 +27,14 @@ from reports.formats import (
     span,
 )
 from reports.judgement import Note
+from reports.language import AS_IT_COMES, Style, use
 from reports.model import Rendered, Row, Standing, Value, decimal, whole, words
 from reports.pictures import Picture
 from reports.raster import Drawn
 from reports.render import Image
 from reports.tracing import Traced, cells, exact
+from reports.twins import logo, twins
 from reports.twins import page as twins_page
-from reports.twins import twins
 from reports.verdict import Verdict
 
 ZERO = Decimal(0)
@@ -88,6 +88,8 @@ class RecommendationFacts(NamedTuple):
     tables: Mapping[str, Sequence[Row]]
     """The TABLES."""
     units: Mapping[str, str]
+    style: Style = AS_IT_COMES
+    """How it looks; it speaks English in any."""
     others: Sequence[tuple[Row, Standing]] = ()
     """Further deployments of the workload, the most pressing first."""
 
@@ -162,14 +164,24 @@ class View:
 
 def build(facts: RecommendationFacts, draw: Draw | None = None) -> Rendered:
     """The recommendation; without `draw` its picture is said in words."""
-    shown, page = _page(facts, draw)
-    images = [Image(cid, png, _alt(shown)) for cid, png in page["drawn"].items()]
-    return Rendered(shown.subject, *twins("recommendation", **page), images)
+    chosen = _english(facts.style)
+    with use(chosen):
+        shown, page = _page(facts, draw)
+        images = [Image(cid, png, _alt(shown)) for cid, png in page["drawn"].items()]
+        images += logo(shown.organisation)
+        bodies = twins("recommendation", **page)
+        return Rendered(shown.subject, *bodies, images, style=chosen)
 
 
 def page(facts: RecommendationFacts) -> str:
     """The same in HTML whose styles stand in its head, for a browser; its picture in words."""
-    return twins_page("recommendation", **_page(facts, None)[1])
+    with use(_english(facts.style)):
+        return twins_page("recommendation", **_page(facts, None)[1])
+
+
+def _english(style: Style) -> Style:
+    """The same look, in the one language that all of its words have."""
+    return style._replace(language=AS_IT_COMES.language)
 
 
 def _page(facts: RecommendationFacts, draw: Draw | None) -> tuple[View, dict[str, Any]]:
@@ -193,7 +205,7 @@ def view(facts: RecommendationFacts) -> View:
     return View(
         subject=f"{marked}{found.headline}",
         organisation=name(facts.organisation),
-        dateline=f"recommendation, data to {instant(facts.as_of)}",
+        dateline=f"recommendation, data before {day(facts.as_of, year=True)}",
         demo=facts.demo,
         verdict=found,
         about=_about(facts, compared),

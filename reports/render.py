@@ -15,6 +15,7 @@ from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, Policy
+from html import escape
 from typing import NamedTuple, Self
 
 import css_inline
@@ -23,6 +24,7 @@ from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from monitor.domain import address
 from monitor.domain.errors import InputError
 from monitor.domain.names import NAME_CAP, clean_name
+from reports.language import Style, say, use
 
 # CRLF line ends, and no line longer than the 76 characters that RFC 2045 allows in a body.
 _POLICY = SMTP.clone(max_line_length=76)
@@ -90,6 +92,23 @@ def _tight(style: re.Match[str]) -> str:
     """A style without the spaces that nobody reads: a tenth of a long report."""
     said = style[1].replace(": ", ":").replace("; ", ";").replace(", ", ",").rstrip("; ")
     return f' style="{said}"'
+
+
+_LEAVE = "<!--leave-->"
+"""Stands in the foot of every page, where the link of one reader may."""
+
+
+def with_leave(text: str, html: str, url: str, style: Style) -> tuple[str, str]:
+    """Both bodies with the link by which one reader leaves the report; '' adds none."""
+    if not url:
+        return text, html
+    with use(style):
+        said = say("To get this report no more")
+    link = (
+        f'<p style="margin:0 0 8px;font-size:12px;line-height:17px"><a class="quiet"'
+        f' href="{escape(url)}" style="color:#5b6572">{escape(said)}</a></p>'
+    )
+    return f"{text.rstrip()}\n\n{said}:\n{url}\n", html.replace(_LEAVE, link, 1)
 
 
 def message(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -10,14 +11,18 @@ from monitor.domain.forecast import ACTUAL, NEEDED_DAYS
 from monitor.domain.money import to_cents
 from monitor.domain.periods import add_months
 from monitor.domain.workloads import UNASSIGNED
+from reports import budgets
+from reports.audiences import TILES
 from reports.formats import (
     about,
     change,
     count,
+    count_span,
     day,
     instant,
     month,
     name,
+    number,
     percent,
     plural,
     rate,
@@ -25,7 +30,8 @@ from reports.formats import (
     span,
     usd,
 )
-from reports.model import Row, WeeklyFacts, decimal, whole, words
+from reports.language import say, say_n
+from reports.model import Row, Value, WeeklyFacts, decimal, whole, words
 
 ZERO = Decimal(0)
 SHOWN = 10
@@ -101,9 +107,18 @@ def before(facts: WeeklyFacts) -> str:
     return month(add_months(facts.month, -1))
 
 
-def tiles(facts: WeeklyFacts) -> list[Tile]:
-    """Month to date, projection, change, unit cost."""
-    return [_to_date(facts), _projection(facts), _change(facts), _unit_cost(facts)]
+Build = Callable[[WeeklyFacts], Tile | None]
+Make = Callable[[str, Build, None], Tile | None]
+"""Makes a part of the report: its name, how, and what stands for it if that fails."""
+
+
+_TILES = 4
+
+
+def tiles(facts: WeeklyFacts, made: Make) -> list[Tile]:
+    """The figures at the top, those first that the audience asks for first."""
+    found = (made(f"tile {each}", _TILE[each], None) for each in TILES[facts.audience.kind])
+    return [tile for tile in found if tile][:_TILES]
 
 
 def _to_date(facts: WeeklyFacts) -> Tile:
@@ -184,9 +199,19 @@ def _change(facts: WeeklyFacts) -> Tile:
 
 
 def _unit_cost(facts: WeeklyFacts) -> Tile:
-    per_million = decimal(facts.numbers, "unit_cost.api")
-    tokens = whole(facts.numbers, "tokens.month_to_date")
-    unpriced = whole(facts.numbers, "unpriced.tokens")
+    return _per_million(*(facts.numbers[id_] for id_ in _UNIT))
+
+
+_UNIT = ("unit_cost.api", "tokens.month_to_date", "unpriced.tokens")
+
+
+def _per_million(*figures: Value) -> Tile:
+    row = dict(zip(_UNIT, figures, strict=True))
+    per_million, tokens, unpriced = (
+        decimal(row, _UNIT[0]),
+        whole(row, _UNIT[1]),
+        whole(row, _UNIT[2]),
+    )
     label = "Per million API tokens"
     if not tokens:
         return Tile(label, "no tokens", "none went through an API this month")
@@ -196,8 +221,107 @@ def _unit_cost(facts: WeeklyFacts) -> Tile:
     return Tile(label, "unpriced" if per_million is None else rate(per_million), note)
 
 
+def _budget(facts: WeeklyFacts) -> Tile | None:
+    """The budget of all spend; None: there is none."""
+    row = budgets.main_budget(facts.tables["budgets"])
+    if row is None:
+        return None
+    used, elapsed = decimal(row, "percent_spent"), decimal(row, "percent_elapsed")
+    amount = decimal(row, "amount")
+    note = say("of {amount} for {period}", amount=usd(amount or ZERO), period=row["period"])
+    if elapsed is not None:
+        note += "; " + say("{share} of the time is over", share=percent(elapsed))
+    label = say("Budget spent")
+    return Tile(label, say("unknown") if used is None else percent(used), note)
+
+
+def _requests(facts: WeeklyFacts) -> Tile:
+    asked = whole(facts.numbers, "requests.month_to_date")
+    label = say("Requests in {month}", month=month(facts.month))
+    if asked is None:
+        return Tile(label, say("no data"), say("nothing was read for these days"))
+    low, high = (whole(facts.numbers, f"projection.requests.{q}") for q in ("q10", "q90"))
+    if low is None or high is None or is_complete(facts):
+        return Tile(label, count(asked), say("through APIs, to the {day}", day=_last(facts)))
+    heading = say("heading for {span} in the month", span=count_span(low, high))
+    return Tile(label, count(asked), heading)
+
+
+def _last(facts: WeeklyFacts) -> str:
+    return ordinal(facts.last.day)
+
+
+def _utilisation(facts: WeeklyFacts) -> Tile:
+    used, hours = (decimal(facts.numbers, f"gpu.{k}") for k in ("utilisation", "hours_measured"))
+    label = say("Own GPUs utilised")
+    if used is None or hours is None:
+        return Tile(label, say("not measured"), say("no GPU gave readings this week"))
+    return Tile(label, percent(used), say("over {hours} GPU hours", hours=number(hours, 1)))
+
+
+def _streams(facts: WeeklyFacts) -> Tile:
+    """How many streams are read as far as they should be."""
+    found = sources(facts)
+    well = sum(each.well for each in found)
+    label = say("Sources read in full")
+    if not found:
+        return Tile(label, say("none"), say("no source has been read yet"))
+    late = [each.name for each in found if not each.well]
+    note = ", ".join(late[:2]) + (say(" and {n} more", n=len(late) - 2) if late[2:] else "")
+    shown = say("{n} of {all}", n=well, all=len(found))
+    return Tile(label, shown, note or say("nothing is missing"))
+
+
+def _own_to_date(facts: WeeklyFacts) -> Tile:
+    spent = decimal(facts.numbers, "owner.spend")
+    label = say("{month} to date, estimated", month=month(facts.month))
+    if spent is None:
+        return Tile(label, say("no data"), say("nothing was read for these days"))
+    n = len(facts.tables["workloads"])
+    return Tile(label, usd(spent), say_n(n, "{n} workload", "{n} workloads", n=n))
+
+
+def _own_change(facts: WeeklyFacts) -> Tile:
+    points, then = (decimal(facts.numbers, f"owner.{key}") for key in ("change", "previous"))
+    label = say("Against {month}, same days", month=before(facts))
+    if points is None or then is None:
+        return Tile(label, say("no comparison"), say("those days are not known in full"))
+    return Tile(label, change(points), say("{amount} then", amount=usd(then)))
+
+
+def _own_requests(facts: WeeklyFacts) -> Tile:
+    asked = whole(facts.numbers, "owner.requests")
+    label = say("Requests in {month}", month=month(facts.month))
+    note = say("through APIs, to the {day}", day=_last(facts))
+    return Tile(label, say("no data") if asked is None else count(asked), note)
+
+
+def _own_unit_cost(facts: WeeklyFacts) -> Tile:
+    return _per_million(*(facts.numbers[f"owner.{key}"] for key in _OWN_UNIT))
+
+
+_OWN_UNIT = ("unit_cost", "tokens", "unpriced_tokens")
+
+
 def summary(facts: WeeklyFacts) -> str:
     """The week in one sentence."""
+    return _summary(facts) if facts.audience.whole else _own_summary(facts)
+
+
+def _own_summary(facts: WeeklyFacts) -> str:
+    spent, who = decimal(facts.numbers, "owner.spend"), facts.audience.owner
+    if spent is None:
+        return say("The workloads of {who} have no spend on record this month.", who=who)
+    return say(
+        "The workloads of {who} cost {amount} in {month} to the {day}, estimated from tokens.",
+        who=who,
+        amount=usd(spent),
+        month=month(facts.month),
+        day=_last(facts),
+    )
+
+
+def _summary(facts: WeeklyFacts) -> str:
     spent = decimal(facts.numbers, "spend.month_to_date")
     if spent is None:
         return f"{name(facts.organisation)} has no spend on record for {month(facts.month)} so far."
@@ -241,6 +365,85 @@ def _why(row: Row) -> str:
     return f"volume {signed(volume)}, price and mix {signed(price)}"
 
 
+def own_workloads(facts: WeeklyFacts) -> list[Mover]:
+    """An owner's workloads, the dearest first, whether they changed or not."""
+    rows = sorted(
+        facts.tables["workloads"],
+        key=lambda row: (-(decimal(row, "spend") or ZERO), words(row, "workload")),
+    )
+    return [_own(row) for row in rows[:SHOWN]]
+
+
+def _own(row: Row) -> Mover:
+    spent, changed = decimal(row, "spend"), decimal(row, "change")
+    low, high = decimal(row, "projected_q10"), decimal(row, "projected_q90")
+    why = _why(row) if changed else say("no change")
+    if changed is None:
+        why = say("no comparison")
+    if low is not None and high is not None:
+        why += "; " + say("the month is projected to {span}", span=span(low, high))
+    return Mover(
+        name(words(row, "workload")),
+        say("unpriced") if spent is None else usd(spent),
+        "" if changed is None else signed(changed),
+        why,
+        row,
+    )
+
+
+def beside_own(facts: WeeklyFacts, shown: int) -> list[str]:
+    """What the table of an owner's workloads leaves out."""
+    rows = facts.tables["workloads"]
+    if not rows:
+        return [say("No workload of yours has used an API yet.")]
+    notes = [say("All {n} workloads are in the attached workloads.csv.", n=len(rows))]
+    return (notes if len(rows) > shown else []) + _unpriced(rows)
+
+
+def unit_cost(facts: WeeklyFacts) -> list[str]:
+    """What a million tokens cost through APIs and on own engines, in sentences."""
+    api, tokens = decimal(facts.numbers, "unit_cost.api"), facts.numbers["tokens.month_to_date"]
+    found = [say("No priced token went through an API this month.")]
+    if api is not None and tokens:
+        found = [
+            say(
+                "Through APIs a million tokens cost {rate} in {month}, estimated.",
+                rate=rate(api),
+                month=month(facts.month),
+            )
+        ]
+    known = [
+        (words(row, "month"), cost)
+        for row in facts.tables["unit_cost.own_months"]
+        if (cost := decimal(row, "usd_per_million")) is not None
+    ]
+    if known:
+        last, cost = max(known)
+        text = "On own engines they cost {rate} in {month}, by the deployments' cost lines."
+        found.append(say(text, rate=rate(cost), month=month(last)))
+    else:
+        found.append(
+            say(
+                "What they cost on own engines is unknown: no closed month of a workload that moved"
+                " holds it."
+            )
+        )
+    used = decimal(facts.numbers, "gpu.utilisation")
+    if used is not None:
+        text = "Own GPUs were {share} utilised; their idle hours are paid for all the same."
+        found.append(say(text, share=percent(used)))
+    return found
+
+
+def _unpriced(rows: Sequence[Row]) -> list[str]:
+    """Workloads without a rate, as a sentence."""
+    unpriced = [name(words(row, "workload")) for row in rows if row["spend"] is None]
+    if not unpriced:
+        return []
+    more = f" and {len(unpriced) - 3} more" if len(unpriced) > 3 else ""
+    return [f"No rate is known for {', '.join(unpriced[:3])}{more}."]
+
+
 def beside_movers(facts: WeeklyFacts, shown: int) -> list[str]:
     """What the table of movers leaves out."""
     rows = facts.tables["workloads"]
@@ -252,9 +455,7 @@ def beside_movers(facts: WeeklyFacts, shown: int) -> list[str]:
         notes.append(f"No comparison: {begins(facts)}." if unknown else "No workload changed.")
     if len(rows) > shown and shown:
         notes.append(f"All {len(rows)} workloads are in the attached workloads.csv.")
-    if unpriced := [name(words(row, "workload")) for row in rows if row["spend"] is None]:
-        more = f" and {len(unpriced) - 3} more" if len(unpriced) > 3 else ""
-        notes.append(f"No rate is known for {', '.join(unpriced[:3])}{more}.")
+    notes += _unpriced(rows)
     notes += [
         f"{usd(spent)} is unassigned: no workload's patterns match it."
         for row in rows
@@ -401,3 +602,19 @@ def _rates(row: Row) -> str:
     version = f" {name(words(row, 'source_version'))}" if row["source_version"] else ""
     cards = plural(whole(row, "cards") or 0, "rate card")
     return f"Prices: {name(words(row, 'source'))}{version}, {cards}, {when}."
+
+
+_TILE: Mapping[str, Build] = {
+    "to_date": _to_date,
+    "projection": _projection,
+    "budget": _budget,
+    "change": _change,
+    "unit_cost": _unit_cost,
+    "requests": _requests,
+    "utilisation": _utilisation,
+    "streams": _streams,
+    "own_to_date": _own_to_date,
+    "own_change": _own_change,
+    "own_requests": _own_requests,
+    "own_unit_cost": _own_unit_cost,
+}

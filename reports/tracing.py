@@ -21,9 +21,10 @@ class Traced(NamedTuple):
     """Id, value, unit."""
 
 
-def scalars(numbers: Row, units: Mapping[str, str]) -> Traced:
-    """The figures of the whole."""
-    return Traced("", [(id_, exact(value), units[id_]) for id_, value in numbers.items()])
+def scalars(numbers: Row, units: Mapping[str, str], **named: str) -> Traced:
+    """The figures of the whole, or of what is named."""
+    arguments = " ".join(f"--{key} {_quoted(value)}" for key, value in named.items())
+    return Traced(arguments, [(id_, exact(value), units[id_]) for id_, value in numbers.items()])
 
 
 def cells(units: Mapping[str, str], prefix: str, row: Row, keys: Sequence[str]) -> Traced:

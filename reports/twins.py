@@ -8,17 +8,34 @@ from functools import cache
 from jinja2 import Environment
 
 from reports import formats, render
+from reports.clothes import LOGO
+from reports.language import style
+from reports.render import Image
 
 
 def twins(template: str, **page: object) -> tuple[str, str]:
-    """The plain text and the HTML, its styles inlined, of TEMPLATE.txt and TEMPLATE.html."""
+    """The plain text and the HTML, its styles inlined, of TEMPLATE.txt and TEMPLATE.html.
+
+    What has a logo says its `organisation`, and sends the `logo` along.
+    """
+    page = {"look": style().look, **page}
     text = _templates().get_template(f"{template}.txt").render(page)
     html = _templates().get_template(f"{template}.html").render(page)
     return text, render.inline(html)
 
 
+def logo(name: str) -> list[Image]:
+    """The logo that the page shows, if there is one, as the picture of whose it is."""
+    found = style().look.logo
+    return [Image(LOGO, found.png, name)] if found else []
+
+
 def page(template: str, **page: object) -> str:
-    """The HTML alone, its styles in its head: for browsers under a strict content policy."""
+    """The HTML alone, its styles in its head: for browsers under a strict content policy.
+
+    Without pictures, the logo among them.
+    """
+    page = {"look": style().look._replace(logo=None), **page}
     html = _templates().get_template(f"{template}.html").render(page)
     return _ON_ELEMENT.sub("", html)
 

@@ -41,6 +41,10 @@ class Verdict(NamedTuple):
     """The comparison that it speaks of, if there is one."""
 
 
+UNKNOWN = Verdict("No comparison could be made", "", "unknown", None)
+"""Stands where the comparisons cannot be read."""
+
+
 def ranked(
     rows: Sequence[Row], standings: Mapping[tuple[str, str], Standing]
 ) -> list[tuple[Row, Standing]]:

@@ -6,48 +6,52 @@ plain twin says everything that the HTML and its pictures say, and lists each fi
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, TypeVar
 
-from monitor.domain.money import plain
-from monitor.domain.names import clean_name
-from reports import after_move, formats, judgement, marks, pictures, sections
+from reports import after_move, budgets, formats, judgement, marks, pictures, sections
+from reports.audiences import FINANCE
 from reports.comparison import Comparison, comparison, migration
 from reports.formats import month, name, short, short_range
-from reports.model import (
-    Rendered,
-    Row,
-    Standing,
-    Told,
-    Value,
-    WeeklyFacts,
-    decimal,
-    words,
-)
+from reports.language import say, use
+from reports.model import Rendered, Row, Standing, Told, WeeklyFacts, decimal
 from reports.pictures import Picture
 from reports.raster import Drawn
 from reports.render import Image
-from reports.twins import twins
-from reports.verdict import Verdict, key, ranked, verdict
+from reports.tracing import Traced, cells, scalars
+from reports.twins import logo, twins
+from reports.verdict import UNKNOWN, Verdict, key, ranked, verdict
 
 _IN_FULL, _NOTES = 3, 3
 """So many comparisons have all their notes; the others the first of theirs: how sure, the year,
 the crossing or what would flip it. `crossover advise` has all of each."""
 
+TITLES = {
+    "movers": "What moved",
+    "workloads": "Your workloads",
+    "budgets": "Budgets",
+    "unit_cost": "What a token costs",
+    "alerts": "Alerts and restatements",
+    "breakeven": "Break-even",
+    "moves": "After the move",
+    "gpus": "Own GPUs",
+    "record": "How good past figures were",
+    "sources": "What the figures rest on",
+}
+"""Of sections, as they are read; what has none stands without a heading."""
+PICTURES = {
+    "spend": "spend",
+    "cost": "breakeven",
+    "unit-cost": "unit_cost",
+    "utilisation": "gpus",
+}
+"""The section that shows each picture."""
+
 Draw = Callable[[Mapping[str, Mapping[str, Any]]], Drawn]
 """Definitions of pictures by name -> PNG, and what could not be drawn."""
-
-
-class Traced(NamedTuple):
-    """Figures of one thing, exactly as `crossover explain` prints them."""
-
-    arguments: str
-    """What `explain` is told besides the id; '' for all of them."""
-    figures: Sequence[tuple[str, str, str]]
-    """Id, value, unit."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,13 @@ class View:
     missing: Sequence[str]
     corrected: Sequence[str]
     unsent: str
+    whole: bool
+    """Told of all workloads."""
+    order: Sequence[str]
+    """The sections, as this audience reads them."""
+    titles: Mapping[str, str]
+    failed: Mapping[str, str]
+    """Sections that could not be made -> the cause."""
     verdict: Verdict
     consequence: str
     """What the verdict brings or rests on, in a sentence; or ''."""
@@ -73,6 +84,8 @@ class View:
     month_before: str
     movers: Sequence[sections.Mover]
     beside_movers: Sequence[str]
+    budgets: Sequence[budgets.Budget]
+    unit_cost: Sequence[str]
     comparisons: Sequence[Comparison]
     more_comparisons: int
     moves: Sequence[after_move.Told]
@@ -91,28 +104,64 @@ class View:
     traced: Sequence[Traced]
 
 
+_Made = TypeVar("_Made")
+
+
+class _Making:
+    """Makes one section after the other; what fails is left out, and remembered with its cause."""
+
+    def __init__(self, facts: WeeklyFacts) -> None:
+        self._facts = facts
+        self.failed: dict[str, str] = {}
+
+    def __call__(
+        self, section: str, build: Callable[[WeeklyFacts], _Made], otherwise: _Made
+    ) -> _Made:
+        """What `build` makes of the facts; `otherwise` where the audience has no such section."""
+        if section in TITLES and section not in self._facts.audience.sections:
+            return otherwise
+        try:
+            return build(self._facts)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are made
+            self.failed.setdefault(section, self._cause(error))
+            return otherwise
+
+    def _cause(self, error: Exception) -> str:
+        """Of what rests on a figure that could not be read: why it could not."""
+        missed = str(error.args[0]) if isinstance(error, KeyError) and error.args else ""
+        return self._facts.failed.get(missed, f"{type(error).__name__}: {error}")
+
+
 def build(facts: WeeklyFacts, draw: Draw) -> Rendered:
-    """The report; without pictures, and saying so, where they cannot be drawn."""
-    shown = view(facts)
-    drawn, failed = draw({cid: picture.spec for cid, picture in shown.pictures.items()})
-    shown = replace(shown, not_drawn=pictures.missed(shown.pictures, failed))
-    page = {"view": shown, "drawn": drawn, "cap": sections.SHOWN, "width": marks.WIDTH}
+    """The report in its audience's style; without pictures, and saying so, if none can be drawn."""
+    with use(facts.audience.style):
+        shown = view(facts)
+        drawn, failed = draw({cid: picture.spec for cid, picture in shown.pictures.items()})
+        shown = replace(shown, not_drawn=pictures.missed(shown.pictures, failed))
+        page = {"view": shown, "drawn": drawn, "cap": sections.SHOWN, "width": marks.WIDTH}
+        bodies = twins("weekly", **page)
+        own = logo(shown.organisation)
     images = [Image(cid, png, shown.pictures[cid].alt) for cid, png in drawn.items()]
-    return Rendered(shown.subject, *twins("weekly", **page), images)
+    lost = [f"{section} ({name(cause, 200)})" for section, cause in shown.failed.items()]
+    return Rendered(
+        shown.subject, *bodies, [*own, *images], failed=lost, style=facts.audience.style
+    )
 
 
 def view(facts: WeeklyFacts) -> View:
-    """What the report says."""
-    found = verdict(facts)
-    movers = sections.movers(facts)
-    order = ranked(facts.tables["breakevens"], facts.standings)
-    comparisons = [
-        told if place < _IN_FULL else told._replace(notes=told.notes[:_NOTES])
-        for place, told in enumerate(comparison(*pair) for pair in order[: sections.SHOWN])
-    ]
-    moves = after_move.moves(facts)
+    """What the report says, as far as it can be made."""
+    made, whole = _Making(facts), facts.audience.whole
+    found = made("verdict", verdict, UNKNOWN)
+    movers = made("movers", sections.movers, list[sections.Mover]())
+    beside = made("movers", lambda of: sections.beside_movers(of, len(movers)), list[str]())
+    if not whole:
+        movers = made("workloads", sections.own_workloads, list[sections.Mover]())
+        beside = made("workloads", lambda of: sections.beside_own(of, len(movers)), list[str]())
+    comparisons, more = made("breakeven", _comparisons, (list[Comparison](), 0))
+    moves = made("moves", after_move.moves, list[after_move.Told]())
+    of_budgets = made("budgets", _budgets, list[tuple[budgets.Budget, Row]]())
     return View(
-        subject=_subject(facts, found),
+        subject=made("subject", lambda of: _subject(of, found), found.headline),
         organisation=name(facts.organisation),
         week=facts.week,
         period=formats.days(facts.first, facts.last),
@@ -121,29 +170,79 @@ def view(facts: WeeklyFacts) -> View:
         corrected=[name(text, 300) for text in facts.corrected],
         unsent=facts.unsent,
         verdict=found,
-        consequence=_consequence(found),
-        beside=_beside(found, facts),
-        summary=sections.summary(facts),
-        tiles=sections.tiles(facts),
+        consequence=made("consequence", lambda _: _consequence(found), ""),
+        beside=made("consequence", lambda of: _beside(found, of), ""),
+        summary=made("summary", sections.summary, ""),
+        tiles=sections.tiles(facts, made),
         month=month(facts.month),
         month_before=sections.before(facts),
         movers=movers,
-        beside_movers=sections.beside_movers(facts, len(movers)),
+        beside_movers=beside,
+        budgets=[of for of, _ in of_budgets],
+        unit_cost=made("unit_cost", sections.unit_cost, []),
         comparisons=comparisons,
-        more_comparisons=len(order) - len(comparisons),
+        more_comparisons=more,
         moves=moves,
-        gpus=sections.gpus(facts),
-        hosts=sections.hosts(facts),
-        alerts=sections.alerts(facts),
-        restatements=sections.restatements(facts),
-        sources=sections.sources(facts),
-        completeness=sections.completeness(facts),
-        record=sections.record(facts),
-        pictures=pictures.of_week(facts, found.lead),
+        gpus=made("gpus", sections.gpus, []),
+        hosts=made("gpus", sections.hosts, []),
+        alerts=made("alerts", sections.alerts, []),
+        restatements=made("alerts", sections.restatements, []) if whole else [],
+        sources=made("sources", sections.sources, []),
+        completeness=made("sources", sections.completeness, []) if whole else [],
+        record=made("record", sections.record, []),
+        pictures=_pictures(facts, found, made),
         not_drawn="",
         footer=_footer(facts),
-        traced=_traced(facts, movers, comparisons, moves),
+        traced=made("figures", lambda of: _traced(of, movers, comparisons, moves, of_budgets), []),
+        whole=whole,
+        order=_order(facts, moves, of_budgets, made.failed),
+        titles={section: say(title) for section, title in TITLES.items()},
+        failed=made.failed,
     )
+
+
+def _pictures(facts: WeeklyFacts, found: Verdict, made: _Making) -> dict[str, Picture]:
+    """By id: of the sections that are read and could be made."""
+    shown = {}
+    for cid, section in PICTURES.items():
+        if section not in facts.audience.sections or section in made.failed:
+            continue
+        picture = made(f"picture of {section}", partial(_picture, cid, found), None)
+        if picture:
+            shown[cid] = picture
+    return shown
+
+
+def _picture(cid: str, found: Verdict, facts: WeeklyFacts) -> Picture | None:
+    return pictures.one(cid, facts, found.lead)
+
+
+def _order(
+    facts: WeeklyFacts,
+    moves: Sequence[after_move.Told],
+    of_budgets: Sequence[object],
+    failed: Mapping[str, str],
+) -> list[str]:
+    """The sections in order, without those that have nothing to say."""
+    empty = {"moves"} - {"moves" if moves else ""} | ({"budgets"} if not of_budgets else set())
+    return [each for each in facts.audience.sections if each in failed or each not in empty]
+
+
+def _comparisons(facts: WeeklyFacts) -> tuple[list[Comparison], int]:
+    """Those that are shown, and how many are not."""
+    order = ranked(facts.tables["breakevens"], facts.standings)
+    told = [comparison(*pair) for pair in order[: sections.SHOWN]]
+    short_ = [
+        each if place < _IN_FULL else each._replace(notes=each.notes[:_NOTES])
+        for place, each in enumerate(told)
+    ]
+    return short_, len(order) - len(told)
+
+
+def _budgets(facts: WeeklyFacts) -> list[tuple[budgets.Budget, Row]]:
+    """Each with its row, those that are exceeded first."""
+    found = [(budgets.budget(row), row) for row in facts.tables["budgets"]]
+    return sorted(found, key=lambda pair: not pair[0].over)
 
 
 _HEAD = {
@@ -159,10 +258,23 @@ _HEAD = {
 }
 
 
+_OWN_HEAD = {
+    "owner.spend": "Month to date, estimated",
+    "owner.previous": "Same days of the month before",
+    "owner.unit_cost": "Per million API tokens",
+    "owner.tokens": "Tokens of the month to date",
+}
+
+
 def head(facts: WeeklyFacts) -> list[Told]:
     """The figures at the top, with the saving that the verdict names."""
-    found = [Told(id_, label, facts.numbers[id_], facts.units[id_]) for id_, label in _HEAD.items()]
-    lead = verdict(facts).lead
+    labels = _HEAD if facts.audience.whole else _OWN_HEAD
+    found = [
+        Told(id_, say(label), facts.numbers[id_], facts.units[id_])
+        for id_, label in labels.items()
+        if id_ in facts.numbers
+    ]
+    lead = _Making(facts)("verdict", verdict, UNKNOWN).lead
     if lead is not None:
         pair = " on ".join(key(lead))
         saved = decimal(lead, "savings_usd_q50")
@@ -198,31 +310,70 @@ def _subject(facts: WeeklyFacts, found: Verdict) -> str:
 
 
 def _heading(facts: WeeklyFacts) -> str:
-    short_month, projected = month(facts.month)[:3], sections.projection(facts)
+    short_month = formats.short_month(facts.month)
+    if not facts.audience.whole:
+        spent = decimal(facts.numbers, "owner.spend")
+        return _so_far(short_month, spent)
+    projected = sections.projection(facts)
     if projected and sections.is_complete(facts):
-        return f"{short_month} total {short(projected[1])}"
+        text = say("{month} total {amount}", month=short_month, amount=short(projected[1]))
+        return text + _budgeted(facts)
     if projected:
         low, middle, high = projected
-        return f"{short_month} projection {short(middle)}, {short_range(low, high)}"
-    spent = decimal(facts.numbers, "spend.month_to_date")
-    return (
-        f"{short_month}: no spend yet" if spent is None else f"{short_month} so far {short(spent)}"
-    )
+        return say(
+            "{month} projection {amount}, {range}",
+            month=short_month,
+            amount=short(middle),
+            range=short_range(low, high),
+        ) + _budgeted(facts)
+    return _so_far(short_month, decimal(facts.numbers, "spend.month_to_date"))
+
+
+def _so_far(short_month: str, spent: Decimal | None) -> str:
+    if spent is None:
+        return say("{month}: no spend yet", month=short_month)
+    return say("{month} so far {amount}", month=short_month, amount=short(spent))
+
+
+def _budgeted(facts: WeeklyFacts) -> str:
+    """The budget of the month, for those who read of budgets; '' without one."""
+    if "budgets" not in facts.audience.sections:
+        return ""
+    row = budgets.main_budget(facts.tables["budgets"])
+    amount = decimal(row, "amount") if row and row["every"] == "monthly" else None
+    return "" if amount is None else say(", budget {amount}", amount=short(amount))
 
 
 def _footer(facts: WeeklyFacts) -> list[str]:
     due = formats.instant(facts.due_at)
     when = (
-        f"Corrected at {due}, when the data had come"
+        say("Corrected at {at}, when the data had come.", at=due)
         if facts.corrected
-        else f"Generated at {due}, when the report fell due"
+        else say("Generated at {at}, when the report fell due.", at=due)
     )
-    reader = f"the addresses that {name(facts.organisation)} lists under [report] to"
-    return [
-        f"Sent every week to {reader}.",
-        f"Figures: crossover explain ID --week {facts.week} (the plain-text part lists every ID).",
-        f"Days are UTC, amounts US dollars. {when}.",
-    ]
+    explained = say(
+        "Figures: crossover explain ID --week {week} (the plain-text part lists every ID).",
+        week=facts.week,
+    )
+    return [_readers(facts), explained, f"{say('Days are UTC, amounts US dollars.')} {when}"]
+
+
+def _readers(facts: WeeklyFacts) -> str:
+    """Who gets this, and why."""
+    audience, who = facts.audience, name(facts.organisation)
+    if audience.kind == "owner":
+        return say(
+            "Sent every week to {owner}, whom {who} names as owner of these workloads.",
+            owner=audience.owner,
+            who=who,
+        )
+    if audience.name == FINANCE.name:
+        return say("Sent every week to the addresses that {who} lists under [report] to.", who=who)
+    return say(
+        "Sent every week to the addresses that {who} lists for the audience {audience}.",
+        who=who,
+        audience=name(audience.name),
+    )
 
 
 def _traced(
@@ -230,27 +381,17 @@ def _traced(
     movers: Sequence[sections.Mover],
     shown: Sequence[Comparison],
     moves: Sequence[after_move.Told],
+    of_budgets: Sequence[tuple[budgets.Budget, Row]],
 ) -> list[Traced]:
-    """Every figure shown: those of the whole, then by workload, then by deployment."""
-    scalars = [(id_, _exact(value), facts.units[id_]) for id_, value in facts.numbers.items()]
-    found = [Traced("", scalars)]
-    found += [_cells(facts, "workload", mover.row, ("workload",)) for mover in movers]
-    keys = ("workload", "deployment")
-    found += [_cells(facts, "breakeven", each.row, keys) for each in shown]
-    return found + [_cells(facts, "moved", each.row, ("workload",)) for each in moves]
-
-
-def _cells(facts: WeeklyFacts, prefix: str, row: Row, keys: Sequence[str]) -> Traced:
-    arguments = " ".join(f"--{key} {shlex.quote(clean_name(words(row, key)))}" for key in keys)
-    figures = [
-        (f"{prefix}.{column}", _exact(value), facts.units[f"{prefix}.{column}"])
-        for column, value in row.items()
-        if column not in keys and facts.units[f"{prefix}.{column}"] != "json"
-    ]
-    return Traced(arguments, figures)
-
-
-def _exact(value: Value) -> str:
-    if value is None:
-        return "unknown"
-    return plain(value) if isinstance(value, Decimal) else clean_name(str(value), 2000)
+    """Every figure shown: those of the whole, then by workload, deployment and budget."""
+    units, owner = facts.units, facts.audience.owner
+    own = {id_: value for id_, value in facts.numbers.items() if id_.startswith("owner.")}
+    found = [scalars({k: v for k, v in facts.numbers.items() if k not in own}, units)]
+    if own:
+        found.append(scalars(own, units, owner=owner))
+    found += [cells(units, "workload", mover.row, ("workload",)) for mover in movers]
+    pair = ("workload", "deployment")
+    found += [cells(units, "breakeven", each.row, pair) for each in shown]
+    found += [cells(units, "moved", each.row, ("workload",)) for each in moves]
+    found += [cells(units, "budget", row, ("budget",)) for _, row in of_budgets[: sections.SHOWN]]
+    return found

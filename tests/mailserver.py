@@ -30,6 +30,13 @@ def trusting() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(PEM))
 
 
+def certificate() -> bytes:
+    """The test server's certificate in DER."""
+    context = trusting()
+    (found,) = context.get_ca_certs(binary_form=True)
+    return found
+
+
 class Received(NamedTuple):
     """One message as the server took it over, for one recipient."""
 

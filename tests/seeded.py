@@ -68,6 +68,8 @@ BUDGETS = [
     setup.BudgetSetup("acme bill", 400_000 * PICO, "yearly", "account", "acme"),
     setup.BudgetSetup("trial", 1_000 * PICO, "monthly", "label", "trial"),
 ]
+OWNERS = {"support-bot": "sue@acme.example", "code-review": "sue@acme.example"}
+OWNERS |= {"search": "tom@acme.example"}
 DEPLOYMENTS = [("own-h100", "support-bot"), ("own-h100-search", "search")]
 
 
@@ -143,6 +145,7 @@ def configured(deployments=DEPLOYMENTS, **runs_on: str) -> setup.Setup:
                 "",
                 runs_on.get(rule.workload, "api"),
                 ANSWERED,
+                owner=OWNERS.get(rule.workload, ""),
                 cost_centre="service" if rule.workload == "support-bot" else "",
             )
             for rule in RULES

@@ -12,7 +12,7 @@ from monitor.domain.scenario import Api, Deployment, Migration, Scenario, Worklo
 from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
 from reports.model import Standing, WeeklyFacts
 
-_CELLS = ("workload", "breakeven", "moved", *FINANCE_CELLS.values(), "closing", "showback")
+_CELLS = ("workload", "breakeven", "moved", *FINANCE_CELLS.values(), "closing", "showback", "owner")
 _CELLS += ("recommendation",)
 SCALARS = [
     name

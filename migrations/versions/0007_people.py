@@ -88,6 +88,8 @@ def _alerts():
         alert.add_column(sa.Column("acknowledged_at", sa.BigInteger()))
         alert.add_column(_text("acknowledged_by", sa.String(320)))
         alert.add_column(_text("acknowledged_why", sa.Text()))
+        # Two names of 200 characters, and words between them.
+        alert.alter_column("subject", type_=sa.String(700), existing_nullable=False)
         alert.drop_constraint(op.f("uq_alert_rule_subject"), type_="unique")
         alert.create_unique_constraint(
             op.f("uq_alert_rule_subject_period"), ["rule", "subject", "period"]
@@ -162,6 +164,12 @@ def downgrade():
     with op.batch_alter_table("alert") as alert:
         alert.drop_constraint(op.f("uq_alert_rule_subject_period"), type_="unique")
         alert.create_unique_constraint(op.f("uq_alert_rule_subject"), ["rule", "subject"])
+        alert.alter_column(
+            "subject",
+            type_=sa.String(200),
+            existing_nullable=False,
+            postgresql_using="left(subject, 200)",
+        )
         for column in (
             *("period", "severity", "workload", "since", "said"),
             *("acknowledged_at", "acknowledged_by", "acknowledged_why"),

@@ -35,6 +35,7 @@ def explain(
     account: Annotated[str, typer.Option(help="For a figure of one account.")] = "",
     cost_centre: Annotated[str, typer.Option(help="For a figure of one cost centre.")] = "",
     label: Annotated[str, typer.Option(help="For a figure of one tag.")] = "",
+    owner: Annotated[str, typer.Option(help="For a figure of one owner of workloads.")] = "",
     form: Annotated[common.Format, typer.Option("--format", help="How to print it.")] = (
         common.Format.TABLE
     ),
@@ -53,7 +54,7 @@ def explain(
         return
     end = _end(week, month, as_of)
     named = {"workload": workload, "deployment": deployment, "budget": budget, "account": account}
-    named |= {"cost_centre": cost_centre, "label": label}
+    named |= {"cost_centre": cost_centre, "label": label, "owner": owner}
     params = figures.period(end) | {name: value for name, value in named.items() if value}
     with common.open_database(ctx).read() as conn:
         found = _answer(conn, figure, params)

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from monitor.config import Settings
     from monitor.domain.links import About
     from monitor.jobs.alerting import Policy
+    from monitor.wiring import Readers
     from reports.model import Rendered
+
+
+class Language(StrEnum):
+    """In which words a report speaks."""
+
+    EN = "en"
+    DE = "de"
 
 
 class Shape(StrEnum):
@@ -43,33 +51,48 @@ def weekly(
             " that ends in .html, .txt or .pdf."
         ),
     ] = None,
+    audience: Annotated[
+        str, typer.Option(help="Whose report: finance, a name of [[report.audience]], an owner.")
+    ] = "finance",
+    language: Annotated[
+        Language | None, typer.Option(help="Of the words and numbers; else the audience's.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     send: Annotated[
         bool, typer.Option("--send", help="Put it into the outbox, once for each recipient.")
     ] = False,
 ) -> None:
-    """Show the weekly report: as plain text, into a folder, or sent.
+    """Show the weekly report: as plain text, into a folder, in a browser, or sent.
 
     A week's report goes to each recipient once, whether this command or the daemon posts it; the
     daemon delivers what waits in the outbox. A week that is not complete is not sent before it is a
     day late, and says then what it lacks.
 
-    Example: crossover report weekly --week 2026-W47 --output report
+    Example: crossover report weekly --week 2026-W47 --audience engineering --open
     """
+    from monitor.domain.periods import run_key
+
     settings, now = common.settings(ctx), common.now()
     week = week or last_week(now)
     due_at = due(settings, week, now)
+    readers = _readers(settings, audience, language)
     if send:
-        _send(ctx, settings, week, due_at, now)
+        _send(ctx, settings, readers, week, due_at, now)
         return
     from monitor.jobs.report import render_week
 
-    policy = _policy(settings)
+    policy = _policy(settings, readers)
     with common.open_database(ctx).read() as conn:
-        rendered = render_week(conn, week, policy, due_at)
-    if output is None:
+        rendered = render_week(conn, week, policy, due_at, readers.audience)
+    for lost in rendered.failed:
+        common.note(f"left out, since it could not be made: {lost}")
+    if output is not None:
+        key = run_key(readers.audience.name, "weekly", week, 1)
+        _write(output, rendered, policy, key, due_at)
+    if show:
+        _open(rendered, output)
+    elif output is None:
         sys.stdout.write(rendered.text)
-    else:
-        _write(output, rendered, policy, f"finance/weekly/{week}/1", due_at)
 
 
 @app.command()
@@ -99,7 +122,7 @@ def monthly(
     settings, now = common.settings(ctx), common.now()
     month = month or last_month(now)
     due_at = due(settings, month, now, "monthly")
-    policy = _policy(settings)
+    policy = _policy(settings, _readers(settings, "finance"))
     with common.open_database(ctx).read() as conn:
         if form is Shape.JSON and output is None:
             found = facts(conn, month, policy, due_at)
@@ -145,13 +168,14 @@ def recommendation(
     from monitor.jobs.report import standalone
 
     settings = common.settings(ctx)
-    policy = _policy(settings)
+    readers = _readers(settings, "finance")
+    policy, style = _policy(settings, readers), readers.audience.style
     with common.open_database(ctx).read() as conn:
         about = job.choose(conn, policy, workload, deployment, as_of)
         if form is Shape.JSON and not (send or output):
             common.show_document(job.document(job.facts(conn, about, policy)))
             return
-        rendered = job.render(conn, about, policy)
+        rendered = job.render(conn, about, policy, style)
     if send:
         _send_recommendation(ctx, rendered, about, policy)
     elif output is not None:
@@ -239,28 +263,53 @@ def due(
     return next(int(period.due_at.timestamp()) for period in found if period.start == start)
 
 
-def _policy(settings: Settings) -> Policy:
+def _readers(settings: Settings, name: str, language: Language | None = None) -> Readers:
+    """Whose report it is; an owner may be named by the mail address alone.
+
+    Raises:
+        InputError: there is no such audience.
+    """
+    from monitor import wiring
+    from monitor.domain.errors import InputError
+
+    known = wiring.audiences(settings)
+    for each in known:
+        if name in (each.audience.name, each.audience.owner):
+            return each.speaking(language.value) if language else each
+    names = ", ".join(each.audience.name for each in known)
+    raise InputError(f"there is no audience {name!r}", f"Name one of: {names}.")
+
+
+def _policy(settings: Settings, readers: Readers) -> Policy:
     """As the daemon's own run of the report has it."""
     from monitor import wiring
-    from monitor.jobs.plan import FINANCE
 
-    envelope = wiring.envelope(settings, settings.report.to, FINANCE)
+    envelope = wiring.envelope(settings, readers.to, readers.audience.name)
     return wiring.policy(settings)._replace(envelope=envelope)
 
 
-def _send(ctx: typer.Context, settings: Settings, week: str, due_at: int, now: datetime) -> None:
+def _send(
+    ctx: typer.Context,
+    settings: Settings,
+    readers: Readers,
+    week: str,
+    due_at: int,
+    now: datetime,
+) -> None:
     from monitor.domain.errors import InputError
     from monitor.domain.periods import run_key
     from monitor.jobs.editions import Issue, compose
     from monitor.jobs.plan import NotReady
-    from monitor.jobs.report import WEEKLY_REPORT
+    from monitor.jobs.report import weekly_report
     from monitor.storage import work
 
-    policy = _policy(settings)
+    policy = _policy(settings, readers)
     if not policy.envelope.recipients:
         raise InputError("[report] to names nobody", "Add an address to it in the configuration.")
-    key = run_key("finance", "weekly", week, 1)
-    issue = Issue(WEEKLY_REPORT, policy, int(settings.report.deadline_hours * 3600))
+    key = run_key(readers.audience.name, "weekly", week, 1)
+    issue = Issue(
+        weekly_report(readers.audience), policy, int(settings.report.deadline_hours * 3600)
+    )
     at = int(now.timestamp())
     database = common.open_database(ctx)
     try:
@@ -276,12 +325,36 @@ def _send(ctx: typer.Context, settings: Settings, week: str, due_at: int, now: d
         )
     with database.write() as conn:
         new = work.post(conn, made.messages, at)
+    for lost in made.failed:
+        common.note(f"left out, since it could not be made: {lost}")
     sent = "1 message waits" if new == 1 else f"{new} messages wait"
     common.note(
         f"{sent} in the outbox as {key}; the daemon delivers them (crossover outbox list)"
         if new
         else f"{key} is in the outbox already: nothing was added (crossover outbox list)"
     )
+
+
+def _open(rendered: Rendered, output: Path | None) -> None:
+    """The page in a browser: as it was written, else from a folder of its own.
+
+    Raises:
+        InputError: there is no browser here.
+    """
+    import tempfile
+    import webbrowser
+
+    from monitor.domain.errors import InputError
+    from monitor.jobs.report import standalone
+
+    one = output is not None and output.is_file()
+    folder = output or Path(tempfile.mkdtemp(prefix="crossover-report-"))
+    page = (folder if one else folder / "report.html").resolve()
+    if output is None:
+        _write_files(folder, {page.name: standalone(rendered).encode()})
+    if not webbrowser.open(page.as_uri()):
+        raise InputError("no browser could be opened here", f"The page is {page}.")
+    common.note(f"opened {page}")
 
 
 def _write(folder: Path, rendered: Rendered, policy: Policy, run_key: str, due_at: int) -> None:

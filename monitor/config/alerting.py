@@ -17,6 +17,7 @@ from monitor.config.sections import (
     Weekday,
 )
 from monitor.domain import address
+from monitor.domain.rulebook import LIMITS, Limits
 
 Severity = Literal["notice", "warning", "critical"]
 RuleName = Literal[
@@ -135,6 +136,18 @@ class Alerts(Section):
     route: list[Route] = []
     quiet: list[Quiet] = []
     maintenance: list[Maintenance] = []
+
+    @model_validator(mode="after")
+    def _limits_that_count(self) -> Self:
+        for name, chosen in self.rules.items():
+            known = LIMITS.get(name, Limits())
+            for field in Limits._fields:
+                if getattr(chosen, field) is not None and getattr(known, field) is None:
+                    raise ValueError(
+                        f"rules.{name}.{field}: this rule compares with no such limit;"
+                        " docs/alerts.md lists what each has"
+                    )
+        return self
 
 
 class ChannelSettings(Section):

@@ -14,10 +14,16 @@ MOST_USD = 9_000_000
 """What an amount may be in the database, in pico-dollars."""
 
 
+FINANCE = "finance"
+"""The report that `to` gets."""
+OWNER_PREFIX = "owner "
+"""Begins the names of owners' reports."""
+
+
 class Audience(Section):
     """Further readers of reports: what they see first, how often, in which language."""
 
-    name: Name
+    name: Name = Field(max_length=100)
     kind: Literal["finance", "engineering"] = "finance"
     to: list[Address] = Field(min_length=1)
     every: list[Literal["weekly", "monthly"]] = ["weekly", "monthly"]
@@ -43,6 +49,24 @@ class Report(Section):
     xlsx: bool = False
     pdf: bool = False
     audience: list[Audience] = []
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        names = [item.name for item in self.audience]
+        problems = [
+            f"audience: the name {each!r} is used {names.count(each)} times"
+            for each in sorted(set(names))
+            if names.count(each) > 1
+        ]
+        problems += [
+            f"audience: the name {each!r} is taken; choose another than {FINANCE!r} and such as"
+            f" begin with {OWNER_PREFIX!r}"
+            for each in names
+            if each == FINANCE or each.startswith(OWNER_PREFIX)
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
 
 class Budget(Section):

@@ -111,7 +111,9 @@ def project(
     return _total(daily, Span(month, *_checked(month, as_of)), as_of, table)
 
 
-def project_span(daily: Mapping[int, int | None], span: Span, as_of: int) -> Projection | NotEnough:
+def project_span(
+    daily: Mapping[int, int | None], span: Span, as_of: int, table: Table = TABLE
+) -> Projection | NotEnough:
     """The total of any span of days as seen at `as_of`; else as `project`.
 
     Raises:
@@ -122,7 +124,7 @@ def project_span(daily: Mapping[int, int | None], span: Span, as_of: int) -> Pro
             f"{span.name} ends more than {LONGEST} days ahead", "Project it when less is left."
         )
     _require_midnight(as_of)
-    return _total(daily, span, as_of, TABLE)
+    return _total(daily, span, as_of, table)
 
 
 def _total(

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from monitor.domain.money import PICO, to_cents
 from monitor.domain.notices import Said, Severity
 from monitor.domain.signals import Signal
+from monitor.domain.watch_words import percent_of as _percent
+from monitor.domain.watch_words import quoted as _quoted
+from monitor.domain.watch_words import shown as _shown
+from monitor.domain.watch_words import usd as _usd
 
 LET_GO = Decimal("0.9")
 """A projection that is told lets go below this share of its threshold, not just below it."""
@@ -248,15 +251,24 @@ class GivenUp(NamedTuple):
     messages: int
     first: str
     """The oldest with its error; '' if there is none."""
+    partial: Sequence[str] = ()
+    """Reports of the last days that left without a part, each with its cause."""
 
 
 def internal(seen: GivenUp, as_of: int) -> Signal:
-    """Runs and messages that were given up: the operator's to mend."""
-    count = seen.runs + seen.messages
+    """Work that was given up, and reports that lack a part: the operator's to mend."""
+    count = seen.runs + seen.messages + len(seen.partial)
+    title = f"{seen.runs} runs and {seen.messages} messages were given up"
+    told = [f"The oldest: {seen.first}."] if seen.first else []
+    if seen.partial:
+        reports = "report" if len(seen.partial) == 1 else "reports"
+        lacking = f"{len(seen.partial)} {reports} left without a part"
+        title = f"{title}, {lacking}" if seen.runs + seen.messages else lacking
+        told.append(f"The newest that lacks a part: {seen.partial[0]}.")
     said = Said(
-        title=f"{seen.runs} runs and {seen.messages} messages were given up",
-        what=f"The oldest: {seen.first}." if seen.first else "Nothing waits for a person any more.",
-        sure="Certain: their tries are used up.",
+        title=title,
+        what=" ".join(told) or "Nothing waits for a person any more.",
+        sure="Certain: their tries are used up, or what was sent says what it lacks.",
         cost="Nothing by itself; a report or an alert may not have arrived.",
         actions=(
             "crossover runs list and crossover outbox list --dead show them with their errors.",
@@ -283,21 +295,3 @@ def unmade(failed: Mapping[str, str], as_of: int) -> Signal:
         query="SELECT workload, deployment, as_of, advice FROM v_advice ORDER BY as_of DESC",
     )
     return Signal("internal", "recommendations", as_of, bool(failed), said, severity="warning")
-
-
-def _percent(part: int, whole: int) -> Decimal:
-    return Decimal(part) * 100 / Decimal(whole)
-
-
-def _shown(percent: Decimal | None) -> str:
-    return "unknown" if percent is None else f"{percent:.1f}%"
-
-
-def _usd(pico: int | None) -> str:
-    if pico is None:
-        return "an unknown amount"
-    return f"${to_cents(Decimal(pico) / PICO):,.2f}"
-
-
-def _quoted(name: str) -> str:
-    return name.replace("'", "''")

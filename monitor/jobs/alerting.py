@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
@@ -14,14 +14,17 @@ from monitor.domain.alerts import AlertState, Notify, Rule, State, Transition, s
 from monitor.domain.decisions import REOPEN_SHARE
 from monitor.domain.guide import Guide
 from monitor.domain.notices import Notice, said_to_json
-from monitor.domain.routing import Routes
-from monitor.domain.rulebook import BOOK
+from monitor.domain.routing import Routes, Target
+from monitor.domain.rulebook import BOOK, LIMITS, Limits
 from monitor.domain.signals import Signal
 from monitor.domain.silences import Window
 from monitor.domain.usage import DAY
 from monitor.domain.watch import Thresholds
+from monitor.domain.watch_answers import NOBODY_REPORTS, Answered, NotConfigured
+from monitor.domain.watch_health import Expiring
 from monitor.jobs.mail import Envelope
 from monitor.storage import alerts
+from monitor.storage.alerts import Kept, Open, Stored
 
 _UNSEEN_AFTER = 30 * DAY
 """An alert of which nothing is observed for so long ends without a message."""
@@ -49,8 +52,49 @@ class Policy(NamedTuple):
     """Workload -> mail address of its owner."""
     thresholds: Mapping[str, Thresholds] = {}
     """Of budgets, by name."""
-    percents: Mapping[str, int] = {}
-    """Rule -> the share that it compares with, where one is configured."""
+    limits: Mapping[str, Limits] = LIMITS
+    """Rule -> what it compares with."""
+    expiring: Sequence[Expiring] = ()
+    """What is configured with an end, besides what the database has."""
+    answers: Callable[[Connection, int], Sequence[Answered]] | NotConfigured = NOBODY_REPORTS
+    """What became of an hour's requests, by the end of the hour; else why nobody knows."""
+
+
+class Book(Protocol):
+    """Where alerts stand and what waits to be told: rows of the database, or memory."""
+
+    def load(self, key: Key) -> Stored | None:
+        """The state of an alert; None: never seen."""
+
+    def save(self, key: Key, state: AlertState, now: int, kept: Kept) -> int:
+        """Keep the state and what is said of it now; returns the alert's number."""
+
+    def append(self, alert_id: int, transition: Transition, reason: str) -> None:
+        """Append a transition."""
+
+    def unfinished(self) -> Sequence[Open]:
+        """Every alert that fires or is about to."""
+
+    def end(self, alert: Open, as_of: int, now: int, reason: str) -> None:
+        """End an alert without a message."""
+
+    def silenced(self, rule: str, subject: str, now: int, windows: Sequence[Window]) -> str:
+        """Who asked for quiet about an alert and why; '' if nobody did."""
+
+    def told_of(self, alert_id: int) -> Sequence[Target]:
+        """Who heard, or is to hear, that an alert fires, since it was last over."""
+
+    def put_notices(
+        self,
+        alert_id: int,
+        seq: int,
+        notice: Notice,
+        targets: Sequence[Target],
+        now: int,
+        *,
+        digest: bool,
+    ) -> None:
+        """What an edge has to say to each target, once."""
 
 
 def raise_signals(
@@ -61,10 +105,25 @@ def raise_signals(
     quiet: Mapping[tuple[str, str], str] | None = None,
     late: Collection[str] = (),
 ) -> None:
+    """Step each alert of the database, in a writing transaction; see `raise_in`.
+
+    States, transitions and notices stand or fall together.
+    """
+    raise_in(alerts.Rows(conn), signals, now, policy, quiet, late)
+
+
+def raise_in(
+    book: Book,
+    signals: Sequence[Signal],
+    now: int,
+    policy: Policy,
+    quiet: Mapping[tuple[str, str], str] | None = None,
+    late: Collection[str] = (),
+) -> None:
     """Step each alert with what was seen of it; unknown changes nothing.
 
     Args:
-        conn: a writing transaction: states, transitions and notices stand or fall together.
+        book: where the alerts stand.
         signals: of one day or hour.
         now: UTC epoch seconds.
         policy: rules, routes and planned quiet.
@@ -78,38 +137,28 @@ def raise_signals(
         if signal.holds is not None and set(signal.sources) & set(late):
             signal = signal._replace(holds=None)  # noqa: PLW2901 - as it counts
         reason = (quiet or {}).get((signal.rule, signal.subject), "")
-        _raise(conn, signal, rule, reason, now, policy)
-    _end_orphans(conn, signals, now, policy)
+        _raise(book, signal, rule, reason, now, policy)
+    _end_orphans(book, signals, now, policy)
 
 
-def _raise(
-    conn: Connection, signal: Signal, rule: Rule, reason: str, now: int, policy: Policy
-) -> None:
+def _raise(book: Book, signal: Signal, rule: Rule, reason: str, now: int, policy: Policy) -> None:
     key = Key(rule.name, rule.version, signal.subject, signal.period)
-    stored = alerts.load(conn, key)
+    stored = book.load(key)
     before = stored.state if stored else AlertState()
     since = stored.since if stored else None
-    quiet = reason or alerts.silenced(conn, rule.name, signal.subject, now, policy.windows)
+    quiet = reason or book.silenced(rule.name, signal.subject, now, policy.windows)
     taken_up = bool(stored and stored.acknowledged)
     state, effects = step(before, signal, rule, now, quiet, acknowledged=taken_up)
     began = [e for e in effects if isinstance(e, Transition) and _begins(e)]
     since = began[-1].as_of if began else since
     severity = signal.severity or rule.severity
-    alert_id = alerts.save(
-        conn,
-        key,
-        state,
-        now,
-        severity=severity,
-        workload=signal.workload,
-        since=since,
-        said=said_to_json(signal.said),
-    )
+    kept = Kept(severity, signal.workload, since, said_to_json(signal.said))
+    alert_id = book.save(key, state, now, kept)
     for effect in effects:
         if isinstance(effect, Transition):
-            alerts.append(conn, alert_id, effect, signal.said.title)
+            book.append(alert_id, effect, signal.said.title)
         else:
-            _tell(conn, alert_id, effect, (signal, rule, key), since, now, policy)
+            _tell(book, alert_id, effect, (signal, rule, key), since, now, policy)
 
 
 def _begins(transition: Transition) -> bool:
@@ -120,7 +169,7 @@ def _begins(transition: Transition) -> bool:
 
 
 def _tell(
-    conn: Connection,
+    book: Book,
     alert_id: int,
     notify: Notify,
     about: tuple[Signal, Rule, Key],
@@ -145,30 +194,32 @@ def _tell(
         runbook=rule.runbook,
     )
     if notify.edge == "resolved":
-        targets = alerts.told_of(conn, alert_id)
+        targets = book.told_of(alert_id)
     else:
         owner = policy.owners.get(signal.workload, "")
         targets = routing.targets(policy.routes, severity, rule.name, signal.workload, owner)
-    alerts.put_notices(conn, alert_id, notify.seq, notice, targets, now, digest=notify.digest)
+    book.put_notices(alert_id, notify.seq, notice, targets, now, digest=notify.digest)
 
 
-def _end_orphans(conn: Connection, signals: Sequence[Signal], now: int, policy: Policy) -> None:
+def _end_orphans(book: Book, signals: Sequence[Signal], now: int, policy: Policy) -> None:
     """End what nothing is observed of any more: an edited rule, a past period, a gone subject."""
     if not signals:
         return
     as_of = max(signal.as_of for signal in signals)
-    seen = {(signal.rule, signal.subject): signal.period for signal in signals}
-    for alert in alerts.unfinished(conn):
+    seen: dict[tuple[str, str], set[str]] = {}
+    for signal in signals:
+        seen.setdefault((signal.rule, signal.subject), set()).add(signal.period)
+    for alert in book.unfinished():
         key = of_row(alert.rule, alert.subject, alert.period)
         reason = _orphaned(key, alert.state, seen, as_of, policy)
         if reason:
-            alerts.end(conn, alert, as_of, now, reason)
+            book.end(alert, as_of, now, reason)
 
 
 def _orphaned(
     key: Key,
     state: AlertState,
-    seen: Mapping[tuple[str, str], str],
+    seen: Mapping[tuple[str, str], Collection[str]],
     as_of: int,
     policy: Policy,
 ) -> str:
@@ -177,8 +228,8 @@ def _orphaned(
         return "The rule is off."
     if rule.version != key.version:
         return "The rule was changed."
-    period = seen.get((key.rule, key.subject))
-    if period is not None and period > key.period:
+    periods = seen.get((key.rule, key.subject), ())
+    if periods and key.period not in periods and max(periods) > key.period:
         return "Its period ended."
     if state.seen is not None and as_of - state.seen > _UNSEEN_AFTER:
         return "Nothing is observed of it any more."

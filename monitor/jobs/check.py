@@ -13,6 +13,7 @@ from monitor.storage.engine import Database
 from monitor.storage.reconcile import BothAmounts, both_amounts
 
 _COMPARED_DAYS = 28
+_REPORTED_DAYS = 7
 
 
 class Probe(NamedTuple):
@@ -66,18 +67,24 @@ def compare_bills(database: Database, now: int) -> str:
     return shown or "no closed day has both yet"
 
 
-def nothing_given_up(database: Database) -> str:
-    """Says that every run and message was carried out or will be tried again.
+def nothing_given_up(database: Database, now: int) -> str:
+    """Says that every run and message was carried out in full or will be tried again.
 
     Raises:
-        CrossoverError: some were given up; it names the first with its error.
+        CrossoverError: some were given up, or a report of the last days left without a part; it
+            names the first with its error.
     """
     with database.read() as conn:
-        dead = work.dead(conn)
+        dead, partial = work.dead(conn), work.left_without(conn, now - _REPORTED_DAYS * DAY)
     if dead.first:
         raise CrossoverError(
             f"dead runs: {dead.runs}, dead messages: {dead.messages}; the first is {dead.first}",
             "See `crossover outbox list --dead` and the dead runs in v_runs.",
+        )
+    if partial:
+        raise CrossoverError(
+            f"reports that left without a part: {len(partial)}; the newest is {partial[0]}",
+            "See `crossover runs list`; the daemon's log holds the cause in full.",
         )
     return "nothing was given up"
 

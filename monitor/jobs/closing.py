@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -11,11 +12,13 @@ from monitor.domain.usage import DAY
 from monitor.jobs import editions
 from monitor.jobs.alerting import Policy
 from monitor.jobs.editions import Maker
-from monitor.jobs.plan import CLOSE, FINANCE
+from monitor.jobs.plan import CLOSE
 from monitor.jobs.report import attached, lacks
 from monitor.storage import figures, work
 from monitor.storage.figure_sql import CATALOGUE
 from reports import closing
+from reports.audiences import FINANCE as FINANCE_READERS
+from reports.audiences import Audience
 from reports.closing import ClosingFacts
 from reports.model import Rendered
 
@@ -41,7 +44,13 @@ def missing(conn: Connection, month: str, policy: Policy) -> list[str]:
     return found if state == "done" else [*found, f"the closing of {month} ({state})"]
 
 
-def facts(conn: Connection, month: str, policy: Policy, due_at: int) -> ClosingFacts:
+def facts(
+    conn: Connection,
+    month: str,
+    policy: Policy,
+    due_at: int,
+    audience: Audience = FINANCE_READERS,
+) -> ClosingFacts:
     """Every figure of a month at its end."""
     start, end = month_bounds(month)
     params = figures.period(end)
@@ -56,18 +65,29 @@ def facts(conn: Connection, month: str, policy: Policy, due_at: int) -> ClosingF
         numbers={name: figures.read(conn, name, **params).value for name in _SCALARS},
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables={name: figures.rows(conn, name, **params).rows for name in _TABLES},
+        audience=audience,
     )
 
 
-def render_month(conn: Connection, month: str, policy: Policy, due_at: int) -> Rendered:
+def render_month(
+    conn: Connection,
+    month: str,
+    policy: Policy,
+    due_at: int,
+    audience: Audience = FINANCE_READERS,
+) -> Rendered:
     """The closing report of a month as it stands; nothing is written."""
-    key = run_key(FINANCE, "monthly", month, 1)
-    return _rendered(editions.told_with(conn, key, facts(conn, month, policy, due_at)))
+    key = run_key(audience.name, "monthly", month, 1)
+    found = facts(conn, month, policy, due_at, audience)
+    return _rendered(editions.told_with(conn, key, found, audience.style))
 
 
 def _rendered(found: ClosingFacts) -> Rendered:
     return closing.build(found)._replace(attachments=attached(found.tables, closing.CELLS))
 
 
-MONTHLY_REPORT = Maker(missing, facts, closing.head, _rendered)
-"""How the closing report is made."""
+def monthly_report(audience: Audience = FINANCE_READERS) -> Maker:
+    """How the closing report is made: the same for each audience, in its own words."""
+    return Maker(
+        missing, partial(facts, audience=audience), closing.head, _rendered, audience.style
+    )

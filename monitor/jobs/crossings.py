@@ -17,7 +17,7 @@ from monitor.domain.alerts import Rule, State
 from monitor.domain.breakeven import Assessment
 from monitor.domain.nearing import Outlook, Side
 from monitor.domain.signals import Signal
-from monitor.jobs.alerting import Policy
+from monitor.jobs.alerting import Book, Policy
 from monitor.jobs.basis import Basis
 from monitor.jobs.decisions import standing
 from monitor.storage import alerts, decisions, figures, results
@@ -67,11 +67,15 @@ def signals(
     basis: Basis,
     daily: Mapping[int, int | None],
     policy: Policy,
+    book: Book | None = None,
 ) -> list[Signal]:
-    """One for each rule; none while there is nothing to compare."""
+    """One for each rule; none while there is nothing to compare.
+
+    `book` says what was stated last; None: the alerts of the database.
+    """
     if "q10" not in found:
         return []
-    place = _place(conn, seen, found["q50"], daily, policy)
+    place = _place(book or alerts.Rows(conn), seen, found["q50"], daily, policy)
     told = _words(conn, seen, found, basis, policy, place)
     moves, returns = seen.advice.kind in _MOVES, seen.advice.kind is Kind.RETURN_TO_API
     up = None if place.side is None else place.side == "above" and not seen.at_home
@@ -88,15 +92,15 @@ def signals(
     ]
 
 
-def quiet(conn: Connection, seen: Seen, policy: Policy) -> dict[tuple[str, str], str]:
-    """Which of these rules tell nobody now, and why."""
+def quiet(conn: Connection, seen: Seen, policy: Policy, now: int) -> dict[tuple[str, str], str]:
+    """Which of these rules tell nobody at an instant, and why."""
     found: dict[tuple[str, str], str] = {}
-    decided = standing(conn, seen.workload, seen.deployment, seen.as_of, policy.reopen_share)
+    decided = standing(conn, seen.workload, seen.deployment, seen.as_of, policy.reopen_share, now)
     if decided and decided.stands:
         found = dict.fromkeys(
             [(rule, seen.subject) for rule in (CROSSING, MOVE, RETURN, ABOUT)], decided.reason
         )
-        if _gated_since(conn, seen):
+        if _gated_since(conn, seen, now):
             del found[RETURN, seen.subject]
     if order := seen.workload.must_stay_on_api or seen.workload.must_stay_in_house:
         found.setdefault((CROSSING, seen.subject), f"It must stay where it is: {order}")
@@ -105,16 +109,16 @@ def quiet(conn: Connection, seen: Seen, policy: Policy) -> dict[tuple[str, str],
     return found
 
 
-def _gated_since(conn: Connection, seen: Seen) -> bool:
+def _gated_since(conn: Connection, seen: Seen, now: int) -> bool:
     """Whether an order to leave own GPUs is newer than the decision, which did not know of it."""
-    decision = decisions.newest(conn, seen.workload, seen.deployment)
+    decision = decisions.newest(conn, seen.workload, seen.deployment, now)
     known = decision.facts.as_of if decision and decision.facts else None
     ordered = bool(seen.workload.must_stay_on_api) and seen.at_home
     return ordered and known is not None and seen.advice.since > known
 
 
 def _place(
-    conn: Connection,
+    book: Book,
     seen: Seen,
     middle: Assessment,
     daily: Mapping[int, int | None],
@@ -126,14 +130,14 @@ def _place(
     volumes = nearing.volumes(daily, seen.as_of, middle.crossing)
     if volumes is None:
         return Place(None, None)
-    side = nearing.side(volumes, _side_before(conn, seen, policy.rules.get(CROSSING)))
+    side = nearing.side(volumes, _side_before(book, seen, policy.rules.get(CROSSING)))
     outlook = nearing.outlook(volumes, side, policy.lead_days) if side else None
     return Place(side, outlook)
 
 
-def _side_before(conn: Connection, seen: Seen, rule: Rule | None) -> Side | None:
+def _side_before(book: Book, seen: Seen, rule: Rule | None) -> Side | None:
     """What was stated last; None: nothing was."""
-    stored = alerts.load(conn, Key(rule.name, rule.version, seen.subject)) if rule else None
+    stored = book.load(Key(rule.name, rule.version, seen.subject)) if rule else None
     if stored is None or stored.state.seen is None:
         return None
     return "above" if stored.state.name in (State.FIRING, State.RESOLVING) else "below"

@@ -158,7 +158,7 @@ def _assess(
     if isinstance(basis, Basis):
         daily = results.daily(conn, workload, "requests", as_of, policy.live_sources)
         signals = crossings.signals(conn, seen, found, basis, daily, policy)
-        raise_signals(conn, signals, now, policy, crossings.quiet(conn, seen, policy))
+        raise_signals(conn, signals, now, policy, crossings.quiet(conn, seen, policy, now))
 
 
 def _view(

@@ -79,9 +79,13 @@ def standing(
     deployment: results.Deployment,
     as_of: int,
     share: Fraction,
+    until: int | None = None,
 ) -> Standing | None:
-    """What the newest decision comes to on a day; None: nobody decided."""
-    decision = decisions.newest(conn, workload, deployment)
+    """What the newest decision, of those made until an instant, comes to on a day.
+
+    None: nobody decided.
+    """
+    decision = decisions.newest(conn, workload, deployment, until)
     if decision is None:
         return None
     return stands(decision, decisions.facts(conn, workload.id, deployment.id, as_of), as_of, share)

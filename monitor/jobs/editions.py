@@ -27,6 +27,7 @@ from monitor.storage.engine import Database
 from monitor.storage.work import Claim, Message, Planned
 from reports import corrections
 from reports.formats import plural
+from reports.language import Style, use
 from reports.model import Rendered, Told
 
 
@@ -39,6 +40,8 @@ class Maker(NamedTuple):
     """Of a period, dated with an epoch second."""
     head: Callable[[Any], Sequence[Told]]
     render: Callable[[Any], Rendered]
+    style: Style = Style()
+    """In which words its readers are told of corrections and gaps."""
 
 
 class Issue(NamedTuple):
@@ -58,6 +61,19 @@ class Composed(NamedTuple):
     messages: Sequence[Message]
     missing: Sequence[str]
     told: str
+    failed: Sequence[str] = ()
+    """Sections that it left without, each with its cause."""
+
+
+def send_any(
+    database: Database, claim: Claim, now: int, issues: Mapping[tuple[str, str], Issue]
+) -> Closing:
+    """As `send`, the report that the run's key names; one that is not configured is skipped."""
+    report, kind, _, _ = read_run_key(claim.key)
+    issue = issues.get((report, kind))
+    if issue is None:
+        return _nothing("skipped", _NOBODY_LEFT)
+    return send(database, claim, now, issue)
 
 
 def send(database: Database, claim: Claim, now: int, issue: Issue) -> Closing:
@@ -81,11 +97,19 @@ def send(database: Database, claim: Claim, now: int, issue: Issue) -> Closing:
             start, end = row["period_start"], row["period_end"]
             planned = Planned(following, CORRECT, start, end, row["due_at"])
             work.plan(conn, [planned], now)
-        return {"told": made.told} | ({} if made.messages else _NOBODY)
+        return {"told": made.told} | _remarks(made)
 
     return close
 
 
+def _remarks(made: Composed) -> dict[str, str]:
+    """What the run's row says of a report that left without a part, or to nobody."""
+    if not made.messages:
+        return _NOBODY
+    return {"error": f"{work.LEFT_WITHOUT}{'; '.join(made.failed)}"[:1000]} if made.failed else {}
+
+
+_NOBODY_LEFT = "nobody gets this report any more"
 _NOBODY = {"error": "not rendered: every reader left it"}
 
 
@@ -100,7 +124,8 @@ def compose(database: Database, key: str, due_at: int, issue: Issue, *, late: bo
         lacks = issue.maker.missing(conn, period, issue.policy)
         if lacks and not late:
             raise NotReady(f"waits for {'; '.join(lacks)}")
-        found = told_with(conn, key, issue.maker.facts(conn, period, issue.policy, due_at))
+        found = issue.maker.facts(conn, period, issue.policy, due_at)
+        found = told_with(conn, key, found, issue.maker.style)
         envelope = _readers(conn, issue)
     return _composed(key, found, due_at, issue, envelope)
 
@@ -110,11 +135,12 @@ def _readers(conn: Connection, issue: Issue) -> Envelope:
     return signing(conn, without_leavers(conn, issue.policy.envelope))
 
 
-def told_with(conn: Connection, key: str, facts: Any) -> Any:
+def told_with(conn: Connection, key: str, facts: Any, style: Style) -> Any:
     """The facts with the sentence on reports before this one that were never sent."""
     report, kind, period, _ = read_run_key(key)
     skipped = work.unsent(conn, report, kind, bounds(cast("Kind", kind), period)[0])
-    return facts._replace(unsent=corrections.unsent(skipped, period))
+    with use(style):
+        return facts._replace(unsent=corrections.unsent(skipped, period))
 
 
 def correct(
@@ -128,7 +154,7 @@ def correct(
     report, kind, period, edition = read_run_key(claim.key)
     issue = issues.get((report, kind))
     if issue is None or not issue.policy.envelope.recipients:
-        return _nothing("skipped", "nobody gets this report any more")
+        return _nothing("skipped", _NOBODY_LEFT)
     before = run_key(report, cast("Kind", kind), period, edition - 1)
     if now - claim.row["added_at"] > issue.correct_days * DAY:
         days = plural(issue.correct_days, "day")
@@ -146,15 +172,18 @@ def correct(
     with database.read() as conn:
         facts = issue.maker.facts(conn, period, issue.policy, now)._replace(missing=[])
         envelope = _readers(conn, issue)
-    was, is_ = _read(remembered[0]), issue.maker.head(facts)
+    was = _read(remembered[0])
+    with use(issue.maker.style):
+        is_ = issue.maker.head(facts)
     if not corrections.differs(was, is_):
         return _nothing("done", "not sent: no amount in its head changed by a cent")
-    facts = facts._replace(corrected=corrections.changes(was, is_))
+    with use(issue.maker.style):
+        facts = facts._replace(corrected=corrections.changes(was, is_))
     made = _composed(claim.key, facts, now, issue, envelope)
 
     def close(conn: Connection) -> Mapping[str, object]:
         work.post(conn, made.messages, now)
-        return {"told": made.told}
+        return {"told": made.told} | _remarks(made)
 
     return close
 
@@ -173,13 +202,14 @@ def _nothing(state: str, why: str) -> Closing:
 
 
 def _composed(key: str, facts: Any, dated: int, issue: Issue, envelope: Envelope) -> Composed:
-    told = _written(facts, issue.maker.head(facts))
+    with use(issue.maker.style):
+        told = _written(facts, issue.maker.head(facts))
     if not envelope.recipients:
         return Composed([], facts.missing, told)
     date = datetime.fromtimestamp(dated, UTC)
     rendered = issue.maker.render(facts)
     messages = addressed(rendered, envelope, "report", f"report/{key}", date)
-    return Composed(messages, facts.missing, told)
+    return Composed(messages, facts.missing, told, rendered.failed)
 
 
 def _written(facts: Any, head: Sequence[Told]) -> str:

@@ -66,7 +66,7 @@ def workbook_of(
     tables: Mapping[str, Sequence[Row]], names: Iterable[str], file: str
 ) -> list[Attachment]:
     """One workbook of the tables that have rows, without the stored documents; none without any."""
-    sheets = [Sheet(table, _shown(table), tables[table]) for table in names if tables[table]]
+    sheets = [Sheet(table, _shown(table), tables[table]) for table in names if tables.get(table)]
     if not sheets:
         return []
     return [Attachment(f"{file}.xlsx", workbook.MEDIA_TYPE, workbook.make(sheets))]

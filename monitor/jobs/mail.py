@@ -62,12 +62,13 @@ def _one(
         url, secret, _ = envelope.place
         at = int(date.timestamp())
         leave = links.unsubscribe(url, secret, _plain(to), envelope.report, at)
+    text, html = render.with_leave(rendered.text, rendered.html, leave, rendered.style)
     raw = render.message(
         sender=envelope.sender,
         recipient=to,
         subject=rendered.subject,
-        text=rendered.text,
-        html=rendered.html,
+        text=text,
+        html=html,
         images=rendered.images,
         attachments=rendered.attachments,
         date=date,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from monitor.domain import links
-from monitor.domain.grouping import Leaving, Rhythm, leaving
+from monitor.domain.grouping import Rhythm, Waiting, leaving
 from monitor.domain.notices import Group, Notice
 from monitor.domain.routing import MAIL, Target
 from monitor.jobs.mail import Envelope, addressed, signing
@@ -21,6 +21,7 @@ from monitor.storage import alerts, work
 from monitor.storage.engine import Database
 from monitor.storage.work import Message
 from reports import alert
+from reports.language import Style
 from reports.model import Rendered
 
 log = logging.getLogger("crossover.notify")
@@ -36,6 +37,8 @@ class Telling(NamedTuple):
     """Of channels besides mail, by their name."""
     rhythm: Rhythm = Rhythm()
     demo: bool = False
+    style: Style = Style()
+    """How mails speak and look."""
     enclosing: Enclosing | None = None
     """Makes what alerts about moving bring along; None: nothing."""
 
@@ -79,7 +82,8 @@ def _prepare(
     try:
         with database.read() as conn:
             due = _leaving(conn, target, telling, now)
-            told = [notice for _, notice in alerts.documents(conn, due.message)]
+            alone = [ids for ids, kind in due.messages if kind == "alert"]
+            told = [notice for ids in alone for _, notice in alerts.documents(conn, ids)]
             wanted = [notice for notice in first(told) if notice.subject not in known]
             return telling.enclosing.make(conn, wanted)
     except Exception:
@@ -87,15 +91,11 @@ def _prepare(
         return {}
 
 
-def _leaving(conn: Connection, target: Target, telling: Telling, now: int) -> Leaving:
+def _leaving(conn: Connection, target: Target, telling: Telling, now: int) -> Due:
     """What of a target's notices leaves now."""
     waiting = alerts.waiting(conn).get(target, [])
-    composer, rhythm = telling.composers.get(target.channel), telling.rhythm
-    if composer and not composer.grouped:
-        # The far side groups, keeps quiet hours and paces by itself.
-        rhythm = Rhythm(group_seconds=0, gap_seconds=0, digest="daily", zone=rhythm.zone)
-    busy = rhythm.group_seconds > 0 and alerts.is_busy(conn, now)
-    return leaving(waiting, alerts.last_told(conn, target), now, rhythm, busy=busy)
+    busy = telling.rhythm.group_seconds > 0 and alerts.is_busy(conn, now)
+    return due_for(target, waiting, alerts.last_told(conn, target), telling, now, busy=busy)
 
 
 def _tell(
@@ -105,18 +105,44 @@ def _tell(
     now: int,
     enclosed: Mapping[str, Enclosure],
 ) -> int:
-    composer = telling.composers.get(target.channel)
-    if composer is None and target.channel != MAIL:
-        # Its channel is not configured any more: the notices wait, and /healthz counts them.
-        return 0
     due = _leaving(conn, target, telling, now)
     alerts.mark(conn, due.dropped, "dropped", None)
-    posted = 0
-    for ids, kind in ((due.message, "alert"), (due.digest, "digest")):
-        one_by_one = composer is not None and not composer.grouped
-        for chosen in [(each,) for each in ids] if one_by_one else [ids] if ids else []:
-            posted += _post(conn, target, chosen, kind, telling, now, enclosed)
-    return posted
+    return sum(_post(conn, target, ids, kind, telling, now, enclosed) for ids, kind in due.messages)
+
+
+class Due(NamedTuple):
+    """What leaves for one target; ids of notices."""
+
+    messages: Sequence[tuple[tuple[int, ...], str]] = ()
+    """Each with its kind, alert or digest."""
+    dropped: tuple[int, ...] = ()
+
+
+def due_for(
+    target: Target,
+    waiting: Sequence[Waiting],
+    last_told: int | None,
+    telling: Telling,
+    now: int,
+    *,
+    busy: bool,
+) -> Due:
+    """Which notices leave for a target, and in which messages; see `grouping.leaving`."""
+    composer, rhythm = telling.composers.get(target.channel), telling.rhythm
+    if composer is None and target.channel != MAIL:
+        # Its channel is not configured any more: the notices wait, and /healthz counts them.
+        return Due()
+    one_by_one = composer is not None and not composer.grouped
+    if one_by_one:
+        # The far side groups, keeps quiet hours and paces by itself.
+        rhythm = Rhythm(group_seconds=0, gap_seconds=0, digest="daily", zone=rhythm.zone)
+    due = leaving(waiting, last_told, now, rhythm, busy=busy and not one_by_one)
+    messages = [
+        (chosen, kind)
+        for ids, kind in ((due.message, "alert"), (due.digest, "digest"))
+        for chosen in ([(each,) for each in ids] if one_by_one else [ids] if ids else [])
+    ]
+    return Due(messages, due.dropped)
 
 
 def _post(
@@ -163,9 +189,9 @@ def composed(
 def _mail(group: Group, telling: Telling, enclosed: Mapping[str, Enclosure]) -> Rendered:
     """The mail, with what its alerts bring along."""
     if group.digest or telling.enclosing is None:
-        return alert.build(group)
+        return alert.build(group, telling.style)
     files, brought = brings(group.notices, enclosed)
-    return alert.build(group, brought)._replace(attachments=files)
+    return alert.build(group, telling.style, brought)._replace(attachments=files)
 
 
 def _linked(conn: Connection, notice: Notice, target: Target, telling: Telling) -> Notice:

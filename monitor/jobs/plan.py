@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -43,6 +44,9 @@ class Calendar(NamedTuple):
     close_after_days: int
     monthly: Schedule | None = None
     """When the closing report is due; None: it is not made."""
+    weekly_for: Sequence[str] = (FINANCE,)
+    """The reports of a week, as run keys name them: one for each audience."""
+    monthly_for: Sequence[str] = (FINANCE,)
 
 
 Closing = Callable[[Connection], Mapping[str, object]]
@@ -62,22 +66,34 @@ def plan_due(conn: Connection, calendar: Calendar, rules_hash: str, now: int) ->
     installed = datetime.fromtimestamp(_installed_at(conn, now), UTC)
     at = datetime.fromtimestamp(now, UTC)
     planned = [*_daily(calendar, at, installed), *_closings(calendar, at, installed)]
-    reports = [
-        (WEEKLY, calendar.weekly),
-        *([(MONTHLY, calendar.monthly)] if calendar.monthly else []),
-    ]
-    for kind, schedule in reports:
-        known = work.run_states(conn, kind)
-        planned += _reports(kind, schedule, calendar.catch_up, at, installed, known)
+    reports = [(name, WEEKLY, calendar.weekly) for name in calendar.weekly_for]
+    if calendar.monthly:
+        reports += [(name, MONTHLY, calendar.monthly) for name in calendar.monthly_for]
+    known = {kind: work.run_states(conn, kind) for kind in (WEEKLY, MONTHLY)}
+    for name, kind, schedule in reports:
+        since = installed if name == FINANCE else _reads_since(conn, name, now, installed)
+        planned += _reports(name, kind, schedule, calendar.catch_up, at, since, known[kind])
     return work.plan(conn, planned, now, rules_hash)
 
 
 def _installed_at(conn: Connection, now: int) -> int:
+    return _first_seen(conn, "installed_at", now)
+
+
+def _reads_since(conn: Connection, name: str, now: int, installed: datetime) -> datetime:
+    """Since when an audience is planned for: it gets no report of the time before it was there."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return max(datetime.fromtimestamp(_first_seen(conn, f"reads/{digest}", now), UTC), installed)
+
+
+def _first_seen(conn: Connection, key: str, now: int) -> int:
+    """The instant that is stored under a key: this one, if none is."""
     conn.execute(
-        text("INSERT INTO meta (key, value) VALUES ('installed_at', :v) ON CONFLICT DO NOTHING"),
-        {"v": str(now)},
+        text("INSERT INTO meta (key, value) VALUES (:k, :v) ON CONFLICT DO NOTHING"),
+        {"k": key, "v": str(now)},
     )
-    return int(str(conn.scalar(text("SELECT value FROM meta WHERE key = 'installed_at'"))))
+    stored = conn.scalar(text("SELECT value FROM meta WHERE key = :k"), {"k": key})
+    return int(str(stored))
 
 
 def _daily(calendar: Calendar, now: datetime, installed: datetime) -> list[Planned]:
@@ -87,6 +103,7 @@ def _daily(calendar: Calendar, now: datetime, installed: datetime) -> list[Plann
 
 
 def _reports(
+    name: str,
     kind: str,
     schedule: Schedule,
     limit: int,
@@ -98,7 +115,7 @@ def _reports(
     # The week before the first start is told; a month of which little was seen is not.
     back = 7 * DAY if kind == WEEKLY else 0
     since = datetime.fromtimestamp(installed.timestamp() - back, UTC)
-    keyed = {run_key(FINANCE, schedule.kind, p.key, 1): p for p in due(schedule, now, since)}
+    keyed = {run_key(name, schedule.kind, p.key, 1): p for p in due(schedule, now, since)}
     fresh = [period for key, period in keyed.items() if key not in known]
     # The newest is not one that was missed: without any catching up it is sent all the same.
     to_run, skipped = catch_up(fresh, max(limit, 1))

@@ -22,7 +22,7 @@ from monitor.domain.periods import day_of
 from monitor.domain.usage import HOUR
 from monitor.jobs.alerting import Policy, raise_signals
 from monitor.jobs.mail import Envelope, addressed
-from monitor.jobs.report import standalone, standings
+from monitor.jobs.report import standalone, standings_of
 from monitor.storage import alerts, figures, results
 from monitor.storage.engine import Database
 from monitor.storage.figure_recommendation import RECOMMENDATION
@@ -30,6 +30,7 @@ from monitor.storage.figure_sql import CATALOGUE
 from monitor.storage.work import Message
 from reports import pdf, raster
 from reports import recommendation as report
+from reports.language import AS_IT_COMES, Style
 from reports.model import Rendered
 from reports.recommendation import RecommendationFacts
 from reports.render import Attachment, clean_file_name
@@ -56,7 +57,9 @@ class Enclosure(NamedTuple):
     """Why it could not be made; '' if all of it could."""
 
 
-def facts(conn: Connection, about: About, policy: Policy) -> RecommendationFacts:
+def facts(
+    conn: Connection, about: About, policy: Policy, style: Style = AS_IT_COMES
+) -> RecommendationFacts:
     """Every figure of a recommendation, and what people ordered.
 
     Raises:
@@ -69,7 +72,7 @@ def facts(conn: Connection, about: About, policy: Policy) -> RecommendationFacts
         for row in figures.rows(conn, "breakevens", **params).rows
         if row["workload"] == about.workload
     ]
-    found = standings(conn, rows, as_of, policy.reopen_share)
+    found = standings_of(conn, rows, as_of, policy.reopen_share)
     order = ranked(rows, found)
     chosen = [pair for pair in order if pair[0]["deployment"] == about.deployment]
     if not chosen:
@@ -94,6 +97,7 @@ def facts(conn: Connection, about: About, policy: Policy) -> RecommendationFacts
             for name in report.TABLES
         },
         units={name: spec.unit for name, spec in CATALOGUE.items()},
+        style=style,
         others=[pair for pair in order if key(pair[0]) != key(row)],
     )
 
@@ -115,7 +119,7 @@ def choose(
         for row in figures.rows(conn, "breakevens", **figures.period(as_of)).rows
         if row["workload"] == workload
     ]
-    order = ranked(rows, standings(conn, rows, as_of, policy.reopen_share))
+    order = ranked(rows, standings_of(conn, rows, as_of, policy.reopen_share))
     names = [str(row["deployment"]) for row, _ in order]
     if not names:
         raise InputError(f"nothing was advised for {workload!r} in the week to {day}", _LISTS_THEM)
@@ -135,14 +139,14 @@ def _midnight(day: str) -> int:
     return int(datetime(found.year, found.month, found.day, tzinfo=UTC).timestamp())
 
 
-def render(conn: Connection, about: About, policy: Policy) -> Rendered:
+def render(conn: Connection, about: About, policy: Policy, style: Style = AS_IT_COMES) -> Rendered:
     """The recommendation with its picture; nothing is written."""
-    return report.build(facts(conn, about, policy), raster.draw)
+    return report.build(facts(conn, about, policy, style), raster.draw)
 
 
-def page(conn: Connection, about: About, policy: Policy) -> str:
+def page(conn: Connection, about: About, policy: Policy, style: Style = AS_IT_COMES) -> str:
     """The same as a page whose styles stand in its head, and without pictures."""
-    return report.page(facts(conn, about, policy))
+    return report.page(facts(conn, about, policy, style))
 
 
 def messages(
@@ -199,6 +203,7 @@ class Enclosing(NamedTuple):
     policy: Policy
     """As the decision has it."""
     as_pdf: bool = False
+    style: Style = AS_IT_COMES
 
     def make(self, conn: Connection, notices: Sequence[Notice]) -> dict[str, Enclosure]:
         """What each of these alerts brings along, by its subject.
@@ -209,7 +214,7 @@ class Enclosing(NamedTuple):
         for notice in notices:
             try:
                 about = about_of(notice)
-                rendered = render(conn, about, self.policy)
+                rendered = render(conn, about, self.policy, self.style)
                 found[notice.subject] = files(rendered, about, as_pdf=self.as_pdf)
             except Exception as error:  # noqa: BLE001 - the alert matters more
                 log.warning("no recommendation for %s: %s", clean_name(notice.subject), _why(error))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from functools import partial
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from monitor.domain import links
+from monitor.domain.errors import CrossoverError
 from monitor.domain.links import About
 from monitor.domain.periods import day_of, month_of, run_key, week_bounds
 from monitor.domain.usage import DAY
@@ -20,7 +24,7 @@ from monitor.jobs.basis import Basis, measured
 from monitor.jobs.decisions import standing as standing_of
 from monitor.jobs.editions import Issue, Maker
 from monitor.jobs.mail import Envelope, signing
-from monitor.jobs.plan import DECIDE, FINANCE, Closing
+from monitor.jobs.plan import DECIDE, Closing
 from monitor.storage import figures, results, rollup, work
 from monitor.storage.engine import Database
 from monitor.storage.export import write_csv
@@ -28,27 +32,37 @@ from monitor.storage.figure_recommendation import RECOMMENDATION
 from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
 from monitor.storage.work import Claim
 from reports import raster
-from reports import weekly as weekly_report
+from reports import weekly as weekly_words
+from reports.audiences import CELLS, Audience
+from reports.audiences import FINANCE as FINANCE_READERS
 from reports.formats import plural
-from reports.model import Rendered, Row, Standing, WeeklyFacts
+from reports.model import Rendered, Row, Standing, Value, WeeklyFacts
 from reports.render import Attachment
 from reports.sections import SHOWN
 from reports.verdict import key, ranked
 
+log = logging.getLogger("crossover.report")
+
 # What the weekly report shows: the catalogue without the cells of its tables.
 _TABLES = [name for name, spec in CATALOGUE.items() if spec.columns and name not in RECOMMENDATION]
 _CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
-ATTACHED = tuple(_CELLS)
-"""The tables that are attached."""
-_ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback", "recommendation"}
+_ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback", "owner"}
+_ELSEWHERE |= {"recommendation"}
 _SCALARS = [
     name for name in CATALOGUE if name not in _TABLES and name.partition(".")[0] not in _ELSEWHERE
 ]
+_OWN_SCALARS = [*(name for name in CATALOGUE if name.startswith("owner.")), "spend.first_day"]
+"""What an owner is told: no sum over what is not theirs."""
+_OWN_TABLES = ("workloads", "breakevens", "moves", "budgets", "alerts.week", "data.sources")
+_UNREADABLE = (ValueError, ArithmeticError, AssertionError, KeyError, CrossoverError)
+"""What a stored value may bring about that is none; a database that fails is another matter."""
 
 
-def weekly(database: Database, claim: Claim, now: int, policy: Policy) -> Closing:
+def weekly(
+    database: Database, claim: Claim, now: int, policy: Policy, audience: Audience = FINANCE_READERS
+) -> Closing:
     """The report of the week that the run names, as `editions.send` does."""
-    return editions.send(database, claim, now, Issue(WEEKLY_REPORT, policy))
+    return editions.send(database, claim, now, Issue(weekly_report(audience), policy))
 
 
 def missing(conn: Connection, week: str, policy: Policy) -> list[str]:
@@ -69,24 +83,54 @@ def lacks(conn: Connection, end: int, of: str, policy: Policy) -> list[str]:
     return found
 
 
-def render_week(conn: Connection, week: str, policy: Policy, due_at: int) -> Rendered:
+def render_week(
+    conn: Connection,
+    week: str,
+    policy: Policy,
+    due_at: int,
+    audience: Audience = FINANCE_READERS,
+) -> Rendered:
     """The report of an ISO week as it stands, due at an epoch second; nothing is written."""
-    found = editions.told_with(
-        conn, run_key(FINANCE, "weekly", week, 1), facts(conn, week, policy, due_at)
-    )
-    return _rendered(found)
+    key = run_key(audience.name, "weekly", week, 1)
+    found = facts(conn, week, policy, due_at, audience)
+    return _rendered(editions.told_with(conn, key, found, audience.style))
 
 
 def _rendered(found: WeeklyFacts) -> Rendered:
-    rendered = weekly_report.build(found, raster.draw)
-    return rendered._replace(attachments=attached(found.tables, ATTACHED))
+    rendered = weekly_words.build(found, raster.draw)
+    return rendered._replace(attachments=attached(found.tables, CELLS[found.audience.kind]))
 
 
-def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFacts:
-    """Every figure of the week, and what people ordered."""
+def facts(
+    conn: Connection,
+    week: str,
+    policy: Policy,
+    due_at: int,
+    audience: Audience = FINANCE_READERS,
+) -> WeeklyFacts:
+    """Every figure of the week that an audience is told, and what people ordered."""
     start, end = week_bounds(week)
-    params = figures.period(end)
-    tables = {name: figures.rows(conn, name, **params).rows for name in _TABLES}
+    params = figures.period(end) | ({"owner": audience.owner} if audience.owner else {})
+    read = _Reading()
+    tables: dict[str, Sequence[Row]] = {}
+    for name in _TABLES if audience.whole else _OWN_TABLES:
+        table = read(name, partial(figures.rows, conn, name, **params))
+        if table is not None:
+            tables[name] = table.rows
+    if not audience.whole:
+        tables = _of_owner(conn, tables, audience.owner)
+    standings = read(
+        "breakevens",
+        lambda: standings_of(conn, tables.get("breakevens", ()), end, policy.reopen_share),
+    )
+    if standings is None:
+        # Without what people ordered a comparison would urge what they have decided against.
+        tables.pop("breakevens", None)
+    numbers: dict[str, Value] = {}
+    for name in _SCALARS if audience.whole else _OWN_SCALARS:
+        figure = read(name, partial(figures.read, conn, name, **params))
+        if figure is not None:
+            numbers[name] = figure.value
     return WeeklyFacts(
         organisation=policy.organisation,
         week=week,
@@ -96,16 +140,53 @@ def facts(conn: Connection, week: str, policy: Policy, due_at: int) -> WeeklyFac
         due_at=datetime.fromtimestamp(due_at, UTC),
         demo=policy.demo,
         missing=missing(conn, week, policy),
-        numbers={name: figures.read(conn, name, **params).value for name in _SCALARS},
+        numbers=numbers,
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables=tables,
         standings=_linked(
-            standings(conn, tables["breakevens"], end, policy.reopen_share),
-            tables["breakevens"],
-            signing(conn, policy.envelope),
-            due_at,
+            standings or {}, tables.get("breakevens", ()), signing(conn, policy.envelope), due_at
         ),
+        audience=audience,
+        failed=read.failed,
     )
+
+
+_Read = TypeVar("_Read")
+
+
+class _Reading:
+    """Reads one figure after the other; what is stored and cannot be read is left out."""
+
+    def __init__(self) -> None:
+        self.failed: dict[str, str] = {}
+        """Figure -> why it could not be read."""
+
+    def __call__(self, figure: str, ask: Callable[[], _Read]) -> _Read | None:
+        try:
+            return ask()
+        except _UNREADABLE as error:
+            log.exception("figure %s could not be read", figure)
+            self.failed[figure] = f"{figure}: {type(error).__name__}: {error}"
+            return None
+
+
+def _of_owner(
+    conn: Connection, tables: Mapping[str, Sequence[Row]], owner: str
+) -> dict[str, Sequence[Row]]:
+    """The rows about an owner's workloads; of sources all, since they hold no amounts."""
+    own = {each.name for each in results.workloads(conn) if each.owner == owner}
+    keys = {"budgets": "scope_name"}
+    return {
+        name: rows
+        if name == "data.sources"
+        else [
+            row
+            for row in rows
+            if row[keys.get(name, "workload")] in own
+            and (name != "budgets" or row["scope"] == "workload")
+        ]
+        for name, rows in tables.items()
+    }
 
 
 def _linked(
@@ -121,7 +202,7 @@ def _linked(
     return found
 
 
-def standings(
+def standings_of(
     conn: Connection, rows: Sequence[Row], as_of: int, reopen_share: Fraction
 ) -> dict[tuple[str, str], Standing]:
     """By workload and deployment; what a comparison rests on only where it is shown."""
@@ -152,7 +233,7 @@ def attached(tables: Mapping[str, Sequence[Row]], names: Iterable[str]) -> list[
     return [
         Attachment(f"{table}.csv", "text/csv", _csv(tables[table], CATALOGUE[table].columns))
         for table in names
-        if tables[table]
+        if tables.get(table)
     ]
 
 
@@ -173,5 +254,12 @@ def standalone(rendered: Rendered) -> str:
     return html
 
 
-WEEKLY_REPORT = Maker(missing, facts, weekly_report.head, _rendered)
-"""How the weekly report is made."""
+def weekly_report(audience: Audience = FINANCE_READERS) -> Maker:
+    """How the weekly report of an audience is made."""
+    return Maker(
+        missing,
+        partial(facts, audience=audience),
+        weekly_words.head,
+        _rendered,
+        audience.style,
+    )

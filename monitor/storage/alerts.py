@@ -30,6 +30,17 @@ class Stored(NamedTuple):
     """Since it began to fire."""
 
 
+class Kept(NamedTuple):
+    """What stands beside an alert's state."""
+
+    severity: Severity
+    workload: str
+    since: int | None
+    """When it began to fire, `as_of`."""
+    said: str
+    """As `said_to_json` writes it."""
+
+
 class Open(NamedTuple):
     """An alert that is not at rest."""
 
@@ -137,11 +148,14 @@ def unfinished(conn: Connection) -> list[Open]:
     return [Open(row[0], row[1], row[2], row[3], _state(row[4])) for row in rows]
 
 
+def over(state: AlertState) -> AlertState:
+    """The state of an alert that is not observed any more."""
+    return state._replace(name=State.RESOLVED, seq=state.seq + 1, marks="", told="", owed=False)
+
+
 def end(conn: Connection, alert: Open, as_of: int, now: int, reason: str) -> None:
     """End an alert without a message: it is not observed any more."""
-    ended = alert.state._replace(
-        name=State.RESOLVED, seq=alert.state.seq + 1, marks="", told="", owed=False
-    )
+    ended = over(alert.state)
     conn.execute(
         text(
             "UPDATE alert SET state = :state, status = 'resolved', updated_at = :n WHERE id = :id"
@@ -281,3 +295,51 @@ def is_busy(conn: Connection, now: int) -> bool:
         {"n": now},
     )
     return found is not None
+
+
+class Rows:
+    """The alerts of the database, as what raises signals asks for them."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    def load(self, key: Key) -> Stored | None:
+        """See `load`."""
+        return load(self._conn, key)
+
+    def save(self, key: Key, state: AlertState, now: int, kept: Kept) -> int:
+        """See `save`."""
+        return save(self._conn, key, state, now, **kept._asdict())
+
+    def append(self, alert_id: int, transition: Transition, reason: str) -> None:
+        """See `append`."""
+        append(self._conn, alert_id, transition, reason)
+
+    def unfinished(self) -> Sequence[Open]:
+        """See `unfinished`."""
+        return unfinished(self._conn)
+
+    def end(self, alert: Open, as_of: int, now: int, reason: str) -> None:
+        """See `end`."""
+        end(self._conn, alert, as_of, now, reason)
+
+    def silenced(self, rule: str, subject: str, now: int, windows: Sequence[Window]) -> str:
+        """See `silenced`."""
+        return silenced(self._conn, rule, subject, now, windows)
+
+    def told_of(self, alert_id: int) -> Sequence[Target]:
+        """See `told_of`."""
+        return told_of(self._conn, alert_id)
+
+    def put_notices(
+        self,
+        alert_id: int,
+        seq: int,
+        notice: Notice,
+        targets: Sequence[Target],
+        now: int,
+        *,
+        digest: bool,
+    ) -> None:
+        """See `put_notices`."""
+        put_notices(self._conn, alert_id, seq, notice, targets, now, digest=digest)

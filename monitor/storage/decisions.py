@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
+import sqlalchemy as sa
 from sqlalchemy import Connection, RowMapping, text
 
 from monitor.domain.decisions import Choice, Decision, Facts, from_document, to_document
@@ -64,19 +65,21 @@ def put(
     )
 
 
-def newest(conn: Connection, workload: Workload, deployment: Deployment) -> Decision | None:
-    """The newest decision that is about a deployment, its own or its workload's."""
-    row = (
-        conn.execute(
-            text(
-                'SELECT kind, until, reason, "by", facts FROM decision WHERE workload_id = :w'
-                " AND (deployment_id IS NULL OR deployment_id = :d) ORDER BY id DESC LIMIT 1"
-            ),
-            {"w": workload.id, "d": deployment.id},
-        )
-        .mappings()
-        .first()
+def newest(
+    conn: Connection, workload: Workload, deployment: Deployment, until: int | None = None
+) -> Decision | None:
+    """The newest decision that is about a deployment, its own or its workload's.
+
+    `until`: of those that were made up to this instant; None: of all.
+    """
+    made = tables.decision.c
+    about = (made.workload_id == workload.id) & (
+        made.deployment_id.is_(None) | (made.deployment_id == deployment.id)
     )
+    if until is not None:
+        about &= made.decided_at <= datetime.fromtimestamp(until, UTC)
+    asked = sa.select(made.kind, made.until, made.reason, made.by, made.facts).where(about)
+    row = conn.execute(asked.order_by(made.id.desc()).limit(1)).mappings().first()
     if row is None:
         return None
     known = json.loads(row["facts"]).get(deployment.name)

@@ -11,6 +11,7 @@ from monitor.storage.figure_breakevens import BREAKEVENS
 from monitor.storage.figure_budgets import FINANCE
 from monitor.storage.figure_closing import CLOSING
 from monitor.storage.figure_moves import MOVES
+from monitor.storage.figure_owners import OWNERS
 from monitor.storage.figure_recommendation import RECOMMENDATION
 from monitor.storage.figure_record import RECORD
 from monitor.storage.figure_series import SERIES, UTILISATION
@@ -281,13 +282,14 @@ _DATA = {
     "alerts.week": Spec(
         "",
         "Alerts that fired or ended with one of the week's days.",
-        "SELECT at, rule, subject, seq, became, reason FROM v_alerts"
+        "SELECT at, rule, subject, seq, workload, became, reason FROM v_alerts"
         " WHERE at >= :told_from AND at < :told_until AND became IN ('firing', 'resolved')",
         {
             "at": "instant",
             "rule": "text",
             "subject": "text",
             "seq": "count",
+            "workload": "text",
             "became": "text",
             "reason": "text",
         },
@@ -327,6 +329,7 @@ CATALOGUE: Mapping[str, Spec] = {
     **_DATA,
     **FINANCE,
     **CLOSING,
+    **OWNERS,
     **RECOMMENDATION,
 }
 """Figure id -> what it is."""

@@ -20,7 +20,7 @@ LIST = "genai-prices"
 """Stands in the source of cards that a new version of the price list may change by itself."""
 
 _LOOKED_AHEAD = 4
-_BY_THE_HOUR = 7 * DAY
+BY_THE_HOUR = 7 * DAY
 """Cards that hold for less are those of a price by the hour."""
 
 UNPRICED = 0
@@ -53,6 +53,14 @@ class Stored(NamedTuple):
     """UTC epoch seconds."""
     used_until: int | None
     """The newest day that it priced; None: it prices nothing any more."""
+
+
+class StoredCard(NamedTuple):
+    """A card with what it was asked for."""
+
+    key: RateKey
+    card: RateCard
+    added_at: int
 
 
 Resolve = Callable[[RateKey, int, int], RateCard | None]
@@ -128,7 +136,7 @@ class Cards:
                 "source": card.source,
                 "at": instant,
                 "version": card.source_version,
-                "long": _BY_THE_HOUR,
+                "long": BY_THE_HOUR,
             },
         ).mappings()
         found = [(row["id"], _card(row)) for row in rows]
@@ -216,6 +224,19 @@ class Cards:
             .first()
         )
         return (UNPRICED, None) if row is None else (row["id"], _card(row))
+
+
+def stored_cards(conn: Connection, until: int) -> list[StoredCard]:
+    """Every card that was known at an instant."""
+    rows = conn.execute(text("SELECT * FROM rate WHERE added_at <= :t"), {"t": until}).mappings()
+    return [
+        StoredCard(
+            RateKey(row["account"], row["provider"], row["model"], row["context"]),
+            _card(row),
+            row["added_at"],
+        )
+        for row in rows
+    ]
 
 
 def stored(conn: Connection) -> list[Stored]:

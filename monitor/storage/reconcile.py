@@ -29,10 +29,11 @@ def both_amounts(conn: Connection, since: int) -> list[BothAmounts]:
         ),
         {"since": day_of(since)},
     )
-    return [BothAmounts(name, _exact(billed), _exact(own)) for name, billed, own in found]
+    return [BothAmounts(name, exact(billed), exact(own)) for name, billed, own in found]
 
 
-def _exact(value: object) -> Decimal:
+def exact(value: object) -> Decimal:
+    """A sum that the database added, to the digits that are sure."""
     amount = number(value)
     assert amount is not None
     return amount

@@ -37,6 +37,7 @@ class Workload(NamedTuple):
     runs_on: Literal["api", "self_host", "hybrid"]
     gates: str = "{}"
     """The questionnaire, as the JSON that was configured."""
+    owner: str = ""
 
 
 class Part(NamedTuple):
@@ -161,6 +162,25 @@ def daily_spent(
 def of_account(account: str) -> Part:
     """What an account is billed for."""
     return Part(f"{PAID} AND a.name = ?", (account,))
+
+
+def daily_tokens(
+    conn: Connection, part: Part, as_of: int, sources: Sequence[str]
+) -> dict[int, int | None]:
+    """Tokens of any part of the traffic; days as in `daily`."""
+    return _known(conn, part, _usage(conn, part, "tokens", as_of), as_of, sources)
+
+
+def of_own(workload: Workload) -> Part:
+    """What of a workload own engines serve."""
+    return Part(f" AND s.provider = '{OWN}' AND s.workload_id = ?", (workload.id,))
+
+
+def of_paid(workload: Workload) -> Part:
+    """What of a workload is bought, wherever it runs."""
+    if workload.name == ALL:
+        return Part(PAID)
+    return Part(f"{PAID} AND s.workload_id = ?", (workload.id,))
 
 
 def _known(

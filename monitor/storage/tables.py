@@ -744,7 +744,7 @@ alert = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("rule", String(100), nullable=False),
-    Column("subject", String(200), nullable=False),
+    Column("subject", String(700), nullable=False),
     Column("period", String(40), nullable=False, server_default=""),
     Column("severity", String(10), nullable=False, server_default="warning"),
     Column("workload", String(200), nullable=False, server_default=""),

@@ -10,7 +10,9 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from monitor.domain.usage import TOKEN_CLASSES
+from monitor.domain.workloads import UNASSIGNED
 from monitor.storage import view_advice, view_money
+from monitor.storage.setup import ALL
 from monitor.storage.spelling import COUNTED, Sql
 
 _SERIES = """
@@ -52,6 +54,12 @@ SELECT {period} AS {name}, COALESCE(w.name, 'unassigned') AS workload,
 FROM usage_day d {_SERIES}
 WHERE {COUNTED} AND s.provider <> 'self'
 GROUP BY {period}, w.name"""
+
+
+# What is configured, without what the setup adds: the whole and what no pattern matches.
+_WORKLOADS = f"""
+SELECT w.name AS workload, w.owner, w.cost_centre, w.runs_on
+FROM workload w WHERE w.configured AND w.name NOT IN ('{ALL}', '{UNASSIGNED}')"""
 
 
 # The spend of an account and day: billed once every bill stream of its money source is closed
@@ -422,6 +430,7 @@ def definitions(dialect: str) -> dict[str, str]:
     return {
         "spend_parts": _spend_parts(q),
         "v_usage_daily": _usage_daily(q),
+        "v_workload": _WORKLOADS,
         "v_workload_daily": _workload(q, q.day("d.day"), "day"),
         "v_workload_weekly": _workload(q, q.day(_MONDAY), "week"),
         "v_workload_cost": _workload(q, q.month("d.day"), "month"),

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
-from monitor.domain.periods import month_bounds, month_of
+from monitor.domain.periods import day_of, month_bounds, month_of
 from monitor.domain.usage import DAY
 from monitor.domain.watch import BudgetSeen, GivenUp, UnpricedSeen
-from monitor.storage import results, work
+from monitor.domain.watch_spend import BilledSeen, SpendSeen
+from monitor.storage import bulk, results, work
+from monitor.storage.reconcile import exact
 from monitor.storage.spelling import COUNTED
+
+_LATELY = 7 * DAY
+"""The next report tells whether the cause is gone."""
 
 
 def budgets(conn: Connection, as_of: int) -> list[BudgetSeen]:
@@ -54,11 +59,65 @@ def unpriced(conn: Connection, as_of: int) -> list[UnpricedSeen]:
     return list(found.values())
 
 
+def spend(conn: Connection, as_of: int, sources: Sequence[str]) -> list[SpendSeen]:
+    """What every workload is estimated to have bought, by day; those that never bought are absent.
+
+    Estimates throughout: beside days that are billed, one that is not yet would look like a jump.
+    """
+    found = []
+    for workload in results.workloads(conn):
+        part = results.of_paid(workload)
+        daily = results.daily_estimated(conn, part, as_of, sources)
+        if daily:
+            without = _unpriced_on(conn, part, as_of - DAY)
+            found.append(SpendSeen(workload.name, as_of, daily, without))
+    return found
+
+
+def _unpriced_on(conn: Connection, part: results.Part, day: int) -> int:
+    rows = bulk.select(
+        conn,
+        "SELECT CAST(SUM(d.unpriced_tokens) AS BIGINT) FROM usage_day d"
+        " JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id"
+        f" JOIN account a ON a.id = s.account_id WHERE {COUNTED} AND d.day = ?{part.where}",
+        (day, *part.bound),
+    )
+    return int(rows[0][0] or 0)
+
+
+def billed(conn: Connection, as_of: int, days: int) -> list[BilledSeen]:
+    """Bill and estimate of each account over its closed days of the last `days`."""
+    rows = conn.execute(
+        text(
+            "SELECT account, COUNT(*), SUM(billed_usd), SUM(estimated_usd) FROM v_spend_daily"
+            " WHERE day >= :first AND day < :end AND basis = 'billed' AND billed_usd IS NOT NULL"
+            " AND estimated_usd IS NOT NULL AND unconverted_amount IS NULL"
+            " GROUP BY account ORDER BY account"
+        ),
+        {"first": day_of(as_of - days * DAY), "end": day_of(as_of)},
+    )
+    without = _unpriced_of_accounts(conn, as_of - days * DAY, as_of)
+    return [
+        BilledSeen(name, as_of, count, exact(paid), exact(own), without.get(name, 0))
+        for name, count, paid, own in rows
+    ]
+
+
+def _unpriced_of_accounts(conn: Connection, first: int, end: int) -> dict[str, int]:
+    rows = bulk.select(
+        conn,
+        "SELECT account, CAST(SUM(unpriced_tokens) AS BIGINT) FROM spend_parts"
+        " WHERE closed = 1 AND day >= ? AND day < ? GROUP BY account",
+        (first, end),
+    )
+    return {name: int(tokens or 0) for name, tokens in rows}
+
+
 def late(conn: Connection, sources: Sequence[str], end: int) -> dict[str, list[str]]:
     """Source -> its usage streams that are not closed through `end`."""
     return {name: found for name in sources if (found := results.not_closed(conn, [name], end))}
 
 
-def given_up(conn: Connection) -> GivenUp:
-    """Runs and messages that are dead."""
-    return GivenUp(*work.dead(conn))
+def given_up(conn: Connection, now: int) -> GivenUp:
+    """Runs and messages that are dead, and reports that lately left without a part."""
+    return GivenUp(*work.dead(conn), work.left_without(conn, now - _LATELY))

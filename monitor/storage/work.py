@@ -35,8 +35,15 @@ class _Kind(NamedTuple):
     order: str
 
 
-# A run waits for earlier ones of its kind, and reports wait for the decisions before them:
-# hysteresis and alert states depend on the order of days. A correction waits for its own data only.
+# A report is named by its run key without the period and the edition, such as `2026-W47/1`.
+_SAME_REPORT = (
+    "(run.kind NOT IN ('weekly', 'monthly') OR SUBSTR(r.run_key, 1, LENGTH(r.run_key) - 10)"
+    " = SUBSTR(run.run_key, 1, LENGTH(run.run_key) - 10))"
+)
+
+# A run waits for earlier ones of its kind, a report for those to the same readers, and all reports
+# for the decisions before them: hysteresis and alert states depend on the order of days. A
+# correction waits for its own data only.
 _KINDS = {
     "stream": _Kind("stream", "id", "next_at <= :now", "next_at, id"),
     "run": _Kind(
@@ -44,7 +51,7 @@ _KINDS = {
         "run_key",
         "state = 'due' AND next_at <= :now AND NOT EXISTS (SELECT 1 FROM run r"
         " WHERE r.state = 'due' AND ((r.kind = run.kind AND run.kind <> 'correct'"
-        " AND r.period_end < run.period_end)"
+        f" AND r.period_end < run.period_end AND {_SAME_REPORT})"
         " OR (r.kind = 'decide' AND run.kind <> 'decide' AND r.period_end <= run.due_at)))",
         "due_at, run_key",
     ),
@@ -292,6 +299,22 @@ class Dead(NamedTuple):
     messages: int
     first: str
     """The oldest run, else message, with its error; '' if there is none."""
+
+
+LEFT_WITHOUT = "left without "
+"""Begins the error of a report that was sent although a part of it could not be made."""
+
+
+def left_without(conn: Connection, since: int) -> list[str]:
+    """Reports sent without a part since an epoch second, the newest first, each with the cause."""
+    rows = conn.execute(
+        text(
+            "SELECT run_key, error FROM run WHERE state = 'done' AND finished_at >= :since"
+            " AND error LIKE :begins ORDER BY finished_at DESC, run_key"
+        ),
+        {"since": since, "begins": f"{LEFT_WITHOUT}%"},
+    )
+    return [f"{key} {error}" for key, error in rows]
 
 
 def dead(conn: Connection) -> Dead:

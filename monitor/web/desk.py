@@ -33,6 +33,7 @@ from monitor.storage import people
 from monitor.storage.engine import Database
 from monitor.web.guard import POLICY, content_policy, with_form
 from reports import render
+from reports.language import AS_IT_COMES, Style
 
 log = logging.getLogger("crossover.web")
 
@@ -72,6 +73,7 @@ class Desk(NamedTuple):
     windows: Sequence[Window] = ()
     policy: Policy | None = None
     """What recommendations are shown with; None: they are not."""
+    style: Style = AS_IT_COMES
 
     def routes(self) -> list[Route]:
         """`/act/TOKEN`, `/unsubscribe/TOKEN` and `/report/TOKEN`."""
@@ -189,7 +191,7 @@ class Desk(NamedTuple):
         if link.action != "report" or self.policy is None:
             raise LinkError("unreadable")
         with self.database.read() as conn:
-            html = recommendation.page(conn, links.read_about(link.about), self.policy)
+            html = recommendation.page(conn, links.read_about(link.about), self.policy, self.style)
         (style,) = _STYLES.findall(html)
         return HTMLResponse(html, headers={POLICY: content_policy(style)})
 

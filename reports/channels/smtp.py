@@ -143,6 +143,25 @@ class Smtp:
         finally:
             client.leave()
 
+    def certificate(self) -> bytes:
+        """The server's certificate in DER, read and not judged; without a login.
+
+        Raises:
+            ChannelError: it could not be read.
+        """
+        client = self._client()
+        try:
+            self._begin(client, _unjudging)
+            assert isinstance(client.sock, ssl.SSLSocket)
+            found = client.sock.getpeercert(binary_form=True)
+        except _FAILURES as failure:
+            cause = f"mail server {self._place}: {client.phase}: {self._text(failure).rstrip('.')}"
+            raise ChannelError(cause, remedy(client.phase, failure)) from None
+        finally:
+            client.leave()
+        assert found is not None
+        return found
+
     @property
     def _place(self) -> str:
         return f"{self._host}:{self._port}"
@@ -178,9 +197,16 @@ class Smtp:
 
     def _open(self, client: _Client) -> None:
         """From nothing to a session in which mail can be sent."""
+        self._begin(client, self._ssl_context)
+        if self._username:
+            client.phase = "login"
+            client.login(self._username, self._password)
+
+    def _begin(self, client: _Client, context: Callable[[], ssl.SSLContext]) -> None:
+        """From nothing to a session under TLS, where there is to be one."""
         client.sock = socket.create_connection((self._host, self._port), self._timeout)
         if self._security == "tls":
-            client.secure(self._ssl_context(), self._host)
+            client.secure(context(), self._host)
             client.phase = "connect"
         _expect(2, client.getreply())
         _expect(2, client.ehlo())
@@ -189,11 +215,8 @@ class Smtp:
             if not client.has_extn("starttls"):
                 raise smtplib.SMTPNotSupportedError("the server does not offer STARTTLS")
             _expect(2, client.docmd("STARTTLS"))
-            client.secure(self._ssl_context(), self._host)
+            client.secure(context(), self._host)
             _expect(2, client.ehlo())
-        if self._username:
-            client.phase = "login"
-            client.login(self._username, self._password)
 
     def _hand_over(self, client: _Client, recipient: str, message: bytes) -> tuple[int, str]:
         """The envelope and the message; returns the answer that accepted it."""
@@ -377,6 +400,14 @@ def _stuffed(message: bytes) -> bytes:
     lines = re.sub(rb"\r\n|\r|\n", b"\r\n", message)
     ended = lines if lines.endswith(b"\r\n") else lines + b"\r\n"
     return re.sub(rb"(?m)^\.", b"..", ended) + b".\r\n"
+
+
+def _unjudging() -> ssl.SSLContext:
+    """A context that takes any certificate: for looking at one, never for a login or a message."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _is_loopback(host: str) -> bool:

@@ -64,7 +64,7 @@ class Days:
             results.put_advice(conn, row | said | {"document": json.dumps({"assumed_zero": []})})
             seen = crossings.Seen(workload, deployment, as_of, advice, "2026-11")
             signals = crossings.signals(conn, seen, self.found, self.basis, {}, POLICY)
-            quiet = crossings.quiet(conn, seen, POLICY)
+            quiet = crossings.quiet(conn, seen, POLICY, as_of)
             raise_signals(conn, signals, as_of, POLICY, quiet)
         seeded.tell(self.database, as_of)
 

@@ -83,7 +83,7 @@ def test_the_subject_has_the_total_and_both_differences(filled):
 def run(database, now):
     with database.write() as conn:
         work.plan(conn, [work.Planned(KEY, "monthly", START, END, DUE)], DUE)
-    issue = editions.Issue(closing.MONTHLY_REPORT, POLICY)
+    issue = editions.Issue(closing.monthly_report(), POLICY)
     handlers = {
         "monthly": partial(editions.send, issue=issue),
         "correct": partial(editions.correct, issues={("finance", "monthly"): issue}),

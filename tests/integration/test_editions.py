@@ -20,7 +20,7 @@ KEY = "finance/weekly/2026-W47"
 POLICY = seeded.policy("ann@acme.example", "bob@acme.example")
 LATE = seeded.DUE + DAY
 CAME = seeded.DUE + 4 * DAY
-ISSUE = editions.Issue(report.WEEKLY_REPORT, POLICY)
+ISSUE = editions.Issue(report.weekly_report(), POLICY)
 
 
 def handlers(issue=ISSUE):

@@ -200,6 +200,14 @@ def test_a_file_that_needs_what_is_not_installed_is_refused_at_the_start(
     assert wiring.handlers(settings(filled))
 
 
+def test_the_daemon_s_alerts_bring_what_the_machine_can_make(filled, monkeypatch):
+    chosen = settings(filled)
+    assert wiring.telling(chosen).enclosing.as_pdf
+    monkeypatch.setattr(pdf, "find_spec", lambda _: None)
+    found = wiring.telling(chosen, demo=True).enclosing
+    assert (found.as_pdf, found.policy.demo) == (False, True)
+
+
 def test_check_tries_the_files_that_are_asked_for(filled, monkeypatch):
     def said(chosen):
         return {probe.what: probe.attempt for probe in wiring.probes(chosen, seeded.DUE)}

@@ -150,7 +150,7 @@ def test_a_report_is_posted_once_to_each_recipient_with_its_tables(filled):
     assert mail["Subject"].startswith("Move support-bot: saves $4,830 a month (Nov projection")
     assert mail["Date"] == "Mon, 23 Nov 2026 07:00:00 +0000"
     files = {part.get_filename(): part.get_content() for part in mail.iter_attachments()}
-    assert list(files) == ["workloads.csv", "breakevens.csv"]
+    assert list(files) == ["workloads.csv", "breakevens.csv", "budgets.csv"]
     assert files["workloads.csv"].splitlines()[0].startswith("workload,spend,previous,change")
     assert len(files["breakevens.csv"].splitlines()) == 3
 
@@ -270,7 +270,14 @@ def test_the_command_writes_files_that_open_on_their_own(crossover, tmp_path):
     folder = tmp_path / "out"
     done = crossover("report", "weekly", "--week", seeded.WEEK, "--output", str(folder))
     assert done.exit_code == 0
-    names = ["breakevens.csv", "report.eml", "report.html", "report.txt", "workloads.csv"]
+    names = [
+        "breakevens.csv",
+        "budgets.csv",
+        "report.eml",
+        "report.html",
+        "report.txt",
+        "workloads.csv",
+    ]
     assert sorted(path.name for path in folder.iterdir()) == names
     page = (folder / "report.html").read_text()
     assert page.count('src="data:image/png;base64,') == 4

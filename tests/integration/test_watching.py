@@ -95,15 +95,16 @@ def test_unpriced_tokens_are_counted_by_workload_and_model(filled):
 
 def test_a_source_that_falls_behind_is_told_once_and_its_return_too(filled):
     late = seeded.END + 3 * DAY
+    only = policy(rules={"source_stale": BOOK["source_stale"]})
     for hour in range(4):
-        watching.hourly(filled, late + hour * HOUR, policy(), 6 * HOUR)
-        watching.hourly(filled, late + hour * HOUR + 60, policy(), 6 * HOUR)
+        watching.hourly(filled, late + hour * HOUR, only, 6 * HOUR)
+        watching.hourly(filled, late + hour * HOUR + 60, only, 6 * HOUR)
         seeded.tell(filled, late + hour * HOUR)
     assert standing(filled, "source_stale") == {"openai": "firing"}
     with filled.write() as conn:
         conn.execute(text("UPDATE watermark SET closed_through = :t"), {"t": late + DAY})
     for hour in range(4, 8):
-        watching.hourly(filled, late + hour * HOUR, policy(), 6 * HOUR)
+        watching.hourly(filled, late + hour * HOUR, only, 6 * HOUR)
         seeded.tell(filled, late + hour * HOUR)
     assert standing(filled, "source_stale") == {"openai": "resolved"}
     with filled.read() as conn:

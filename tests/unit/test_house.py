@@ -55,6 +55,7 @@ ONE_DOOR = {
     "pynvml": "collectors.nvml_binding",
     "vl_convert": "reports.raster",
     "css_inline": "reports.render",
+    "babel": "reports.language",
     "apscheduler": "monitor.scheduler",
     "pydantic": "monitor.config",
     "pydantic_settings": "monitor.config",
