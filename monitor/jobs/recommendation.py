@@ -31,8 +31,7 @@ from monitor.storage.work import Message
 from reports import pdf, raster
 from reports import recommendation as report
 from reports.language import AS_IT_COMES, Style
-from reports.model import Rendered
-from reports.recommendation import RecommendationFacts
+from reports.model import RecommendationFacts, Rendered
 from reports.render import Attachment, clean_file_name
 from reports.verdict import key, ranked
 

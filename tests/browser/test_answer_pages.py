@@ -1,13 +1,12 @@
 """The pages behind a mail's links as a browser shows them: narrow and wide, light and dark."""
 
-import html
 import re
 
 import pytest
 
 from monitor.storage.engine import Database
 from monitor.web.desk import STYLE
-from tests.browser.test_screenshots import FRAME, chromium
+from tests.browser import shots
 from tests.integration.test_answers_by_link import EVIL, put_alert, served
 
 LONG = "a-subject-whose-name-is-much-longer-than-anyone-would-like-it-to-be " * 2 + EVIL
@@ -31,13 +30,9 @@ def pages(sqlite_url):
 def test_nothing_is_cut_off_on_a_telephone_or_a_screen(pages, tmp_path):
     for name, page in pages.items():
         for width in (360, 1200):
-            frame = FRAME.format(width=width, page=html.escape(page, quote=True))
-            frame = frame.replace('of(".card")', 'of("main")')
-            (tmp_path / "page.html").write_text(frame)
-            shown = chromium("--dump-dom", (tmp_path / "page.html").as_uri()).stdout
-            told = html.unescape(re.search(r"<title>([^<]*)", shown)[1]).split("|")
+            told = shots.told(tmp_path, page, width)
             assert int(told[0]) == width, name
-            assert told[2] == "rgb(255, 255, 255)", name
+            assert told[3] == "rgb(255, 255, 255)", name
 
 
 def luminance(colour):

@@ -1,45 +1,16 @@
 """The mails as a browser shows them: wide and narrow, light and dark, nothing cut off."""
 
-import html
-import re
-import shutil
 import struct
-import subprocess
-import tempfile
 
 import pytest
 
 from monitor.jobs.report import standalone
 from reports import raster, weekly
-from tests import needs
+from tests.browser import shots
+from tests.browser.shots import chromium
 from tests.unit.test_alert_mail import built as alert_mail
 from tests.unit.test_weekly import EVIL
 from tests.weekly_facts import breakeven, facts, source, standing, without_history, workload
-
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-FLAGS += ["--hide-scrollbars"]
-
-# A frame can be narrower than any window; the page around it tells what is inside.
-FRAME = """<iframe width="{width}" height="900" frameborder="0" srcdoc="{page}"></iframe><script>
-onload = () => {{
-  const page = frames[0].document, of = (name) => getComputedStyle(page.querySelector(name));
-  document.title = [
-    page.documentElement.scrollWidth,
-    of("body").backgroundColor, of(".card").backgroundColor, of("h1").color,
-  ].join("|");
-}};
-</script>"""
-
-
-def chromium(*words):
-    """One run with a profile of its own."""
-    profile = tempfile.mkdtemp(prefix="crossover-chromium-")
-    try:
-        command = [needs.chromium(), *FLAGS, f"--user-data-dir={profile}", *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    finally:
-        shutil.rmtree(profile, ignore_errors=True)
 
 
 def full():
@@ -70,10 +41,7 @@ def told(pages, tmp_path):
     """Widths and colours of a page, as the browser computes them."""
 
     def tell(name, width, *words):
-        page = tmp_path / "page.html"
-        page.write_text(FRAME.format(width=width, page=html.escape(pages[name])))
-        shown = chromium("--dump-dom", *words, page.as_uri()).stdout
-        return re.search(r"<title>([^<]*)", shown)[1].split("|")
+        return shots.told(tmp_path, pages[name], width, *words)
 
     return tell
 
@@ -86,8 +54,8 @@ def test_nothing_is_cut_off(told, name, width):
 
 @pytest.mark.parametrize("name", ["weekly", "alert"])
 def test_light_and_dark_have_colours_of_their_own(told, name):
-    assert told(name, 600)[1:] == ["rgb(238, 240, 243)", "rgb(255, 255, 255)", "rgb(28, 36, 48)"]
-    dark = told(name, 600, "--force-dark-mode")[1:]
+    assert told(name, 600)[2:] == ["rgb(238, 240, 243)", "rgb(255, 255, 255)", "rgb(28, 36, 48)"]
+    dark = told(name, 600, "--force-dark-mode")[2:]
     assert dark == ["rgb(17, 21, 26)", "rgb(26, 32, 39)", "rgb(243, 245, 247)"]
 
 

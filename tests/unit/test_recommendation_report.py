@@ -14,8 +14,7 @@ from monitor.storage.figure_recommendation import RECOMMENDATION
 from monitor.storage.figure_sql import CATALOGUE
 from reports import recommendation
 from reports.formats import count
-from reports.model import Standing
-from reports.recommendation import RecommendationFacts
+from reports.model import RecommendationFacts, Standing
 from reports.render import Attachment
 from tests.mail_checker import problems
 from tests.weekly_facts import breakeven, judged, numbers, scenario, visible, without_history
