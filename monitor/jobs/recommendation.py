@@ -159,7 +159,8 @@ def messages(
 
 def document(found: RecommendationFacts) -> dict[str, Any]:
     """The same figures for machines, and the stored recommendation behind them."""
-    row = {name: value for name, value in found.row.items() if name not in _DOCUMENTS}
+    units = CATALOGUE["breakevens"].columns
+    row = {name: value for name, value in found.row.items() if units[name] != "json"}
     return {
         "workload": found.workload,
         "deployment": found.deployment,
@@ -169,9 +170,6 @@ def document(found: RecommendationFacts) -> dict[str, Any]:
         "tables": found.tables,
         "recommendation": json.loads(str(found.row["recommendation"] or "{}")),
     }
-
-
-_DOCUMENTS = ("scenario", "result", "scenario_before", "recommendation")
 
 
 # --- with an alert ---------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -17,10 +18,11 @@ from monitor.domain import links
 from monitor.domain.errors import CrossoverError
 from monitor.domain.links import About
 from monitor.domain.periods import day_of, month_of, run_key, week_bounds
+from monitor.domain.scenario import from_document
 from monitor.domain.usage import DAY
 from monitor.jobs import editions
 from monitor.jobs.alerting import Policy
-from monitor.jobs.basis import Basis, measured
+from monitor.jobs.basis import zero_lines
 from monitor.jobs.decisions import standing as standing_of
 from monitor.jobs.editions import Issue, Maker
 from monitor.jobs.mail import Envelope, signing
@@ -28,7 +30,6 @@ from monitor.jobs.plan import DECIDE, Closing
 from monitor.storage import figures, results, rollup, work
 from monitor.storage.engine import Database
 from monitor.storage.export import write_csv
-from monitor.storage.figure_recommendation import RECOMMENDATION
 from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
 from monitor.storage.work import Claim
 from reports import raster
@@ -36,20 +37,26 @@ from reports import weekly as weekly_words
 from reports.audiences import CELLS, Audience
 from reports.audiences import FINANCE as FINANCE_READERS
 from reports.formats import plural
-from reports.model import Rendered, Row, Standing, Value, WeeklyFacts
+from reports.model import Rendered, Row, Standing, WeeklyFacts
 from reports.render import Attachment
 from reports.sections import SHOWN
 from reports.verdict import key, ranked
 
 log = logging.getLogger("crossover.report")
 
-# What the weekly report shows: the catalogue without the cells of its tables.
-_TABLES = [name for name, spec in CATALOGUE.items() if spec.columns and name not in RECOMMENDATION]
+_TABLES = (
+    *("spend.daily", "spend.by_workload", "unit_cost.weeks", "unit_cost.own_months"),
+    *("gpu.hosts", "gpu.hourly", "workloads", "breakevens", "moves", "budgets"),
+    *("data.sources", "data.rates", "alerts.week", "restatements.week"),
+)
 _CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
 _ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback", "owner"}
 _ELSEWHERE |= {"recommendation"}
+# The catalogue without tables and their cells.
 _SCALARS = [
-    name for name in CATALOGUE if name not in _TABLES and name.partition(".")[0] not in _ELSEWHERE
+    name
+    for name, spec in CATALOGUE.items()
+    if not spec.columns and name.partition(".")[0] not in _ELSEWHERE
 ]
 _OWN_SCALARS = [*(name for name in CATALOGUE if name.startswith("owner.")), "spend.first_day"]
 """What an owner is told: no sum over what is not theirs."""
@@ -126,11 +133,8 @@ def facts(
     if standings is None:
         # Without what people ordered a comparison would urge what they have decided against.
         tables.pop("breakevens", None)
-    numbers: dict[str, Value] = {}
-    for name in _SCALARS if audience.whole else _OWN_SCALARS:
-        figure = read(name, partial(figures.read, conn, name, **params))
-        if figure is not None:
-            numbers[name] = figure.value
+    scalars = _SCALARS if audience.whole else _OWN_SCALARS
+    numbers = {each.id: each.value for each in figures.several(conn, scalars, read, **params)}
     return WeeklyFacts(
         organisation=policy.organisation,
         week=week,
@@ -219,11 +223,10 @@ def standings_of(
         if decided := standing_of(conn, *named, as_of, reopen_share):
             found[pair] = found[pair]._replace(decided=decided.reason, stands=decided.stands)
     for row, standing in ranked(rows, found)[:SHOWN]:
-        pair = key(row)
-        basis = measured(conn, *configured[pair], as_of) if pair in configured else None
-        if isinstance(basis, Basis):
-            found[pair] = standing._replace(
-                assumptions=basis.assumptions, zero_lines=basis.zero_lines
+        if row["scenario"] is not None:
+            scenario = from_document(json.loads(str(row["scenario"])))
+            found[key(row)] = standing._replace(
+                assumptions=json.loads(str(row["assumptions"])), zero_lines=zero_lines(scenario)
             )
     return found
 
