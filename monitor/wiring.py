@@ -55,7 +55,8 @@ from monitor.jobs.close import close_month
 from monitor.jobs.closing import monthly_report
 from monitor.jobs.collect import Pace
 from monitor.jobs.decide import decide
-from monitor.jobs.editions import Issue, correct, send_any
+from monitor.jobs.editions import Issue, Maker, correct, send_any
+from monitor.jobs.files import bringing
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.mail import Envelope
 from monitor.jobs.notify import Telling
@@ -69,6 +70,7 @@ from monitor.jobs.plan import (
     Handler,
     at_once,
 )
+from monitor.jobs.recommendation import Enclosing
 from monitor.jobs.report import weekly_report
 from monitor.jobs.watching import hourly
 from monitor.ports import Channel, Composer, Pull, Sampler
@@ -87,7 +89,8 @@ from monitor.storage.setup import (
     SourceSetup,
     WorkloadSetup,
 )
-from reports.audiences import Audience
+from reports import closing, pdf, workbook
+from reports.audiences import CELLS, Audience
 from reports.channels.alertmanager import Alertmanager
 from reports.channels.apprise import Apprise
 from reports.channels.kinds import COMPOSERS
@@ -538,6 +541,10 @@ def telling(settings: Settings, *, demo: bool = False) -> Telling:
         ),
         demo=demo,
         style=report_style(settings),
+        # Where the extra is there, alerts bring the PDF too.
+        enclosing=Enclosing(
+            policy(settings, demo=demo), as_pdf=pdf.available(), style=report_style(settings)
+        ),
     )
 
 
@@ -664,13 +671,18 @@ def report_issues(settings: Settings, *, demo: bool = False) -> dict[tuple[str, 
         chosen = policy(settings, demo=demo)
         chosen = chosen._replace(envelope=envelope(settings, readers.to, readers.audience.name))
         terms = int(settings.report.deadline_hours * HOUR), settings.report.correct_days
-        makers = {
-            WEEKLY: partial(weekly_report, readers.audience),
-            MONTHLY: partial(monthly_report, readers.audience),
-        }
         for kind in readers.every:
-            found[readers.audience.name, kind] = Issue(makers[kind](), chosen, *terms)
+            found[readers.audience.name, kind] = Issue(_maker(readers, kind), chosen, *terms)
+    require_extras(settings)
     return found
+
+
+def _maker(readers: Readers, kind: str) -> Maker:
+    """How the readers' report is made, with the files that they asked for."""
+    audience, files = readers.audience, {"xlsx": readers.xlsx, "as_pdf": readers.pdf}
+    if kind == MONTHLY:
+        return bringing(monthly_report(audience), MONTHLY, closing.CELLS, **files)
+    return bringing(weekly_report(audience), WEEKLY, CELLS[audience.kind], **files)
 
 
 class Readers(NamedTuple):
@@ -679,6 +691,8 @@ class Readers(NamedTuple):
     audience: Audience
     to: Sequence[str]
     every: Sequence[str]
+    xlsx: bool = False
+    pdf: bool = False
 
     def speaking(self, language: str) -> Readers:
         """The same in another language."""
@@ -689,10 +703,15 @@ class Readers(NamedTuple):
 def audiences(settings: Settings) -> list[Readers]:
     """Finance first, then the further ones in their order, then each owner of a workload."""
     style = report_style(settings)
-    found = [Readers(Audience(style=style), settings.report.to, (WEEKLY, MONTHLY))]
+    files = settings.report.xlsx, settings.report.pdf
+    found = [Readers(Audience(style=style), settings.report.to, (WEEKLY, MONTHLY), *files)]
     for item in settings.report.audience:
         own = style._replace(language=item.language or style.language)
-        found.append(Readers(Audience(item.name, item.kind, style=own), item.to, item.every))
+        found.append(
+            Readers(
+                Audience(item.name, item.kind, style=own), item.to, item.every, item.xlsx, item.pdf
+            )
+        )
     if settings.report.owners:
         owners = sorted({item.owner for item in settings.workload if item.owner})
         found += [
@@ -738,6 +757,15 @@ def _logo(settings: Settings) -> Logo | None:
         raise ConfigError([f"{where} cannot be read: {error.strerror}"]) from None
     except InputError as error:
         raise ConfigError([error.message], error.remedy) from None
+
+
+def require_extras(settings: Settings) -> None:
+    """Raises InputError where a file is asked for that needs a package which is not there."""
+    chosen, audiences = settings.report, settings.report.audience
+    if chosen.pdf or any(audience.pdf for audience in audiences):
+        pdf.require()
+    if chosen.xlsx or any(audience.xlsx for audience in audiences):
+        workbook.require()
 
 
 def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
@@ -818,6 +846,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
         Probe(f"channel {item.name}", partial(_probe_channel, settings, item.name))
         for item in settings.channel
     ]
+    if settings.report.pdf or settings.report.xlsx:
+        found.append(Probe("files of reports", partial(_probe_files, settings)))
     if settings.heartbeat.url:
         found.append(Probe("heartbeat", partial(_probe_heartbeat, settings)))
     gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
@@ -889,6 +919,13 @@ def _probe_mail(settings: Settings) -> str:
 
 def _probe_channel(settings: Settings, name: str) -> str:
     return channels(settings)[name].probe()
+
+
+def _probe_files(settings: Settings) -> str:
+    require_extras(settings)
+    if settings.report.pdf:
+        pdf.make("<p>This page tries the layout.</p>")
+    return "can be made"
 
 
 def _probe_heartbeat(settings: Settings) -> str:

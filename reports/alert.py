@@ -64,15 +64,15 @@ class View:
     footer: Sequence[str]
 
 
-def build(group: Group, chosen: Style = AS_IT_COMES) -> Rendered:
-    """The mail as subject, plain text and HTML."""
+def build(group: Group, chosen: Style = AS_IT_COMES, brought: Sequence[str] = ()) -> Rendered:
+    """The mail as subject, plain text and HTML; `brought`: sentences on what is attached."""
     with use(chosen):
-        shown = view(group)
+        shown = view(group, brought)
         bodies = twins("alert", view=shown)
         return Rendered(shown.subject, *bodies, logo(shown.organisation), style=chosen)
 
 
-def view(group: Group) -> View:
+def view(group: Group, brought: Sequence[str] = ()) -> View:
     """What the mail says."""
     ordered = worst_first(group.notices)
     alone = len(ordered) == 1
@@ -87,7 +87,7 @@ def view(group: Group) -> View:
         lead=_lead(group),
         alerts=told,
         more=len(ordered) - len(told),
-        footer=_footer(group),
+        footer=[*(_said(text) for text in brought), *_footer(group)],
     )
 
 

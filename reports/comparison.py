@@ -66,6 +66,8 @@ class Comparison(NamedTuple):
     """The cost lines, or ''."""
     assumptions: tuple[str, ...]
     row: Row
+    link: str = ""
+    """URL of the recommendation; or ''."""
 
 
 def comparison(row: Row, standing: Standing) -> Comparison:
@@ -88,6 +90,7 @@ def comparison(row: Row, standing: Standing) -> Comparison:
             *_assumed(standing),
         ),
         row=row,
+        link=standing.link,
     )
 
 
@@ -197,6 +200,8 @@ def _fleet(of: Scenario, result: Mapping[str, Any]) -> str:
     return text + say("; {n}% of requests move.", n=_number(100 * share, 1))
 
 
+A_MONTH = "A month of it:"
+"""Begins the sentence on cost lines, in English."""
 _LINES = {"gpu": "GPUs", "owned": "servers", "people": "people", "services": "services"}
 
 

@@ -82,6 +82,8 @@ class Standing(NamedTuple):
     """What people decided about it, in a sentence; or ''."""
     stands: bool = False
     """The decision holds: it is shown, and nothing is recommended against it."""
+    link: str = ""
+    """URL of the recommendation; or ''."""
 
 
 class WeeklyFacts(NamedTuple):
@@ -113,6 +115,29 @@ class WeeklyFacts(NamedTuple):
     audience: Audience = FINANCE
     failed: Mapping[str, str] = {}
     """Figures that could not be read -> why: what shows them is left out."""
+
+
+class RecommendationFacts(NamedTuple):
+    """Everything that a recommendation says. Every number in it is a figure."""
+
+    organisation: str
+    workload: str
+    deployment: str
+    as_of: datetime
+    """The UTC midnight that ends the newest day used."""
+    demo: bool
+    row: Row
+    """The comparison, as the weekly report has it."""
+    standing: Standing
+    numbers: Mapping[str, Value]
+    """Of `recommendation.*`, by id."""
+    tables: Mapping[str, Sequence[Row]]
+    """What `recommendation.TABLES` names."""
+    units: Mapping[str, str]
+    style: Style = Style()
+    """How it looks; it speaks English in any."""
+    others: Sequence[tuple[Row, Standing]] = ()
+    """Further deployments of the workload, the most pressing first."""
 
 
 class AlertFacts(NamedTuple):

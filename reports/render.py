@@ -215,9 +215,14 @@ def _attach(mail: EmailMessage, attachment: Attachment) -> None:
         attachment.data,
         maintype=main,
         subtype=sub,
-        filename=_FILE_UNSAFE.sub("-", attachment.filename)[:_FILE_CAP],
+        filename=clean_file_name(attachment.filename),
         params={"charset": "utf-8"} if main == "text" else None,
     )
+
+
+def clean_file_name(name: str) -> str:
+    """What a file beside a message is called."""
+    return _FILE_UNSAFE.sub("-", name)[:_FILE_CAP]
 
 
 def _set_boundaries(mail: EmailMessage, seed: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from jinja2 import Environment
@@ -27,6 +28,21 @@ def logo(name: str) -> list[Image]:
     """The logo that the page shows, if there is one, as the picture of whose it is."""
     found = style().look.logo
     return [Image(LOGO, found.png, name)] if found else []
+
+
+def page(template: str, **page: object) -> str:
+    """The HTML alone, its styles in its head: for browsers under a strict content policy.
+
+    Without pictures, the logo among them.
+    """
+    look = style().look._replace(logo=None)
+    page = {"look": look, "language": style().language, **page}
+    html = _templates().get_template(f"{template}.html").render(page)
+    return _ON_ELEMENT.sub("", html)
+
+
+_ON_ELEMENT = re.compile(r' style="[^"]*"')
+"""Such a policy ignores styles on elements, and complains about each."""
 
 
 @cache

@@ -82,8 +82,11 @@ def label(row: Row, standing: Standing) -> tuple[str, Tone]:
 def verdict(facts: WeeklyFacts) -> Verdict:
     """The headline: the most pressing comparison, or why there is none."""
     order = ranked(facts.tables["breakevens"], facts.standings)
-    if not order:
-        return Verdict(_without(facts), "", "unknown", None)
+    return among(order) if order else Verdict(_without(facts), "", "unknown", None)
+
+
+def among(order: Sequence[tuple[Row, Standing]]) -> Verdict:
+    """The headline of ranked comparisons, of which there is at least one."""
     row, standing = order[0]
     workload, tone = name(str(row["workload"]), _NAME_CAP), label(row, standing)[1]
     if standing.stands:

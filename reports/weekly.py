@@ -235,7 +235,9 @@ def _comparisons(facts: WeeklyFacts) -> tuple[list[Comparison], int]:
     order = ranked(facts.tables["breakevens"], facts.standings)
     told = [comparison(*pair) for pair in order[: sections.SHOWN]]
     short_ = [
-        each if place < _IN_FULL else each._replace(notes=each.notes[:_NOTES])
+        each
+        if place < _IN_FULL
+        else each._replace(notes=each.notes[:_NOTES], assumptions=each.assumptions[:_NOTES])
         for place, each in enumerate(told)
     ]
     return short_, len(order) - len(told)

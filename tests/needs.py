@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,9 @@ def shared(path: str) -> Path:
     if not found.exists():
         _missing(f"../shared/{path}")
     return found
+
+
+def pango() -> None:
+    """The library that lays out text for a PDF."""
+    if find_library("pango-1.0") is None or find_library("pangoft2-1.0") is None:
+        _missing("libpango-1.0-0 and libpangoft2-1.0-0")

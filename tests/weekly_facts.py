@@ -21,6 +21,7 @@ _CELLS = (
     "showback",
     "owner",
     "fx",
+    "recommendation",
 )
 SCALARS = [
     name

@@ -28,6 +28,9 @@ def explain(
     month: Annotated[
         str, typer.Option(help="As the closing report of a month, such as 2026-10, tells it.")
     ] = "",
+    as_of: Annotated[
+        str, typer.Option(help="As the recommendation of a day, such as 2026-11-23, tells it.")
+    ] = "",
     budget: Annotated[str, typer.Option(help="For a figure of one budget.")] = "",
     account: Annotated[str, typer.Option(help="For a figure of one account.")] = "",
     cost_centre: Annotated[str, typer.Option(help="For a figure of one cost centre.")] = "",
@@ -40,21 +43,17 @@ def explain(
 ) -> None:
     """Show where a number of a report comes from: what it is, its SQL, and its value.
 
-    Reads the same statement over the same public views as the report, for the same week or month.
+    Reads the same statement over the same public views as the report, for the same week, month or
+    day.
 
     Example: crossover explain projection.usd.q50 --week 2026-W47
     """
-    from monitor.cli.report import last_week
-    from monitor.domain.errors import InputError
-    from monitor.domain.periods import month_bounds, week_bounds
     from monitor.storage import figures
 
     if not figure:
         common.show(_catalogue(), form)
         return
-    if week and month:
-        raise InputError("--week and --month are two periods", "Name one of them.")
-    _, end = month_bounds(month) if month else week_bounds(week or last_week(common.now()))
+    end = _end(week, month, as_of)
     named = {"workload": workload, "deployment": deployment, "budget": budget, "account": account}
     named |= {"cost_centre": cost_centre, "label": label, "owner": owner}
     named["currency"] = currency
@@ -67,6 +66,21 @@ def explain(
         sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
     else:
         common.show(_rows(found), form)
+
+
+def _end(week: str, month: str, as_of: str) -> int:
+    """The end of the one period that is named, or of the last week."""
+    from monitor.cli.report import last_week
+    from monitor.domain.errors import InputError
+    from monitor.domain.periods import day_bounds, month_bounds, week_bounds
+
+    named = {"--week": week, "--month": month, "--as-of": as_of}
+    if len(given := [option for option, value in named.items() if value]) > 1:
+        raise InputError(f"{' and '.join(given)} are two periods", "Name one of them.")
+    if as_of:
+        # It ends what is known: the midnight before it, not the one after.
+        return day_bounds(as_of)[0]
+    return month_bounds(month)[1] if month else week_bounds(week or last_week(common.now()))[1]
 
 
 def _catalogue() -> list[dict[str, str]]:

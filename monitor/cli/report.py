@@ -14,6 +14,7 @@ from monitor.cli import common
 
 if TYPE_CHECKING:
     from monitor.config import Settings
+    from monitor.domain.links import About
     from monitor.jobs.alerting import Policy
     from monitor.wiring import Readers
     from reports.model import Rendered
@@ -45,7 +46,10 @@ def weekly(
     ] = "",
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.html, report.txt, report.eml and the tables as CSV."),
+        typer.Option(
+            help="Folder for report.html, report.txt, report.eml and the tables as CSV; or one file"
+            " that ends in .html, .txt or .pdf."
+        ),
     ] = None,
     audience: Annotated[
         str, typer.Option(help="Whose report: finance, a name of [[report.audience]], an owner.")
@@ -97,7 +101,10 @@ def monthly(
     month: Annotated[str, typer.Option(help="Such as 2026-10; else the last complete one.")] = "",
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.html, report.txt, report.eml and the tables as CSV."),
+        typer.Option(
+            help="Folder for report.html, report.txt, report.eml and the tables as CSV; or one file"
+            " that ends in .html, .txt or .pdf."
+        ),
     ] = None,
     form: Annotated[
         Shape, typer.Option("--format", help="What to print: the text, the page, or its figures.")
@@ -128,6 +135,93 @@ def monthly(
         sys.stdout.write(standalone(rendered))
     else:
         sys.stdout.write(rendered.text)
+
+
+@app.command()
+def recommendation(
+    ctx: typer.Context,
+    workload: Annotated[str, typer.Argument(help="A workload with advice.")],
+    deployment: Annotated[
+        str, typer.Option(help="One of its deployments; else the one that asks for most.")
+    ] = "",
+    as_of: Annotated[
+        str, typer.Option(help="The UTC day that ends what is known; else the newest with advice.")
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option(help="A file that ends in .html, .txt or .pdf.")
+    ] = None,
+    form: Annotated[
+        Shape, typer.Option("--format", help="What to print: the text, the page, or its figures.")
+    ] = Shape.TEXT,
+    send: Annotated[
+        bool, typer.Option("--send", help="Put it into the outbox, once for each of [report] to.")
+    ] = False,
+) -> None:
+    """Show what is recommended on a workload, with everything that it rests on.
+
+    As it stood on a day: verdict and probability, gates, cost lines with their sources, a cheaper
+    API, the dated plan, what switching costs, risks, and the inputs that would flip it.
+
+    Example: crossover report recommendation support-bot --output support-bot.pdf
+    """
+    from monitor.jobs import recommendation as job
+    from monitor.jobs.report import standalone
+
+    settings = common.settings(ctx)
+    readers = _readers(settings, "finance")
+    policy, style = _policy(settings, readers), readers.audience.style
+    with common.open_database(ctx).read() as conn:
+        about = job.choose(conn, policy, workload, deployment, as_of)
+        if form is Shape.JSON and not (send or output):
+            common.show_document(job.document(job.facts(conn, about, policy)))
+            return
+        rendered = job.render(conn, about, policy, style)
+    if send:
+        _send_recommendation(ctx, rendered, about, policy)
+    elif output is not None:
+        _write_one(output, rendered)
+    else:
+        sys.stdout.write(standalone(rendered) if form is Shape.HTML else rendered.text)
+
+
+def _send_recommendation(
+    ctx: typer.Context, rendered: Rendered, about: About, policy: Policy
+) -> None:
+    from monitor.domain.errors import InputError
+    from monitor.jobs import recommendation as job
+    from monitor.storage import work
+
+    if not policy.envelope.recipients:
+        raise InputError("[report] to names nobody", "Add an address to it in the configuration.")
+    files = job.files(rendered, about).files
+    at = int(common.now().timestamp())
+    made = job.messages(rendered, about, policy.envelope._replace(report=""), files)
+    with common.open_database(ctx).write() as conn:
+        new = work.post(conn, made, at)
+    sent = "1 message waits" if new == 1 else f"{new} messages wait"
+    common.note(
+        f"{sent} in the outbox; the daemon delivers them (crossover outbox list)"
+        if new
+        else f"the recommendation of {about.day} is in the outbox already: nothing was added"
+    )
+
+
+def _write_one(path: Path, rendered: Rendered) -> None:
+    """One file, in the form that its name's ending says.
+
+    Raises:
+        InputError: the ending is none of them, or the PDF needs what is not there.
+    """
+    from monitor.domain.errors import InputError
+    from monitor.jobs.files import FORMS, one_file
+
+    ending = path.suffix.lower()
+    if ending not in FORMS:
+        raise InputError(
+            f"{path} ends in none of {', '.join(FORMS)}", "Name a file that ends in one of them."
+        )
+    _write_files(path.parent, {path.name: one_file(rendered, ending)})
+    common.note(f"wrote {path}")
 
 
 def last_month(now: datetime) -> str:
@@ -253,8 +347,9 @@ def _open(rendered: Rendered, output: Path | None) -> None:
     from monitor.domain.errors import InputError
     from monitor.jobs.report import standalone
 
+    one = output is not None and output.is_file()
     folder = output or Path(tempfile.mkdtemp(prefix="crossover-report-"))
-    page = (folder / "report.html").resolve()
+    page = (folder if one else folder / "report.html").resolve()
     if output is None:
         _write_files(folder, {page.name: standalone(rendered).encode()})
     if not webbrowser.open(page.as_uri()):
@@ -263,9 +358,14 @@ def _open(rendered: Rendered, output: Path | None) -> None:
 
 
 def _write(folder: Path, rendered: Rendered, policy: Policy, run_key: str, due_at: int) -> None:
-    """The report's files; the mail is the first recipient's, or an example's."""
+    """The report's files, or one; the mail is the first recipient's, or an example's."""
+    from monitor.jobs.files import FORMS
     from monitor.jobs.mail import addressed
     from monitor.jobs.report import standalone
+
+    if folder.suffix.lower() in FORMS and not folder.is_dir():
+        _write_one(folder, rendered)
+        return
 
     to = [*policy.envelope.recipients, "reader@example.org"][:1]
     date = datetime.fromtimestamp(due_at, common.now().tzinfo)

@@ -59,6 +59,8 @@ def run(
             settings.organisation.name,
             settings.organisation.timezone,
             parts.windows,
+            wiring.policy(settings),
+            wiring.report_style(settings),
         )
         with serving(daemon.health, settings.http.host, settings.http.port, desk) as port:
             common.note(f"crossover runs; health at http://{settings.http.host}:{port}/healthz")

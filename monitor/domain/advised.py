@@ -12,6 +12,7 @@ from monitor.domain.costs import request_tokens
 from monitor.domain.gates import to_plain
 from monitor.domain.reasons import Reason
 from monitor.domain.recommend import Answer, Recommendation
+from monitor.domain.scenario import Migration
 
 
 def to_json(said: Recommendation) -> dict[str, Any]:
@@ -107,6 +108,18 @@ def _figures(said: Recommendation) -> dict[str, Any]:
         "peak_to_mean": ratio(money.scenario.workload.peak_to_mean),
         "coefficient_of_variation": ratio(said.case.facts.coefficient_of_variation),
         "verdict": money.verdict,
+        **_switching(money.scenario.migration),
+    }
+
+
+def _switching(migration: Migration) -> dict[str, Any]:
+    """What moving and returning cost once, and how long they take."""
+    return {
+        "setup_usd": _cents(migration.setup_usd),
+        "lead_days": migration.lead_days,
+        "dual_running_months": ratio(migration.dual_running_months),
+        "exit_usd": _cents(migration.exit_usd),
+        "exit_lead_days": migration.exit_lead_days,
     }
 
 

@@ -24,6 +24,8 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 ANSWERS: tuple[Action, ...] = ("acknowledge", "snooze", "silence")
 """What a person may answer to an alert."""
 
+READ_DAYS = 92
+"""A report's links to what stands behind it work for a quarter."""
 UNSUBSCRIBE_DAYS = 366
 """Reports are looked up long after they came; leaving must work then too."""
 
@@ -48,6 +50,40 @@ class Link(NamedTuple):
     def nonce(self) -> str:
         """What tells one link from all others, 32 hexadecimal digits."""
         return hashlib.sha256(_body(self).encode()).hexdigest()[:32]
+
+
+class About(NamedTuple):
+    """What a link to a recommendation is about: a day's advice on one way to run a workload."""
+
+    day: str
+    """The UTC day, exclusive, that ends what the advice knows."""
+    workload: str
+    deployment: str
+
+    @property
+    def text(self) -> str:
+        """The words that a link signs."""
+        return json.dumps(["recommendation", *self], ensure_ascii=False, separators=(",", ":"))
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells workload and deployment from all others, whatever they are called."""
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def read_about(text: str) -> About:
+    """What `About.text` wrote.
+
+    Raises:
+        LinkError: it is about something else.
+    """
+    try:
+        kind, day, workload, deployment = json.loads(text)
+    except (TypeError, ValueError):
+        raise LinkError("unreadable") from None
+    if kind != "recommendation":
+        raise LinkError("unreadable")
+    return About(str(day), str(workload), str(deployment))
 
 
 class Place(NamedTuple):
@@ -111,6 +147,14 @@ def unsubscribe(base_url: str, secret: str, recipient: str, report: str, at: int
         return ""
     link = Link("unsubscribe", report, recipient, at + UNSUBSCRIBE_DAYS * DAY)
     return _url(base_url, "unsubscribe", sign(secret, link))
+
+
+def recommendation(base_url: str, secret: str, reader: str, about: About, at: int) -> str:
+    """The URL that shows a recommendation to who reads a report of instant `at`; '' likewise."""
+    if not base_url or not secret:
+        return ""
+    link = Link("report", about.text, reader, at + READ_DAYS * DAY)
+    return _url(base_url, "report", sign(secret, link))
 
 
 def unsubscribe_headers(url: str) -> Mapping[str, str]:

@@ -290,3 +290,20 @@ def _waits(seen: GivenUp) -> str:
     if seen.partial:
         parts.append(f"{counted(len(seen.partial), 'report')} left without a part")
     return ", ".join(parts) or "Nothing waits for a person any more"
+
+
+def unmade(failed: Mapping[str, str], as_of: int) -> Signal:
+    """Recommendations that an alert left without: by their subjects, and why."""
+    first = "; ".join(f"{key}: {why}" for key, why in list(failed.items())[:3])
+    said = Said(
+        title=f"{len(failed)} recommendation{'' if len(failed) == 1 else 's'} could not be made",
+        what=f"Alerts left without them. {first}." if failed else "They can be made again.",
+        sure="Certain: making them failed.",
+        cost="Nothing by itself; the alert was sent, without its reasons in full.",
+        actions=(
+            "crossover report recommendation WORKLOAD shows the error, or the recommendation.",
+            "For PDFs: install crossover-monitor[pdf] and the system library Pango.",
+        ),
+        query="SELECT workload, deployment, as_of, advice FROM v_advice ORDER BY as_of DESC",
+    )
+    return Signal("internal", "recommendations", as_of, bool(failed), said, severity="warning")

@@ -28,7 +28,7 @@ from monitor.jobs.alerting import Policy, raise_signals
 from monitor.jobs.basis import MIX_DAYS, Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
 from monitor.jobs.projecting import Projected, project_all
-from monitor.jobs.recommending import Judging, case_of, day_of, gated, questionnaire
+from monitor.jobs.recommending import Judging, case_of, cost_lines, day_of, gated, questionnaire
 from monitor.storage import results, rollup
 from monitor.storage.work import Claim
 
@@ -148,7 +148,10 @@ def _assess(
         hours = results.hourly_requests(conn, workload, as_of - MIX_DAYS * DAY, as_of)
         scenario = found["q50"].scenario
         judging = Judging(
-            case_of(configured, deployment, scenario, as_of, hours, basis.assumptions, policy.guide)
+            case_of(
+                configured, deployment, scenario, as_of, hours, basis.assumptions, policy.guide
+            ),
+            cost_lines(deployment),
         )
     advised = _advise(conn, workload, deployment, as_of, view, share, why, judging)
     seen = crossings.Seen(workload, deployment, as_of, advised, month)

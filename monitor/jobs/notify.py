@@ -15,12 +15,14 @@ from monitor.domain.grouping import Rhythm, Waiting, leaving
 from monitor.domain.notices import Group, Notice
 from monitor.domain.routing import MAIL, Target
 from monitor.jobs.mail import Envelope, addressed, signing
+from monitor.jobs.recommendation import Enclosing, Enclosure, brings, first
 from monitor.ports import Composer
 from monitor.storage import alerts, work
 from monitor.storage.engine import Database
 from monitor.storage.work import Message
 from reports import alert
 from reports.language import Style
+from reports.model import Rendered
 
 log = logging.getLogger("crossover.notify")
 
@@ -37,6 +39,8 @@ class Telling(NamedTuple):
     demo: bool = False
     style: Style = Style()
     """How mails speak and look."""
+    enclosing: Enclosing | None = None
+    """Makes what alerts about moving bring along; None: nothing."""
 
 
 def tell(database: Database, telling: Telling, now: int) -> int:
@@ -47,22 +51,63 @@ def tell(database: Database, telling: Telling, now: int) -> int:
     with database.read() as conn:
         waiting = alerts.waiting(conn)
     posted = 0
+    enclosed: dict[str, Enclosure] = {}
     for target in waiting:
         try:
+            if telling.enclosing:
+                enclosed |= _prepare(database, target, telling, now, enclosed)
             with database.write() as conn:
-                posted += _tell(conn, target, telling, now)
+                posted += _tell(conn, target, telling, now, enclosed)
         except Exception:
             # One that cannot be composed keeps no other target waiting.
             log.exception("the alerts for %s were not composed", target.recipient)
+    if telling.enclosing and enclosed:
+        telling.enclosing.report(database, enclosed, now)
     return posted
 
 
-def _tell(conn: Connection, target: Target, telling: Telling, now: int) -> int:
+def _prepare(
+    database: Database,
+    target: Target,
+    telling: Telling,
+    now: int,
+    known: Mapping[str, Enclosure],
+) -> Mapping[str, Enclosure]:
+    """Make what the target's next message brings along, before a transaction holds up who writes.
+
+    What was made for another target is not made again.
+    """
+    if target.channel != MAIL or telling.enclosing is None:
+        return {}
+    try:
+        with database.read() as conn:
+            due = _leaving(conn, target, telling, now)
+            alone = [ids for ids, kind in due.messages if kind == "alert"]
+            told = [notice for ids in alone for _, notice in alerts.documents(conn, ids)]
+            wanted = [notice for notice in first(told) if notice.subject not in known]
+            return telling.enclosing.make(conn, wanted)
+    except Exception:
+        log.exception("the alerts for %s leave without what they bring along", target.recipient)
+        return {}
+
+
+def _leaving(conn: Connection, target: Target, telling: Telling, now: int) -> Due:
+    """What of a target's notices leaves now."""
     waiting = alerts.waiting(conn).get(target, [])
     busy = telling.rhythm.group_seconds > 0 and alerts.is_busy(conn, now)
-    due = due_for(target, waiting, alerts.last_told(conn, target), telling, now, busy=busy)
+    return due_for(target, waiting, alerts.last_told(conn, target), telling, now, busy=busy)
+
+
+def _tell(
+    conn: Connection,
+    target: Target,
+    telling: Telling,
+    now: int,
+    enclosed: Mapping[str, Enclosure],
+) -> int:
+    due = _leaving(conn, target, telling, now)
     alerts.mark(conn, due.dropped, "dropped", None)
-    return sum(_post(conn, target, ids, kind, telling, now) for ids, kind in due.messages)
+    return sum(_post(conn, target, ids, kind, telling, now, enclosed) for ids, kind in due.messages)
 
 
 class Due(NamedTuple):
@@ -107,6 +152,7 @@ def _post(
     kind: str,
     telling: Telling,
     now: int,
+    enclosed: Mapping[str, Enclosure],
 ) -> int:
     key = f"{kind}/{_hash(target, ids)}"
     if alerts.mark(conn, ids, "told", now, key) != len(ids):
@@ -119,20 +165,33 @@ def _post(
         digest=kind == "digest",
         demo=telling.demo,
     )
-    return work.post(conn, composed(group, target, telling), now)
+    return work.post(conn, composed(group, target, telling, enclosed), now)
 
 
-def composed(group: Group, target: Target, telling: Telling) -> list[Message]:
+def composed(
+    group: Group,
+    target: Target,
+    telling: Telling,
+    enclosed: Mapping[str, Enclosure] | None = None,
+) -> list[Message]:
     """The message of a group for one target, as the bytes that will be sent."""
     key = f"{group.dedup_key}/{target.recipient}"
     if target.channel == MAIL:
         envelope = telling.envelope._replace(recipients=[target.recipient], report="")
         date = datetime.fromtimestamp(group.due_at, UTC)
         return addressed(
-            alert.build(group, telling.style), envelope, "alert", group.dedup_key, date
+            _mail(group, telling, enclosed or {}), envelope, "alert", group.dedup_key, date
         )
     body = telling.composers[target.channel].compose(group)
     return [Message(key, "alert", *target, alert.subject(group), key, body)]
+
+
+def _mail(group: Group, telling: Telling, enclosed: Mapping[str, Enclosure]) -> Rendered:
+    """The mail, with what its alerts bring along."""
+    if group.digest or telling.enclosing is None:
+        return alert.build(group, telling.style)
+    files, brought = brings(group.notices, enclosed)
+    return alert.build(group, telling.style, brought)._replace(attachments=files)
 
 
 def _linked(conn: Connection, notice: Notice, target: Target, telling: Telling) -> Notice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -12,6 +12,7 @@ from typing import Any
 
 from monitor.domain.advice import Judged, Signal
 from monitor.domain.advised import to_json
+from monitor.domain.breakeven import fixed
 from monitor.domain.case import Case, Facts, Line, read_facts
 from monitor.domain.gates import Questionnaire, Standing, findings, read_gates
 from monitor.domain.guide import Guide
@@ -95,11 +96,22 @@ def _updates(document: Mapping[str, Any]) -> Iterable[Line]:
             yield Line(name="model_updates", state=line["state"], source=line["source"])
 
 
+def cost_lines(deployment: Deployment) -> list[dict[str, Any]]:
+    """Every cost line of a deployment with amount, state and source; money as text."""
+    document = json.loads(deployment.document)
+    return [
+        {key: fixed(Fraction(value), 6) if "usd" in key else value for key, value in line.items()}
+        for line in document.get("lines", ())
+    ]
+
+
 class Judging:
     """Judges the money signal of one day by a case; keeps what it recommended."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, lines: Sequence[Mapping[str, Any]] = ()) -> None:
+        """`lines`: the deployment's cost lines, stored beside the recommendation."""
         self._case = case
+        self._lines = list(lines)
         self.said: Recommendation | None = None
 
     def __call__(self, signal: Signal) -> Judged:
@@ -112,4 +124,6 @@ class Judging:
 
     def document(self) -> str:
         """The recommendation as JSON text."""
-        return json.dumps(to_json(self.said) if self.said else {}, sort_keys=True)
+        if self.said is None:
+            return "{}"
+        return json.dumps({**to_json(self.said), "cost_lines": self._lines}, sort_keys=True)

@@ -15,7 +15,9 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from monitor.domain import links
 from monitor.domain.errors import CrossoverError
+from monitor.domain.links import About
 from monitor.domain.periods import day_of, month_of, run_key, week_bounds
 from monitor.domain.scenario import from_document
 from monitor.domain.usage import DAY
@@ -24,6 +26,7 @@ from monitor.jobs.alerting import Policy
 from monitor.jobs.basis import zero_lines
 from monitor.jobs.decisions import standing as standing_of
 from monitor.jobs.editions import Issue, Maker
+from monitor.jobs.mail import Envelope, signing
 from monitor.jobs.plan import DECIDE, Closing
 from monitor.storage import figures, results, rollup, work
 from monitor.storage.engine import Database
@@ -49,6 +52,7 @@ _TABLES = (
 )
 _CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
 _ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback", "owner", "fx"}
+_ELSEWHERE |= {"recommendation"}
 # The catalogue without tables and their cells.
 _SCALARS = [
     name
@@ -128,7 +132,7 @@ def facts(
         tables = _of_owner(conn, tables, audience.owner)
     standings = read(
         "breakevens",
-        lambda: _standings(conn, tables.get("breakevens", ()), end, policy.reopen_share),
+        lambda: standings_of(conn, tables.get("breakevens", ()), end, policy.reopen_share),
     )
     if standings is None:
         # Without what people ordered a comparison would urge what they have decided against.
@@ -149,7 +153,9 @@ def facts(
         numbers=numbers,
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables=tables,
-        standings=standings or {},
+        standings=_linked(
+            standings or {}, tables.get("breakevens", ()), signing(conn, policy.envelope), due_at
+        ),
         audience=audience,
         failed=read.failed,
     )
@@ -203,7 +209,20 @@ def _of_owner(
     }
 
 
-def _standings(
+def _linked(
+    found: dict[tuple[str, str], Standing], rows: Sequence[Row], envelope: Envelope, due_at: int
+) -> dict[tuple[str, str], Standing]:
+    """With a link to each recommendation, where the HTTP service has an address."""
+    url, secret, _ = envelope.place
+    for row in rows:
+        about = About(str(row["as_of"]), *key(row))
+        link = links.recommendation(url, secret, envelope.report, about, due_at)
+        if link:
+            found[key(row)] = found.get(key(row), Standing())._replace(link=link)
+    return found
+
+
+def standings_of(
     conn: Connection, rows: Sequence[Row], as_of: int, reopen_share: Fraction
 ) -> dict[tuple[str, str], Standing]:
     """By workload and deployment; what a comparison rests on only where it is shown."""

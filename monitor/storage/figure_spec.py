@@ -10,7 +10,7 @@ class Spec(NamedTuple):
     """One figure, or with `columns` a table of them."""
 
     unit: str
-    """usd, usd_per_million, rate, percent, hours, months, kwh, tokens, requests, count; day,
+    """usd, usd_per_million, rate, percent, hours, months, times, kwh, tokens, requests, count; day,
     instant, month, text, json; '' for a table."""
     about: str
     sql: str

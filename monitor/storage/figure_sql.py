@@ -13,6 +13,7 @@ from monitor.storage.figure_closing import CLOSING
 from monitor.storage.figure_fx import FX
 from monitor.storage.figure_moves import MOVES
 from monitor.storage.figure_owners import OWNERS
+from monitor.storage.figure_recommendation import RECOMMENDATION
 from monitor.storage.figure_record import RECORD
 from monitor.storage.figure_series import SERIES, UTILISATION
 from monitor.storage.figure_spec import Spec, cells
@@ -331,6 +332,7 @@ CATALOGUE: Mapping[str, Spec] = {
     **CLOSING,
     **OWNERS,
     **FX,
+    **RECOMMENDATION,
 }
 """Figure id -> what it is."""
 

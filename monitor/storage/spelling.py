@@ -17,6 +17,8 @@ _SQLITE = {
     "flag": "json_extract(NULLIF({0}, ''), '$.{1}')",
     "words": "json_extract(NULLIF({0}, ''), '$.{1}')",
     "nth": "[{0}]",
+    "each": "json_each(NULLIF({0}, ''), '$.{1}') e",
+    "each_key": "json_each(NULLIF({0}, ''), '$.{1}') e",
     "month_start": "CAST(strftime('%s', {0}, 'unixepoch', 'start of month') AS INTEGER)",
     "month_end": "CAST(strftime('%s', {0}, 'unixepoch', 'start of month', '+1 month') AS INTEGER)",
     "micro": "(({0} + CASE WHEN {0} < 0 THEN -500000 ELSE 500000 END) / 1000000)",
@@ -32,6 +34,10 @@ _POSTGRES = {
     " WHEN 'true' THEN 1 WHEN 'false' THEN 0 END",
     "words": "CAST(NULLIF({0}, '') AS json) #>> string_to_array('{1}', '.')",
     "nth": ".{0}",
+    "each": "json_array_elements_text(CAST(NULLIF({0}, '') AS json)"
+    " #> string_to_array('{1}', '.')) e(value)",
+    "each_key": "json_each_text(CAST(NULLIF({0}, '') AS json)"
+    " #> string_to_array('{1}', '.')) e(key, value)",
     "month_start": "CAST(EXTRACT(EPOCH FROM date_trunc('month',"
     " to_timestamp({0}) AT TIME ZONE 'UTC')) AS BIGINT)",
     "month_end": "CAST(EXTRACT(EPOCH FROM date_trunc('month',"

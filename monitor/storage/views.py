@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from monitor.domain.usage import TOKEN_CLASSES
 from monitor.domain.workloads import UNASSIGNED
-from monitor.storage import view_money
+from monitor.storage import view_advice, view_money
 from monitor.storage.setup import ALL
 from monitor.storage.spelling import COUNTED, Sql
 
@@ -262,6 +262,17 @@ _ADVISED = {
     "base_load_replicas": "hybrid.base_load.replicas",
     "base_load_share": "hybrid.base_load.share",
     "base_load_saves_usd": "hybrid.base_load.saves_usd_per_month",
+    "setup_usd": "figures.setup_usd",
+    "lead_days": "figures.lead_days",
+    "dual_running_months": "figures.dual_running_months",
+    "exit_usd": "figures.exit_usd",
+    "exit_lead_days": "figures.exit_lead_days",
+    "net_12_months_usd": "figures.net_12_months_usd",
+    "payback_months": "figures.payback_months",
+    "replicas": "figures.replicas",
+    "gpus": "figures.gpus",
+    "utilisation": "figures.utilisation",
+    "peak_to_mean": "figures.peak_to_mean",
 }
 
 
@@ -447,6 +458,10 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_projection": _projection(q),
         "v_assessment": _assessment(q),
         "v_advice": _advice(q),
+        "v_advice_phase": view_advice.advice_phase(q),
+        "v_advice_option": view_advice.advice_option(q),
+        "v_advice_line": view_advice.advice_line(q),
+        "v_assessment_line": view_advice.assessment_line(q),
         "v_projection_score": _projection_score(q),
         "v_assessment_score": _assessment_score(q),
         "v_decision": _decision(q),

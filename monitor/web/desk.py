@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -26,11 +27,13 @@ from monitor.domain.links import Link
 from monitor.domain.names import clean_name
 from monitor.domain.silences import LONGEST_BY_LINK, Window, suppressed
 from monitor.domain.usage import DAY
-from monitor.jobs import answers
+from monitor.jobs import answers, recommendation
+from monitor.jobs.alerting import Policy
 from monitor.storage import people
 from monitor.storage.engine import Database
-from monitor.web.guard import with_form
+from monitor.web.guard import POLICY, content_policy, with_form
 from reports import render
+from reports.language import AS_IT_COMES, Style
 
 log = logging.getLogger("crossover.web")
 
@@ -53,6 +56,7 @@ _DOES = {
     "silence": "No message about this rule and subject leaves until the end that you choose, in "
     "any period. The alert itself goes on being watched.",
 }
+_STYLES = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _ONE_CLICK = ("List-Unsubscribe", "One-Click")
 """The body that RFC 8058 lets mail programs send."""
 
@@ -67,11 +71,15 @@ class Desk(NamedTuple):
     organisation: str
     timezone: str = "UTC"
     windows: Sequence[Window] = ()
+    policy: Policy | None = None
+    """What recommendations are shown with; None: they are not."""
+    style: Style = AS_IT_COMES
 
     def routes(self) -> list[Route]:
-        """`/act/TOKEN` and `/unsubscribe/TOKEN`."""
+        """`/act/TOKEN`, `/unsubscribe/TOKEN` and `/report/TOKEN`."""
         act, unsubscribe = self._endpoint(self._act), self._endpoint(self._unsubscribe)
         return [
+            Route("/report/{token}", self._endpoint(self._report), methods=["GET"]),
             Route("/act/{token}", act, methods=["GET", "POST"]),
             Route("/unsubscribe/{token}", unsubscribe, methods=["GET", "POST"]),
         ]
@@ -178,6 +186,15 @@ class Desk(NamedTuple):
 
     # -- reports --------------------------------------------------------------------------------
 
+    def _report(self, _request: Request, _form: Mapping[str, str], link: Link) -> Response:
+        """The recommendation of a day, as who got the report may read it."""
+        if link.action != "report" or self.policy is None:
+            raise LinkError("unreadable")
+        with self.database.read() as conn:
+            html = recommendation.page(conn, links.read_about(link.about), self.policy, self.style)
+        (style,) = _STYLES.findall(html)
+        return HTMLResponse(html, headers={POLICY: content_policy(style)})
+
     def _unsubscribe(self, request: Request, form: Mapping[str, str], link: Link) -> Response:
         if link.action != "unsubscribe":
             raise LinkError("unreadable")
@@ -236,9 +253,17 @@ def _command(link: Link) -> str:
     if link.action == "unsubscribe":
         return f"crossover report unsubscribe {who} {about}"
     if link.action == "report":
-        return "crossover report weekly"
+        return _report_command(link)
     # A silence from the command line takes patterns; of one alert it is a snooze.
     return f"crossover alerts snooze {about} --for 1d"
+
+
+def _report_command(link: Link) -> str:
+    try:
+        about = links.read_about(link.about)
+    except LinkError:
+        return "crossover report weekly"
+    return f"crossover report recommendation {quote(clean_name(about.workload))}"
 
 
 def _sentence(text: str) -> str:

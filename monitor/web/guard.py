@@ -23,6 +23,18 @@ Handler = Callable[[Request, Mapping[str, str]], Response]
 """Answers a request whose body is a form; GET and HEAD bring an empty one."""
 
 
+POLICY = "content-security-policy"
+
+
+def content_policy(style: str) -> str:
+    """What a page may do that holds this one style sheet: nothing but look like it says."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none';"
+        " frame-ancestors 'none'"
+    )
+
+
 class Guard:
     """No script, nothing from elsewhere, no frame, no cache, no address in a Referer.
 
@@ -32,13 +44,9 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, style: str) -> None:
-        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         self._app = app
+        self._policy = content_policy(style)
         self._headers = {
-            "content-security-policy": (
-                f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self';"
-                " base-uri 'none'; frame-ancestors 'none'"
-            ),
             "cache-control": "no-store",
             "referrer-policy": "no-referrer",
             "x-content-type-options": "nosniff",
@@ -50,7 +58,10 @@ class Guard:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._headers)
+                headers = MutableHeaders(scope=message)
+                # A page with a style sheet of its own says so itself.
+                headers.setdefault(POLICY, self._policy)
+                headers.update(self._headers)
             await send(message)
 
         await self._app(scope, receive, guarded)

@@ -1,5 +1,6 @@
 """A small company's November, in every public view: the same rows on each engine."""
 
+import json
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Table, text
@@ -175,6 +176,30 @@ def _fleet(conn: Connection) -> None:
     put_minutes(conn, ids, minutes)
 
 
+_ADVISED = {
+    "figures": {"setup_usd": "30000.00", "lead_days": 45, "payback_months": None, "gpus": 6},
+    "plan": [
+        {"phase": 1, "name": "start on the API", "start": "2026-11-05", "until": "2026-11-27"},
+        {"phase": 4, "name": "fully self-hosted", "start": "2027-03-20", "until": None},
+    ],
+    "options": [
+        {"id": "batch", "name": "batch", "saves": None, "assumption": "needs: x", "source": "a"},
+        {
+            "id": "cache",
+            "name": "\u202e'\"\U0001f600",
+            "saves": "12.50",
+            "assumption": "",
+            "source": "b",
+        },
+    ],
+    "cost_lines": [
+        {"name": "GPUs", "usd_per_gpu_hour": "2.405000", "state": "assumed", "source": "a list"}
+        | {"as_of": "2026-10-01"},
+        {"name": "spare replica", "count": 1, "state": "configured", "source": "configuration"},
+    ],
+}
+
+
 def _results(conn: Connection, workload: int, deployment: int) -> None:
     for unit, one in (("tokens", 1), ("usd", 250_000)):
         for ahead, month in enumerate(("2026-11", "2026-12")):
@@ -202,7 +227,7 @@ def _results(conn: Connection, workload: int, deployment: int) -> None:
         volume="q50",
         month="2026-12",
         scenario="{}",
-        result="{}",
+        result='{"lines": {"gpu": "400.10", "people": "0.00"}}',
         requests=3_000_000,
         api_pico=225 * PICO,
         hybrid_pico=410 * PICO,
@@ -221,6 +246,7 @@ def _results(conn: Connection, workload: int, deployment: int) -> None:
         reason="own servers cost more at every projected volume",
         since=DAY0,
         state="{}",
+        document=json.dumps(_ADVISED),
     )
     _ledger(conn, workload, deployment)
     _after_move(conn, workload, deployment)

@@ -80,7 +80,7 @@ def sqlite_empty(sqlite_template):
 
 def test_every_table_is_empty_while_there_is_nothing(sqlite_empty):
     for name in TABLES:
-        assert figures.rows(sqlite_empty, name, **PARAMS).rows == []
+        assert figures.rows(sqlite_empty, name, **PARAMS, **NAMED).rows == []
 
 
 def test_the_figures_are_those_of_the_seeded_weeks(filled):
@@ -149,7 +149,7 @@ def everything(url):
     with opened.write() as conn:
         seeded.fill(conn)
         scalars = {name: figures.read(conn, name, **PARAMS, **NAMED) for name in SCALARS}
-        tables = {name: figures.rows(conn, name, **PARAMS) for name in TABLES}
+        tables = {name: figures.rows(conn, name, **PARAMS, **NAMED) for name in TABLES}
     opened.close()
     return scalars, tables
 
