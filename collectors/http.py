@@ -268,6 +268,9 @@ class Http:
 def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Posted:
     """One POST, or a GET where `body` is None: no redirects, no repeat, at most `timeout` seconds.
 
+    The status is the answer. Its body is only words, so one that breaks off, drips or never comes
+    changes nothing; no more than its beginning is read.
+
     The address may hold a key, so nothing that is raised quotes it; a key in it goes over https or
     stays on this machine.
 
@@ -275,7 +278,9 @@ def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: floa
         ConnectionError: no connection came about, so that nothing can have arrived.
         OSError: nothing was answered, or the address cannot be called.
     """
-    failed, answered, number = "", b"", errno.ETIMEDOUT
+    answered = b""
+    answer: httpx.Response | None = None
+    failure = OSError(errno.EPROTO, "no answer")
     if not callable_address(url):
         raise OSError(errno.EINVAL, "the address is neither https nor on this machine")
     sent = {"accept-encoding": "identity", "user-agent": "crossover", **headers}
@@ -290,21 +295,28 @@ def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: floa
                 content=body,
                 headers=sent,
                 extensions={"trace": deadline.trace},
-            ) as response:
-                for chunk in response.iter_raw():
+            ) as answer:
+                for chunk in answer.iter_raw():
                     answered += chunk[:_ANSWER_BYTES]
                     if len(answered) >= _ANSWER_BYTES:
                         break
         except httpx.HTTPError as error:
-            # Only its kind: the client's error quotes the address.
-            failed = type(error).__name__
-            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-                number = errno.ECONNREFUSED
-    if deadline.passed or failed:
-        raise OSError(number, "no answer in time" if deadline.passed else failed)
-    wait = retry_after(response.headers, time.time())
+            failure = _without_answer(error, late=deadline.passed)
+    if answer is None:
+        raise failure
+    wait = retry_after(answer.headers, time.time())
     text = clean_name(answered.decode(errors="replace"), _ANSWER_CAP)
-    return Posted(response.status_code, text, wait)
+    return Posted(answer.status_code, text, wait)
+
+
+def _without_answer(error: httpx.HTTPError, *, late: bool) -> OSError:
+    """Only the kind of a failure: the client's error quotes the address."""
+    kind = type(error).__name__
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return OSError(errno.ECONNREFUSED, kind)
+    if late or isinstance(error, httpx.TimeoutException):
+        return OSError(errno.ETIMEDOUT, "not in time")
+    return OSError(errno.EPROTO, kind)
 
 
 class Place(NamedTuple):

@@ -36,6 +36,10 @@ STOP_SECONDS = 10
 _STALLED_TICKS = 20
 """A job that has not ended a tick for this many ticks, and at least ten minutes, is stuck."""
 
+_CATCHES_UP = 900
+"""Seconds after the start in which no hour is looked at: after a pause sources and messages are
+behind, and come by themselves."""
+
 _HEARTBEAT = "heartbeat"
 _COUNTS = ("dead_runs", "dead_messages", "alerts_firing", "alerts_silenced", "notices_waiting")
 
@@ -87,6 +91,8 @@ class Daemon:
         self._errors: dict[str, str] = {}
         self._watched = 0
         """The hour that was looked at last."""
+        self._started = 0
+        """When the first tick of planning ended."""
         self._jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
     def run(self, stop: threading.Event) -> None:
@@ -204,11 +210,25 @@ class Daemon:
             )
             if done is None:
                 break
-        if parts.watch and self._now() // HOUR != self._watched:
-            parts.watch(parts.database, self._now())
-            self._watched = self._now() // HOUR
-        if parts.telling:
-            notify.tell(parts.database, parts.telling, self._now())
+        try:
+            self._watch()
+        finally:
+            # What could not be looked at keeps nothing back that is known.
+            if parts.telling:
+                notify.tell(parts.database, parts.telling, self._now())
+
+    def _watch(self) -> None:
+        """Look once at each hour."""
+        now = self._now()
+        self._started = self._started or now
+        if (
+            not self.parts.watch
+            or now - self._started < _CATCHES_UP
+            or now // HOUR == self._watched
+        ):
+            return
+        self.parts.watch(self.parts.database, now)
+        self._watched = now // HOUR
 
     def send(self, name: str) -> None:
         """Send every message of a channel that is due."""

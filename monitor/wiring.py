@@ -412,7 +412,7 @@ def _channel(item: ChannelSettings, where: str) -> Channel:
             item.name, key, http.post, item.timeout_seconds, url or PAGERDUTY
         ),
         "alertmanager": lambda: Alertmanager(item.name, url, http.post, item.timeout_seconds),
-        "apprise": lambda: Apprise(item.name, url),
+        "apprise": lambda: Apprise(item.name, url, item.timeout_seconds),
     }
     return make[item.kind]()
 

@@ -23,6 +23,7 @@ def upgrade():
     _alerts()
     _notices()
     _people()
+    _reports()
 
 
 def _text(name, kind, default=""):
@@ -154,7 +155,18 @@ def _people():
     )
 
 
+def _reports():
+    with op.batch_alter_table("assessment") as assessment:
+        assessment.add_column(_text("assumptions", sa.Text(), "[]"))
+    op.create_index(
+        op.f("ix_projection_score_days_left"), "projection_score", ["days_left", "unit"]
+    )
+
+
 def downgrade():
+    op.drop_index(op.f("ix_projection_score_days_left"), "projection_score")
+    with op.batch_alter_table("assessment") as assessment:
+        assessment.drop_column("assumptions")
     for table in ("unsubscribed", "used_link", "notice", "budget_state", "budget"):
         op.drop_table(table)
     with op.batch_alter_table("silence") as silence:

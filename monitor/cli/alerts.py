@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from monitor.cli import alerts_people, alerts_rules, alerts_try
+from monitor.cli import alerts_people, alerts_replay, alerts_rules, alerts_try
 
 app = typer.Typer(help="What stands, who was told, and answers to it.", no_args_is_help=True)
 
@@ -16,4 +16,5 @@ app.command()(alerts_people.silence)
 app.command()(alerts_people.silences)
 app.command()(alerts_people.unsilence)
 app.command()(alerts_rules.rules)
+app.command()(alerts_replay.replay)
 app.command("test")(alerts_try.try_)

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from monitor.domain.notices import Said, Severity
+from monitor.domain.notices import Said
 from monitor.domain.signals import Signal
+from monitor.domain.watch_words import counted
 from monitor.domain.watch_words import percent_of as _percent
 from monitor.domain.watch_words import quoted as _quoted
 from monitor.domain.watch_words import shown as _shown
@@ -256,17 +257,16 @@ class GivenUp(NamedTuple):
 
 
 def internal(seen: GivenUp, as_of: int) -> Signal:
-    """Work that was given up, and reports that lack a part: the operator's to mend."""
+    """Work that was given up, and reports that lack a part: the operator's to mend.
+
+    One more is told too, while the others still wait.
+    """
     count = seen.runs + seen.messages + len(seen.partial)
-    title = f"{seen.runs} runs and {seen.messages} messages were given up"
     told = [f"The oldest: {seen.first}."] if seen.first else []
     if seen.partial:
-        reports = "report" if len(seen.partial) == 1 else "reports"
-        lacking = f"{len(seen.partial)} {reports} left without a part"
-        title = f"{title}, {lacking}" if seen.runs + seen.messages else lacking
         told.append(f"The newest that lacks a part: {seen.partial[0]}.")
     said = Said(
-        title=title,
+        title=_waits(seen),
         what=" ".join(told) or "Nothing waits for a person any more.",
         sure="Certain: their tries are used up, or what was sent says what it lacks.",
         cost="Nothing by itself; a report or an alert may not have arrived.",
@@ -274,7 +274,19 @@ def internal(seen: GivenUp, as_of: int) -> Signal:
             "crossover runs list and crossover outbox list --dead show them with their errors.",
             "Mend the cause, then crossover runs retry or crossover outbox retry.",
         ),
-        query="SELECT * FROM v_runs WHERE state = 'dead'",
+        query="SELECT * FROM v_runs WHERE state = 'dead' OR error LIKE 'left without %'",
     )
-    severity: Severity = "warning"
-    return Signal("internal", "given up", as_of, count > 0, said, severity=severity)
+    return Signal("internal", "given up", as_of, count > 0, said, rank=count)
+
+
+def _waits(seen: GivenUp) -> str:
+    dead = [
+        counted(number, noun)
+        for number, noun in ((seen.runs, "run"), (seen.messages, "message"))
+        if number
+    ]
+    were = "was" if seen.runs + seen.messages == 1 else "were"
+    parts = [f"{' and '.join(dead)} {were} given up"] if dead else []
+    if seen.partial:
+        parts.append(f"{counted(len(seen.partial), 'report')} left without a part")
+    return ", ".join(parts) or "Nothing waits for a person any more"

@@ -85,7 +85,7 @@ def measured(
         deployment=own,
         migration=stored.migration,
     )
-    return Basis(scenario, assumptions, _zero_lines(scenario))
+    return Basis(scenario, assumptions, zero_lines(scenario))
 
 
 def _paid(
@@ -182,7 +182,8 @@ _LINES: Mapping[str, Callable[[Deployment], Fraction]] = {
 }
 
 
-def _zero_lines(scenario: Scenario) -> list[str]:
+def zero_lines(scenario: Scenario) -> list[str]:
+    """The cost lines that a scenario takes as nothing."""
     zero = [name for name, of in _LINES.items() if of(scenario.deployment) == 0]
     return zero + (["migration"] if scenario.migration.setup_usd == 0 else [])
 

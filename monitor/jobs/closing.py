@@ -62,7 +62,7 @@ def facts(
         due_at=datetime.fromtimestamp(due_at, UTC),
         demo=policy.demo,
         missing=missing(conn, month, policy),
-        numbers={name: figures.read(conn, name, **params).value for name in _SCALARS},
+        numbers={each.id: each.value for each in figures.several(conn, _SCALARS, **params)},
         units={name: spec.unit for name, spec in CATALOGUE.items()},
         tables={name: figures.rows(conn, name, **params).rows for name in _TABLES},
         audience=audience,

@@ -20,7 +20,7 @@ from monitor.domain.errors import CrossoverError, InputError
 from monitor.domain.forecast import MONTHS_AHEAD, Projection
 from monitor.domain.gates import open_questions
 from monitor.domain.periods import add_months, month_of
-from monitor.domain.scenario import Scenario, to_document
+from monitor.domain.scenario import to_document
 from monitor.domain.usage import DAY
 from monitor.domain.volumes import of_projection
 from monitor.jobs import budgets, crossings, ranging, watching
@@ -140,7 +140,7 @@ def _assess(
             found[volume] = breakeven.assess(scenario)
             key = (workload.id, deployment.id, as_of, volume, of)
             ranged = _ranged(found[volume], projected, month) if volume == "q50" else ""
-            _store(conn, key, scenario, found[volume], policy.rules_hash, ranged)
+            _store(conn, key, found[volume], basis, policy.rules_hash, ranged)
     share = basis.scenario.workload.share_moved if isinstance(basis, Basis) else Fraction(1)
     judging = view = None
     if isinstance(basis, Basis) and "q50" in found:
@@ -184,8 +184,8 @@ def _ranged(found: breakeven.Assessment, projected: Projected, month: str) -> st
 def _store(
     conn: Connection,
     key: tuple[int, int, int, str, str],
-    scenario: Scenario,
     found: breakeven.Assessment,
+    basis: Basis,
     rules_hash: str,
     ranged: str,
 ) -> None:
@@ -194,7 +194,7 @@ def _store(
         conn,
         {
             **dict(zip(names, key, strict=True)),
-            "scenario": json.dumps(to_document(scenario), sort_keys=True),
+            "scenario": json.dumps(to_document(found.scenario), sort_keys=True),
             "result": json.dumps(breakeven.to_json(found), sort_keys=True),
             "requests": found.requests,
             "api_pico": results.pico_of(found.api),
@@ -204,6 +204,7 @@ def _store(
             "verdict": found.verdict,
             "rules_hash": rules_hash,
             "ranges": ranged,
+            "assumptions": json.dumps(list(basis.assumptions)),
         },
     )
 

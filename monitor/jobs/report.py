@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -16,10 +17,11 @@ from sqlalchemy import Connection
 
 from monitor.domain.errors import CrossoverError
 from monitor.domain.periods import day_of, month_of, run_key, week_bounds
+from monitor.domain.scenario import from_document
 from monitor.domain.usage import DAY
 from monitor.jobs import editions
 from monitor.jobs.alerting import Policy
-from monitor.jobs.basis import Basis, measured
+from monitor.jobs.basis import zero_lines
 from monitor.jobs.decisions import standing as standing_of
 from monitor.jobs.editions import Issue, Maker
 from monitor.jobs.plan import DECIDE, Closing
@@ -40,12 +42,18 @@ from reports.verdict import key, ranked
 
 log = logging.getLogger("crossover.report")
 
-# What the weekly report shows: the catalogue without the cells of its tables.
-_TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
+_TABLES = (
+    *("spend.daily", "spend.by_workload", "unit_cost.weeks", "unit_cost.own_months"),
+    *("gpu.hosts", "gpu.hourly", "workloads", "breakevens", "moves", "budgets"),
+    *("data.sources", "data.rates", "alerts.week", "restatements.week"),
+)
 _CELLS = {"workloads": "workload", "breakevens": "breakeven", "moves": "moved"}
 _ELSEWHERE = {*_CELLS.values(), *FINANCE_CELLS.values(), "closing", "showback", "owner", "fx"}
+# The catalogue without tables and their cells.
 _SCALARS = [
-    name for name in CATALOGUE if name not in _TABLES and name.partition(".")[0] not in _ELSEWHERE
+    name
+    for name, spec in CATALOGUE.items()
+    if not spec.columns and name.partition(".")[0] not in _ELSEWHERE
 ]
 _OWN_SCALARS = [*(name for name in CATALOGUE if name.startswith("owner.")), "spend.first_day"]
 """What an owner is told: no sum over what is not theirs."""
@@ -125,12 +133,8 @@ def facts(
     if standings is None:
         # Without what people ordered a comparison would urge what they have decided against.
         tables.pop("breakevens", None)
-    numbers: dict[str, Value] = {}
-    scalars = _SCALARS if audience.whole else _OWN_SCALARS
-    for name in [*scalars, *(_FX if second else ())]:
-        figure = read(name, partial(figures.read, conn, name, **params))
-        if figure is not None:
-            numbers[name] = figure.value
+    asked = [*(_SCALARS if audience.whole else _OWN_SCALARS), *(_FX if second else ())]
+    numbers = {each.id: each.value for each in figures.several(conn, asked, read, **params)}
     if second:
         audience = _converting(audience, numbers)
     return WeeklyFacts(
@@ -216,11 +220,10 @@ def _standings(
         if decided := standing_of(conn, *named, as_of, reopen_share):
             found[pair] = found[pair]._replace(decided=decided.reason, stands=decided.stands)
     for row, standing in ranked(rows, found)[:SHOWN]:
-        pair = key(row)
-        basis = measured(conn, *configured[pair], as_of) if pair in configured else None
-        if isinstance(basis, Basis):
-            found[pair] = standing._replace(
-                assumptions=basis.assumptions, zero_lines=basis.zero_lines
+        if row["scenario"] is not None:
+            scenario = from_document(json.loads(str(row["scenario"])))
+            found[key(row)] = standing._replace(
+                assumptions=json.loads(str(row["assumptions"])), zero_lines=zero_lines(scenario)
             )
     return found
 
@@ -230,7 +233,7 @@ def attached(tables: Mapping[str, Sequence[Row]], names: Iterable[str]) -> list[
     return [
         Attachment(f"{table}.csv", "text/csv", _csv(tables[table], CATALOGUE[table].columns))
         for table in names
-        if tables[table]
+        if tables.get(table)
     ]
 
 

@@ -54,17 +54,32 @@ def hourly(database: Database, now: int, policy: Policy, settle: int) -> None:
     """Raise what this hour shows: sources that are behind, and work that was given up.
 
     Again in the same hour it changes nothing, so that every tick and every daemon may ask.
+
+    Raises:
+        CrossoverError: something could not be looked at; the rest was.
     """
     hour = now - now % HOUR
+    looks: dict[str, Callable[[Connection], list[Signal]]] = {
+        "sources": lambda conn: _sources(conn, now, policy, settle),
+        "measurements": lambda conn: measured_by(conn, hour, policy),
+        "own work": lambda conn: _own_work(conn, hour),
+    }
+    notes = []
+    for name, look in looks.items():
+        try:
+            with database.write() as conn:
+                raise_signals(conn, look(conn), now, policy)
+        except (CrossoverError, ArithmeticError, ValueError, DBAPIError) as error:
+            notes.append(f"{name} were not watched this hour: {error}")
+    if notes:
+        raise CrossoverError("; ".join(notes), "It is tried again with the next tick.")
+
+
+def _sources(conn: Connection, now: int, policy: Policy, settle: int) -> list[Signal]:
     # A day is late once it should have been read completely for another day, or as configured.
     days = policy.limits["source_stale"].days or 0
-    end = utc_day(now - settle - days * DAY)
-    with database.write() as conn:
-        late = watching.late(conn, policy.live_sources, end)
-        found = watch.stale(policy.live_sources, late, hour)
-        found += measured_by(conn, hour, policy)
-        found += _own_work(conn, hour)
-        raise_signals(conn, found, now, policy)
+    late = watching.late(conn, policy.live_sources, utc_day(now - settle - days * DAY))
+    return watch.stale(policy.live_sources, late, now - now % HOUR)
 
 
 def measured_by(conn: Connection, hour: int, policy: Policy) -> list[Signal]:

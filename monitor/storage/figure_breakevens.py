@@ -8,9 +8,9 @@ from monitor.storage.views import FLIPS
 _QUANTILES = ("q10", "q50", "q90")
 _COSTS = {"requests": "requests", "api_usd": "usd", "self_host_usd": "usd", "savings_usd": "usd"}
 _AT_VOLUMES = ", ".join(f"{q}.{name} AS {name}_{q}" for name in _COSTS for q in _QUANTILES)
+_PAIR = "{0}.workload = v.workload AND {0}.deployment = v.deployment"
 _JOINS = "\n".join(
-    f"  LEFT JOIN v_assessment {q} ON {q}.workload = v.workload"
-    f" AND {q}.deployment = v.deployment AND {q}.as_of = v.as_of AND {q}.volume = '{q}'"
+    f"  LEFT JOIN day {q} ON {_PAIR.format(q)} AND {q}.volume = '{q}'"
     for q in (*_QUANTILES, "ahead")
 )
 # Column -> its unit and the view's column; a share of 1 is 100 percent.
@@ -47,18 +47,26 @@ _JUDGED = ", ".join(
     [f"ROUND(100.0 * {column}, 4) AS {name}" for name, column in _SHARES.items()]
     + [f"{column} AS {name}" for name, (_, column) in _KNOWN.items()]
 )
-_BREAKEVEN = f"""SELECT v.workload, v.deployment, v.as_of, v.advice, v.reason, v.since,
+# Days are chosen first, so that no other day's documents are read.
+_BREAKEVEN = f"""WITH newest AS (
+  SELECT MAX(as_of) AS as_of FROM v_advice WHERE as_of <= :as_of AND as_of > :week_first
+), older AS (
+  SELECT MAX(as_of) AS as_of FROM v_assessment WHERE as_of <= :week_first AND as_of > :week_before
+), day AS (
+  SELECT * FROM v_assessment WHERE as_of = (SELECT as_of FROM newest)
+), before AS MATERIALIZED (
+  SELECT * FROM v_assessment WHERE as_of = (SELECT as_of FROM older) AND volume = 'q50'
+)
+SELECT v.workload, v.deployment, v.as_of, v.advice, v.reason, v.since,
   q50.month, q50.verdict, q50.crossing_requests, {_AT_VOLUMES},
   ahead.month AS ahead_month, ahead.requests AS ahead_requests,
-  ahead.savings_usd AS ahead_savings_usd, q50.scenario, q50.result,
+  ahead.savings_usd AS ahead_savings_usd, q50.scenario, q50.result, q50.assumptions,
   b.crossing_requests AS crossing_before, b.savings_usd AS savings_before,
   b.scenario AS scenario_before, {_JUDGED}
 FROM v_advice v
 {_JOINS}
-  LEFT JOIN v_assessment b ON b.workload = v.workload AND b.deployment = v.deployment
-    AND b.volume = 'q50' AND b.as_of = (SELECT MAX(as_of) FROM v_assessment
-      WHERE as_of <= :week_first AND as_of > :week_before)
-WHERE v.as_of = (SELECT MAX(as_of) FROM v_advice WHERE as_of <= :as_of AND as_of > :week_first)"""
+  LEFT JOIN before b ON {_PAIR.format("b")}
+WHERE v.as_of = (SELECT as_of FROM newest)"""
 
 _COLUMNS = {
     "workload": "text",
@@ -76,6 +84,7 @@ _COLUMNS = {
     "ahead_savings_usd": "usd",
     "scenario": "json",
     "result": "json",
+    "assumptions": "json",
     "crossing_before": "requests",
     "savings_before": "usd",
     "scenario_before": "json",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -29,6 +30,9 @@ _WHOLE = {"tokens", "requests", "count"}
 _TEXT = {"text", "json", "day", "instant", "month"}
 _PLACES, _RATE_PLACES = Decimal("0.000001"), Decimal("0.000000001")
 _PARAMETER = re.compile(r":(\w+)")
+# Bills and estimates are added up before a day can be chosen: each reading costs all days, and
+# leaves few rows. Other views choose their days first.
+_SHARED = "v_spend_daily"
 
 
 class Figure(NamedTuple):
@@ -52,6 +56,15 @@ class Table(NamedTuple):
     sql: str
     params: Mapping[str, str]
     as_of: str
+
+
+Each = Callable[[str, Callable[[], Figure]], Figure | None]
+"""Asks for the figure of an id; may answer with None instead of an error."""
+
+
+def _now(figure_id: str, ask: Callable[[], Figure]) -> Figure:
+    del figure_id
+    return ask()
 
 
 def period(end: int) -> dict[str, str]:
@@ -82,12 +95,48 @@ def read(conn: Connection, figure_id: str, **params: str) -> Figure:
     Raises:
         InputError: no figure has this id, it is a table, or a parameter is missing.
     """
-    spec = _spec(figure_id)
-    if spec.columns:
-        raise InputError(f"figure {figure_id} is a table", "Ask for its rows.")
-    bound = _bound(figure_id, spec, params)
-    value = conn.scalar(text(spec.sql), bound)
-    return Figure(figure_id, _exact(value, spec.unit), spec.unit, spec.sql, bound, params["as_of"])
+    spec, bound = _one(figure_id, params)
+    return _figure(figure_id, spec, bound, conn.scalar(text(spec.sql), bound), params["as_of"])
+
+
+def several(
+    conn: Connection, figure_ids: Sequence[str], each: Each = _now, /, **params: str
+) -> list[Figure]:
+    """Many figures, as `read` gives each; `each` may leave out one whose value is none.
+
+    Those over one costly view are asked for at once, each by its unchanged statement, so that the
+    view is added up once. Raises as `read`.
+    """
+    shared = {id_: _one(id_, params) for id_ in figure_ids if _SHARED in _spec(id_).sql}
+    stored = dict(zip(shared, _at_once(conn, list(shared.values())), strict=True))
+    found = []
+    for id_ in figure_ids:
+        if id_ in shared:
+            ask = partial(_figure, id_, *shared[id_], stored[id_], params["as_of"])
+        else:
+            ask = partial(read, conn, id_, **params)
+        figure = each(id_, ask)
+        if figure is not None:
+            found.append(figure)
+    return found
+
+
+def _at_once(conn: Connection, asked: Sequence[tuple[Spec, Mapping[str, str]]]) -> list[object]:
+    """The values of figures over the shared view, as the engine gives them."""
+    if not asked:
+        return []
+    # SQLite would take the view's bare name for the one that is being defined.
+    view = f"main.{_SHARED}" if conn.dialect.name == "sqlite" else _SHARED
+    each = ", ".join(f"({spec.sql}) AS f{n}" for n, (spec, _) in enumerate(asked))
+    sql = f"WITH {_SHARED} AS MATERIALIZED (SELECT * FROM {view}) SELECT {each}"
+    bound = {name: value for _, params in asked for name, value in params.items()}
+    return list(conn.execute(text(sql), bound).one())
+
+
+def _figure(
+    figure_id: str, spec: Spec, bound: Mapping[str, str], value: object, as_of: str
+) -> Figure:
+    return Figure(figure_id, _exact(value, spec.unit), spec.unit, spec.sql, bound, as_of)
 
 
 def rows(conn: Connection, figure_id: str, **params: str) -> Table:
@@ -128,6 +177,14 @@ def is_table(figure_id: str) -> bool:
 def about(figure_id: str) -> str:
     """What a figure is, in a sentence."""
     return _spec(figure_id).about
+
+
+def _one(figure_id: str, params: Mapping[str, str]) -> tuple[Spec, dict[str, str]]:
+    """What a figure of one value is, and its parameters."""
+    spec = _spec(figure_id)
+    if spec.columns:
+        raise InputError(f"figure {figure_id} is a table", "Ask for its rows.")
+    return spec, _bound(figure_id, spec, params)
 
 
 def _spec(figure_id: str) -> Spec:

@@ -480,6 +480,28 @@ def advice_before(
     )
 
 
+def advice_on(
+    conn: Connection, workload_id: int, deployment_id: int, as_of: int
+) -> RowMapping | None:
+    """The advice of exactly this day; None: nothing was advised on it."""
+    found = advice_before(conn, workload_id, deployment_id, as_of)
+    return found if found and found["as_of"] == as_of else None
+
+
+def assessed_on(
+    conn: Connection, workload_id: int, deployment_id: int, as_of: int
+) -> dict[str, str]:
+    """The scenario documents of a day's comparisons, by volume."""
+    rows = conn.execute(
+        text(
+            "SELECT volume, scenario FROM assessment WHERE workload_id = :w"
+            " AND deployment_id = :d AND as_of = :t ORDER BY volume"
+        ),
+        {"w": workload_id, "d": deployment_id, "t": as_of},
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def newest_advice(conn: Connection, workload: str) -> Sequence[RowMapping]:
     """The last day's advice on each of a workload's deployments, by their names."""
     return (

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Dialect,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -602,6 +603,7 @@ assessment = Table(
     Column("verdict", String(10), nullable=False),
     Column("rules_hash", String(64), nullable=False),
     Column("ranges", Text, nullable=False, server_default=""),
+    Column("assumptions", Text, nullable=False, server_default="[]"),
     PrimaryKeyConstraint("workload_id", "deployment_id", "as_of", "volume"),
     CheckConstraint("volume IN ('q10', 'q50', 'q90', 'ahead')", name="volume"),
     info=REFERENCE,
@@ -639,6 +641,8 @@ projection_score = Table(
     Column("pinball_ppm", BigInteger),
     Column("scored_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("workload_id", "month", "as_of", "unit"),
+    # A record tells a few horizons of all the days that were scored.
+    Index("ix_projection_score_days_left", "days_left", "unit"),
     info=REFERENCE,
 )
 

@@ -238,15 +238,17 @@ def _ranged(q: Sql) -> str:
     return ",\n  ".join(found)
 
 
+# Rows hold documents. A day or a volume is looked for in the key alone, and its rows read then.
 def _assessment(q: Sql) -> str:
     return f"""
-SELECT w.name AS workload, d.name AS deployment, {q.day("s.as_of")} AS as_of, s.month, s.volume,
+SELECT w.name AS workload, d.name AS deployment, {q.day("k.as_of")} AS as_of, s.month, k.volume,
   s.requests, {q.one("s.api_pico")} AS api_usd, {q.one("s.hybrid_pico")} AS self_host_usd,
   {q.one("s.savings_pico")} AS savings_usd, s.crossing_requests, s.verdict,
   {_ranged(q)},
-  s.scenario, s.result, s.ranges
-FROM assessment s JOIN workload w ON w.id = s.workload_id
-  JOIN deployment d ON d.id = s.deployment_id"""
+  s.scenario, s.result, s.ranges, s.assumptions
+FROM assessment k JOIN assessment s ON s.workload_id = k.workload_id
+    AND s.deployment_id = k.deployment_id AND s.as_of = k.as_of AND s.volume = k.volume
+  JOIN workload w ON w.id = k.workload_id JOIN deployment d ON d.id = k.deployment_id"""
 
 
 # Column -> where it stands in the stored recommendation.
@@ -269,10 +271,12 @@ def _advice(q: Sql) -> str:
         columns.append(f"{q.words('v.document', f'plan{q.nth(1)}.{key}')} AS {name}")
     advised = ",\n  ".join(columns)
     return f"""
-SELECT w.name AS workload, d.name AS deployment, {q.day("v.as_of")} AS as_of, v.kind AS advice,
+SELECT w.name AS workload, d.name AS deployment, {q.day("k.as_of")} AS as_of, v.kind AS advice,
   v.reason, {q.day("v.since")} AS since, {advised},
   v.document
-FROM advice v JOIN workload w ON w.id = v.workload_id JOIN deployment d ON d.id = v.deployment_id"""
+FROM advice k JOIN advice v ON v.workload_id = k.workload_id
+    AND v.deployment_id = k.deployment_id AND v.as_of = k.as_of
+  JOIN workload w ON w.id = k.workload_id JOIN deployment d ON d.id = k.deployment_id"""
 
 
 def _projection_score(q: Sql) -> str:

@@ -179,6 +179,19 @@ def run_states(conn: Connection, kind: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
+def decided_at(conn: Connection, first: int, end: int) -> dict[int, int]:
+    """The end of each day that was decided -> when, for days that begin in [first, end)."""
+    rows = conn.execute(
+        text(
+            "SELECT period_end, finished_at FROM run WHERE kind = 'decide'"
+            " AND state IN ('done', 'skipped') AND finished_at IS NOT NULL"
+            " AND period_start >= :first AND period_start < :end"
+        ),
+        {"first": first, "end": end},
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def unsent(conn: Connection, report: str, kind: str, start: int) -> list[str]:
     """The periods that were skipped after the last one before `start` that was not, oldest first.
 

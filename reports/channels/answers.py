@@ -38,7 +38,7 @@ def deliver(
     except ConnectionError:
         return Delivery("transient", "connect", None, "no connection to the service")
     except OSError as error:
-        kind = type(error).__name__
+        kind = error.strerror or type(error).__name__
         outcome: Outcome = "transient" if repeatable else "ambiguous"
         return Delivery(outcome, "body", None, f"no answer from the service ({kind})")
     return judged(answer)

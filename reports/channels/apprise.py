@@ -1,21 +1,32 @@
 """The rest of the world's services through Apprise, an optional package.
 
 One object for one target: `notify` says only whether all went well, so that of several targets
-nobody could tell which one failed.
+nobody could tell which one failed. Its plugins read answers of any size, for as long as these
+drip, so each message is handed over by a process of its own, which ends at the deadline:
+`python -m reports.channels.apprise` reads a JSON object (url, title, body, type) from stdin and
+writes what became of it.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from monitor.domain.errors import ChannelError
+from monitor.domain.names import clean_name
 from monitor.domain.notices import Group, worst_first
 from monitor.ports import Delivery
 from reports.channels.wording import lines, summary, title
 
 GROUPED = True
+_ROOT = Path(__file__).parents[2]
+_SENT, _UNKNOWN, _REFUSED = "sent", "unknown address", "the service did not take it"
 _TYPES = {"critical": "failure", "warning": "warning", "notice": "info"}
 
 
@@ -45,45 +56,86 @@ class Apprise:
     Args:
         name: of the channel.
         url: such as `ntfys://topic`; it may hold a key.
+        timeout: seconds for one message.
     """
 
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(self, name: str, url: str, timeout: float) -> None:
         self.name = name
-        self._url = url
+        self._url, self._timeout = url, timeout
 
     def send(self, recipient: str, message: bytes) -> Delivery:
         """Hand over; a failure may have been heard, so a repeat may be one."""
         del recipient
-        told: dict[str, str] = json.loads(message)
         try:
-            target = self._target()
+            self._installed()
+            said = self._handed_over({**json.loads(message), "url": self._url})
         except ChannelError as error:
             return Delivery("misconfigured", "connect", None, str(error))
-        try:
-            well = target.notify(body=told["body"], title=told["title"], notify_type=told["type"])
-        except Exception as error:  # noqa: BLE001 - plugins of a hundred services raise anything
-            return Delivery("ambiguous", "body", None, type(error).__name__)
-        if well:
+        except subprocess.TimeoutExpired:
+            return Delivery("ambiguous", "body", None, f"no answer within {self._timeout:g} s")
+        except OSError as error:
+            return Delivery("transient", "connect", None, f"no process: {error.strerror}")
+        if said == _SENT:
             return Delivery("sent", "done", None, "")
-        return Delivery("ambiguous", "body", None, "the service did not take it")
+        if said == _UNKNOWN:
+            return Delivery("misconfigured", "connect", None, str(self._unknown()))
+        # Plugins of a hundred services raise anything.
+        return Delivery("ambiguous", "body", None, said)
+
+    def _handed_over(self, told: dict[str, str]) -> str:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "reports.channels.apprise"],
+            input=json.dumps(told).encode(),
+            capture_output=True,
+            timeout=self._timeout,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        )
+        # Its log may quote the address, so only our own word counts.
+        said = done.stdout.decode(errors="replace").strip().splitlines()[-1:]
+        return clean_name(said[0] if said else f"its process ended with {done.returncode}", 100)
 
     def probe(self) -> str:
         """Whether the package is there and knows the address; raises ChannelError."""
-        self._target()
+        self._installed()
+        if _target(self._url) is None:
+            raise self._unknown()
         return f"`crossover alerts test --channel {self.name}` sends a message"
 
-    def _target(self) -> Any:
-        try:
-            package = import_module("apprise")
-        except ImportError:
+    def _installed(self) -> None:
+        if find_spec("apprise") is None:
             raise ChannelError(
                 f"channel {self.name} needs the package apprise",
                 "Install crossover-monitor[apprise].",
-            ) from None
-        target = package.Apprise()
-        if not target.add(self._url):
-            raise ChannelError(
-                f"Apprise does not know the address of channel {self.name}",
-                "Write it as Apprise's documentation says: https://appriseit.com/services/.",
             )
-        return target
+
+    def _unknown(self) -> ChannelError:
+        return ChannelError(
+            f"Apprise does not know the address of channel {self.name}",
+            "Write it as Apprise's documentation says: https://appriseit.com/services/.",
+        )
+
+
+def _target(url: str) -> Any:
+    """What sends to an address; None: Apprise does not know such."""
+    target = import_module("apprise").Apprise()
+    return target if target.add(url) else None
+
+
+def main() -> None:
+    """The process: hand one message over, and say how that went."""
+    told: dict[str, str] = json.load(sys.stdin)
+    target = _target(told["url"])
+    if target is None:
+        said = _UNKNOWN
+    else:
+        try:
+            well = target.notify(body=told["body"], title=told["title"], notify_type=told["type"])
+            said = _SENT if well else _REFUSED
+        except Exception as error:  # noqa: BLE001 - plugins raise anything
+            said = type(error).__name__
+    print(said)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -238,7 +238,7 @@ def test_apprise_is_asked_for_by_name_where_it_is_missing(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "apprise", None)
-    target = Apprise("chat", f"json://127.0.0.1/{KEY}")
+    target = Apprise("chat", f"json://127.0.0.1/{KEY}", 20.0)
     with pytest.raises(ChannelError) as caught:
         target.probe()
     assert "crossover-monitor[apprise]" in str(caught.value)
@@ -249,13 +249,18 @@ def test_apprise_is_asked_for_by_name_where_it_is_missing(monkeypatch):
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
 def test_apprise_hands_over_to_a_real_service(hooks):
     pytest.importorskip("apprise", reason="needs the package apprise")
-    target = Apprise("chat", hooks.url.replace("http://", "json://"))
+    target = Apprise("chat", hooks.url.replace("http://", "json://"), 20.0)
     assert target.send("", COMPOSERS["apprise"].compose(group(NOTICE))).outcome == "sent"
     assert json.loads(hooks.got[0].body)["title"].startswith("Budget support reached 80%")
     hooks.status = 500
     assert target.send("", COMPOSERS["apprise"].compose(group(NOTICE))).outcome == "ambiguous"
     with pytest.raises(ChannelError):
-        Apprise("chat", "nonsense-address").probe()
+        Apprise("chat", "nonsense-address", 20.0).probe()
+    unknown = Apprise("chat", f"nonsense-{KEY}", 20.0).send(
+        "", b'{"body": "", "title": "", "type": "info"}'
+    )
+    assert unknown.outcome == "misconfigured"
+    assert KEY not in unknown.text
 
 
 # --- a real Alertmanager ---------------------------------------------------------------------

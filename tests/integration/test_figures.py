@@ -1,5 +1,6 @@
 """Figures: both engines, one statement, one value; unknown stays unknown."""
 
+import re
 from datetime import date
 from decimal import Decimal
 
@@ -55,7 +56,9 @@ def test_every_statement_reads_public_views_alone():
     for name, spec in CATALOGUE.items():
         words = spec.sql.replace("(", " ").replace(")", " ").split()
         read = {words[n + 1] for n, word in enumerate(words) if word in ("FROM", "JOIN")}
-        assert {word for word in read if word != "SELECT"} <= set(views.public_names()), name
+        named = set(re.findall(r"(\w+) AS (?:MATERIALIZED )?\(\s*SELECT", spec.sql))
+        assert not named & set(views.public_names()), name
+        assert read - named - {"SELECT", "WITH"} <= set(views.public_names()), name
 
 
 @pytest.mark.parametrize("name", SCALARS)
@@ -149,6 +152,34 @@ def everything(url):
         tables = {name: figures.rows(conn, name, **PARAMS) for name in TABLES}
     opened.close()
     return scalars, tables
+
+
+def test_many_figures_at_once_are_what_each_is_alone(filled):
+    many = figures.several(filled, SCALARS, **PARAMS, **NAMED)
+    assert many == [figures.read(filled, name, **PARAMS, **NAMED) for name in SCALARS]
+    assert figures.several(filled, []) == []
+    with pytest.raises(InputError):
+        figures.several(filled, ["spend.week", "spend.daily"], **PARAMS)
+
+
+def test_a_figure_that_is_left_out_takes_no_other_along(filled, monkeypatch):
+    real = figures._exact
+
+    def but_days(value, unit):
+        if unit == "day":
+            raise ValueError("no day")
+        return real(value, unit)
+
+    def leniently(name, ask):
+        try:
+            return ask()
+        except ValueError:
+            return None
+
+    monkeypatch.setattr(figures, "_exact", but_days)
+    asked = ["spend.week", "spend.first_day", "projection.as_of", "spend.month_to_date"]
+    found = figures.several(filled, asked, leniently, **PARAMS)
+    assert [each.id for each in found] == ["spend.week", "spend.month_to_date"]
 
 
 def test_the_days_of_workloads_add_up_to_their_month(filled):

@@ -145,11 +145,11 @@ def test_a_daemon_calls_while_all_is_well_and_no_more_while_a_job_fails(database
 def test_a_heartbeat_that_fails_shows_in_health_and_stops_nothing(database_url, hooks):
     hooks.status = 500
     with running(database_url, hooks) as (daemon, _):
-        wait_for(lambda: "heartbeat" in daemon.health()["errors"])
-        health = daemon.health()
-        assert health["ok"] is True
-        assert "answered with 500" in health["errors"]["heartbeat"]
-        assert "5ec2e7" not in str(health)
+        seen = []
+        wait_for(lambda: seen.append(daemon.health()) or "heartbeat" in seen[-1]["errors"])
+        assert seen[-1]["ok"] is True
+        assert "answered with 500" in seen[-1]["errors"]["heartbeat"]
+        assert "5ec2e7" not in str(seen)
         hooks.status = 200
         wait_for(lambda: hooks.got[-1].path == PATH and not daemon.health()["errors"])
 
@@ -210,7 +210,7 @@ def test_a_post_is_one_attempt_that_follows_nothing_and_ends_in_time(hooks):
     assert hooks.got == [Request("POST", "/a", "x")]
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
-        with pytest.raises(OSError, match=r"no answer|Timeout"):
+        with pytest.raises(OSError, match="not in time"):
             post(f"http://127.0.0.1:{silent.getsockname()[1]}/", None, {}, 0.3)
         assert time.monotonic() - began < 5
 

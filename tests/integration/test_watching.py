@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import text
 
+from monitor.domain.notices import from_json
 from monitor.domain.rulebook import BOOK
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.watch import Thresholds
@@ -119,3 +120,12 @@ def test_work_that_was_given_up_reaches_the_operator(filled):
         work.plan(conn, [work.Planned("report/x", "weekly", 0, 0, 0, "dead")], seeded.END)
     watching.hourly(filled, seeded.END + HOUR, policy(), 6 * HOUR)
     assert standing(filled, "internal") == {"given up": "firing"}
+    with filled.write() as conn:
+        work.plan(conn, [work.Planned("report/y", "weekly", 0, 0, 0, "dead")], seeded.END)
+    for hour in (2, 3):
+        watching.hourly(filled, seeded.END + hour * HOUR, policy(), 6 * HOUR)
+    with filled.read() as conn:
+        told = text("SELECT document FROM notice WHERE document LIKE '%given up%' ORDER BY id")
+        titles = [from_json(said).said.title for said in conn.scalars(told)]
+    # One more is told too, and once.
+    assert titles == ["1 run was given up", "2 runs were given up"]

@@ -92,7 +92,7 @@ def test_each_source_is_watched_and_named_with_its_streams():
 def test_work_that_was_given_up_is_told_with_the_oldest():
     found = watch.internal(GivenUp(1, 2, "report/x: boom"), AT)
     assert found.holds
-    assert "1 runs and 2 messages" in found.said.title
+    assert found.said.title == "1 run and 2 messages were given up"
     assert "report/x: boom" in found.said.what
     assert not watch.internal(GivenUp(0, 0, ""), AT).holds
 
