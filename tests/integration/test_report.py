@@ -72,6 +72,7 @@ def golden(name, found):
 
 def test_the_report_reads_as_it_did(filled):
     found = rendered(filled)
+    assert not found.failed
     golden("weekly.txt", f"Subject: {found.subject}\n\n{found.text}")
     golden("weekly.html", found.html)
 

@@ -38,7 +38,10 @@ def draw(specs):
 
 
 def build(**changes):
-    return weekly.build(facts(**changes), draw)
+    """A report of which every section could be made."""
+    built = weekly.build(facts(**changes), draw)
+    assert not built.failed
+    return built
 
 
 def headline(*rows, **changes):
@@ -579,3 +582,15 @@ def test_what_a_constraint_costs_is_said():
     assert "The constraint: It costs $420.00 a month." in comparison_of(
         **judged(constraint_usd=Decimal(420))
     )
+
+
+def test_each_section_that_fails_is_named_alone_and_the_subject_still_says_the_month():
+    broken = {"breakevens": [breakeven(scenario="{")], "budgets": [{"scope": "all"}]}
+    built = weekly.build(facts(tables=broken), draw)
+    named = [each.partition(" (")[0] for each in built.failed]
+    assert "breakeven" in named
+    assert "budgets" in named
+    assert not {"movers", "gpus", "sources", "record", "unit_cost"} & set(named)
+    assert "PARTS ARE MISSING" in visible(built.html)
+    assert visible(built.html).count("This part could not be made.") == 2
+    assert "$28,551.79" in built.text
