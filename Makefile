@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One worker to a core, each with a PostgreSQL of its own.
 SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist worksteal
+# Proofs wait for daemons, servers and disks for half of their time: two workers to a core.
+TWICE := import os; print(min(2 * (os.cpu_count() or 1), 8))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # The first Python that is new enough; `make PYTHON=/path/to/python demo` names another.
@@ -26,7 +28,8 @@ test: $(VENV)/.dev  ## run every test
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 proof: $(VENV)/.dev  ## run the claims at their full counts, with a line for each
-	CROSSOVER_PROOF=full $(BIN)/pytest -m proof -q --timeout 3000 $(SIDE_BY_SIDE)
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$$($(BIN)/python -c "$(TWICE)") CROSSOVER_PROOF=full \
+		$(BIN)/pytest -m proof -q --timeout 3000 -n auto --dist worksteal
 
 check: $(VENV)/.dev  ## format, lint, types, the arrows between modules, the deployment files
 	$(BIN)/ruff format --check .

@@ -66,7 +66,7 @@ to = ["finance@example.org"]
 [alerts]
 to = ["platform@example.org"]
 [daemon]
-tick_seconds = 0.2
+tick_seconds = 0.1
 claim_minutes = 0.02
 """
 
