@@ -25,7 +25,8 @@ from reports.audiences import SECTIONS, Audience
 from reports.language import Second, Style
 from tests import seeded
 from tests.conftest import FULL
-from tests.integration.test_report import golden, same
+from tests.golden import golden
+from tests.integration.test_report import same
 from tests.mail_checker import problems
 from tests.weekly_facts import visible
 
@@ -80,8 +81,7 @@ GERMAN = Audience(style=Style("de", "Europe/Berlin"))
 )
 def test_each_audience_reads_as_it_did(filled, name, audience):
     found = rendered(filled, audience)
-    golden(f"{name}.txt", f"Subject: {found.subject}\n\n{found.text}")
-    golden(f"{name}.html", found.html)
+    golden(name, found)
     assert problems(found.html) == []
     assert not found.failed
 

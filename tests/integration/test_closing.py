@@ -1,10 +1,8 @@
 """The monthly closing report end to end: due after its closing, the same everywhere, traced."""
 
-import os
 import re
 import shlex
 from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -19,8 +17,8 @@ from monitor.jobs.close import close_month
 from monitor.storage import work
 from monitor.storage.engine import Database
 from tests import seeded
+from tests.golden import golden
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 MONTH = "2026-10"
 START, END = month_bounds(MONTH)
 DUE = END + 5 * DAY + 8 * HOUR
@@ -55,18 +53,9 @@ def rendered(database):
         return closing.render_month(conn, MONTH, POLICY, DUE)
 
 
-def golden(name, found):
-    """Compare with the file; UPDATE_GOLDEN=1 writes it anew."""
-    path = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(found)
-    assert found == path.read_text(), f"{name} changed: look at it, then UPDATE_GOLDEN=1"
-
-
 def test_the_closing_reads_as_it_did_on_both_engines(filled):
     found = rendered(filled)
-    golden("monthly.txt", f"Subject: {found.subject}\n\n{found.text}")
-    golden("monthly.html", found.html)
+    golden("monthly", found)
     assert len(found.html.encode()) < 80_000
     names = [attached.filename for attached in found.attachments]
     assert names == ["bills.csv", "budgets.csv", "cost_centres.csv", "labels.csv", "contracts.csv"]

@@ -16,8 +16,10 @@ from monitor.jobs import editions, plan, report
 from monitor.jobs.decide import decide
 from monitor.storage import work
 from monitor.storage.engine import Database
+from reports.model import Rendered
+from reports.render import Image
 from tests import seeded
-from tests.integration.test_report import golden
+from tests.golden import golden
 from tests.mail_checker import problems
 
 USAGE = "stream_id IN (SELECT id FROM stream WHERE feeds = 'usage')"
@@ -115,8 +117,13 @@ def test_late_data_makes_one_incomplete_report_one_corrected_one_and_no_more(lat
         page = mail.get_body(("html",)).get_content().replace("\r\n", "\n")
         twin = mail.get_body(("plain",)).get_content().replace("\r\n", "\n")
         assert problems(page) == []
-        golden(f"{edition}.txt", f"Subject: {mail['Subject']}\n\n{twin}")
-        golden(f"{edition}.html", re.sub(r"cid:([\w-]+)\.[^\"]+", r"cid:\1", page))
+        shown = re.sub(r"cid:([\w-]+)\.[^\"]+", r"cid:\1", page)
+        images = [
+            Image(part["Content-ID"].strip("<>").partition(".")[0], part.get_content(), "")
+            for part in mail.walk()
+            if part.get_content_type() == "image/png"
+        ]
+        golden(edition, Rendered(mail["Subject"], twin, shown, images))
     assert "Spend of the week: told as $" in body
     # Later changes of the same week are restatements; nobody is mailed a third time.
     with late.write() as conn:

@@ -3,7 +3,6 @@
 import email
 import http.client
 import json
-import os
 import re
 import shlex
 from email.policy import default
@@ -33,8 +32,8 @@ from monitor.web.desk import Desk
 from monitor.web.guard import content_policy
 from reports import pdf
 from tests import needs, seeded
+from tests.golden import golden
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 ABOUT = About("2026-11-23", "support-bot", "own-h100")
 TO = "ann@acme.example"
 SECRET = "s" * 32
@@ -105,18 +104,9 @@ def rendered(database, about=ABOUT):
         return job.render(conn, about, POLICY)
 
 
-def golden(name, found):
-    """Compare with the file; UPDATE_GOLDEN=1 writes it anew."""
-    path = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(found)
-    assert found == path.read_text(), f"{name} changed: look at it, then UPDATE_GOLDEN=1"
-
-
 def test_the_recommendation_reads_as_it_did(filled):
     found = rendered(filled)
-    golden("recommendation.txt", f"Subject: {found.subject}\n\n{found.text}")
-    golden("recommendation.html", found.html)
+    golden("recommendation", found)
     assert [image.cid for image in found.images] == ["cost"]
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from email.policy import default
 from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -29,10 +28,11 @@ from reports import alert
 from reports.audiences import FINANCE, Audience
 from reports.language import Style
 from tests import seeded
+from tests.cli import ROOT
+from tests.golden import golden
 from tests.unit.test_alert_mail import group, notice
 from tests.weekly_facts import breakeven, judged
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 KEY = "finance/weekly/2026-W47/1"
 CLAIM = work.Claim(
     "run",
@@ -62,19 +62,10 @@ def rendered(database, audience=FINANCE):
         return report.render_week(conn, seeded.WEEK, seeded.policy(), seeded.DUE, audience)
 
 
-def golden(name, found):
-    """Compare with the file; UPDATE_GOLDEN=1 writes it anew."""
-    path = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(found)
-    assert found == path.read_text(), f"{name} changed: look at it, then UPDATE_GOLDEN=1"
-
-
 def test_the_report_reads_as_it_did(filled):
     found = rendered(filled)
     assert not found.failed
-    golden("weekly.txt", f"Subject: {found.subject}\n\n{found.text}")
-    golden("weekly.html", found.html)
+    golden("weekly", found)
 
 
 row = breakeven(**judged())
@@ -93,8 +84,7 @@ ALERTS = {
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_reads_as_it_did(name):
     told = alert.build(group(*ALERTS[name]))
-    golden(f"{name}.txt", f"Subject: {told.subject}\n\n{told.text}")
-    golden(f"{name}.html", told.html)
+    golden(name, told)
 
 
 def test_both_engines_give_the_same_bytes(filled, postgres_url):
@@ -126,7 +116,7 @@ def test_every_process_gives_the_same_message(filled):
             check=True,
             capture_output=True,
             text=True,
-            cwd=GOLDEN.parents[1],
+            cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone},
         ).stdout
         for seed, zone in (("0", "UTC"), ("4711", "Asia/Tokyo"))
