@@ -101,7 +101,8 @@ class Group:
             row = conn.execute(
                 text(
                     "SELECT (SELECT COUNT(*) FROM run WHERE state = 'due'),"
-                    " (SELECT COUNT(*) FROM outbox WHERE state <> 'sent'),"
+                    " (SELECT COUNT(*) FROM outbox WHERE state <> 'sent')"
+                    " + (SELECT COUNT(*) FROM notice WHERE state = 'waiting'),"
                     " (SELECT COUNT(*) FROM run WHERE kind = 'weekly' AND state = 'done'),"
                     " (SELECT COUNT(*) FROM run WHERE kind = 'decide' AND state = 'done')"
                 )
