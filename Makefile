@@ -29,7 +29,8 @@ test: $(VENV)/.dev  ## run every test
 
 proof: $(VENV)/.dev  ## run the claims at their full counts, with a line for each
 	PYTEST_XDIST_AUTO_NUM_WORKERS=$$($(BIN)/python -c "$(TWICE)") CROSSOVER_PROOF=full \
-		$(BIN)/pytest -m proof -q --timeout 3000 -n auto --dist worksteal
+		$(BIN)/pytest -m proof -q --timeout 3000 -o faulthandler_timeout=3300 \
+		-n auto --dist worksteal
 
 check: $(VENV)/.dev  ## format, lint, types, the arrows between modules, the deployment files
 	$(BIN)/ruff format --check .

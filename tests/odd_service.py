@@ -80,8 +80,8 @@ def read_all(connection):
     """The whole request."""
     head = read_head(connection).decode().lower()
     length = int(head.partition("content-length:")[2].partition("\r\n")[0] or 0)
-    while length:
-        length -= len(connection.recv(length))
+    while length and (more := connection.recv(length)):
+        length -= len(more)
 
 
 def answering(*parts):

@@ -30,6 +30,7 @@ class Parent:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
+            start_new_session=True,
         )
         self._pids = []
         self._logs = []
@@ -70,11 +71,9 @@ class Parent:
         self._ends()
 
     def close(self):
-        if self._pids:
-            self._end()
-        self.process.stdin.close()
-        self.process.wait(30)
-        self.process.stdout.close()
+        # Itself, its daemons and what they started: a test may have failed before it knew them.
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
 
 
 @pytest.fixture(scope="session")

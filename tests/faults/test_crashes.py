@@ -67,7 +67,7 @@ to = ["finance@example.org"]
 to = ["platform@example.org"]
 [daemon]
 tick_seconds = 0.1
-claim_minutes = 0.02
+claim_minutes = 10
 """
 
 
