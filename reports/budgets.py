@@ -100,7 +100,9 @@ def _heading(row: Row, middle: Decimal | None) -> str:
     if middle is None or low is None or high is None:
         return say("no projection")
     if low == high:
-        return say("ended at {amount}", amount=usd(middle))
+        if decimal(row, "percent_elapsed") == 100:
+            return say("ended at {amount}", amount=usd(middle))
+        return say("heading for {amount}", amount=about(middle))
     return say("heading for {amount}, 80% range {span}", amount=about(middle), span=span(low, high))
 
 
