@@ -148,14 +148,16 @@ class _Controller(Controller):
     async def _hang_up(self):
         """End every session before the loop does, so that no transport is left open."""
         self.server.close()
+        # A connection that was just accepted is no session yet, but has a task.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                # A session whose connection was lost in its handshake is told of it by nobody.
+                task.cancel()
+            await asyncio.wait(others)
         for session in self._sessions:
             if session.transport is not None:
                 session.transport.abort()
-        tasks = [s._handler_coroutine for s in self._sessions if s._handler_coroutine]
-        for task in tasks:
-            # One whose connection was lost within its handshake is told of it by nobody.
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 class _Session(SMTP):

@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 
 CRASHED = 17
+ENDING = {signal.SIGTERM}
+"""Waits from the fork until the daemon can hear it: a test may end one that it just started."""
 
 POINTS = {
     "migrate": ("monitor.storage.views.create", "before"),
@@ -131,6 +133,7 @@ def run(config, now=0, point=None, nth=1, clock=None):
     logs.configure("INFO", lines=True)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     started = time.monotonic()
     parts = wiring.daemon_parts(load(Path(config)))
     with daemon_lock(parts.database):
@@ -170,6 +173,7 @@ def _child(order, go):
 def main():
     _warm()
     draw_once(sys.argv[1])
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     for line in sys.stdin:
         go, word = os.pipe()
         pids = []
