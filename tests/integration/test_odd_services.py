@@ -17,9 +17,13 @@ from tests.integration.test_channels import KEY, KINDS, NOW, channel, post, send
 from tests.odd_service import HEAD, Odd, answering, timed
 from tests.unit.test_channel_forms import NOTICE, group
 
-DEADLINE = 0.5
-SLACK_SECONDS = 3
+DEADLINE = 10.0
+"""Long after any that answers has done so."""
+GIVEN_UP = 2.0
+"""The deadline of one that does not end by itself: waited for, each time."""
+SLACK_SECONDS = 15
 """What a busy machine may add."""
+ENDLESS = {odd_service.dripping_body, odd_service.dripping_head, odd_service.stalled}
 NO_ANSWER = "no answer"
 """transient where the service knows a repeat, else ambiguous."""
 REPEATABLE = {"webhook", "pagerduty", "alertmanager"}
@@ -87,9 +91,10 @@ def test_an_odd_answer_is_bounded_and_means_something(kind, case):
     if expected == NO_ANSWER:
         expected = "transient" if kind in REPEATABLE else "ambiguous"
     with Odd(answer) as odd:
-        found, seconds = timed(lambda: send(kind, odd.url, DEADLINE))
+        deadline = GIVEN_UP if answer in ENDLESS else DEADLINE
+        found, seconds = timed(lambda: send(kind, odd.url, deadline))
     assert (found.outcome, found.code) == (expected, code), found
-    assert seconds < DEADLINE + SLACK_SECONDS
+    assert seconds < deadline + SLACK_SECONDS
     assert len(found.text) <= 260
     assert found.text.isprintable()
     assert KEY not in found.text
@@ -114,9 +119,9 @@ def test_a_redirect_to_another_host_is_not_followed(kind, status):
 def test_a_request_that_cannot_be_written_ends_at_the_deadline():
     message = COMPOSERS["slack"].compose(group(NOTICE)) + b" " * 20 * 2**20
     with Odd(odd_service.stalled) as odd:
-        found, seconds = timed(lambda: channel("slack", odd.url, DEADLINE).send("", message))
+        found, seconds = timed(lambda: channel("slack", odd.url, GIVEN_UP).send("", message))
     assert found.outcome == "ambiguous"
-    assert seconds < DEADLINE + SLACK_SECONDS
+    assert seconds < GIVEN_UP + SLACK_SECONDS
 
 
 def states(database):
@@ -129,7 +134,7 @@ def test_odd_services_delay_nobody_and_are_tried_again_or_dead_as_they_answered(
     names = {f"{n}": case for n, case in enumerate(CASES)}
     odds = {name: Odd(CASES[case][0]) for name, case in names.items()}
     with Hooks() as well:
-        ways = {name: channel("webhook", odd.url, 2.0) for name, odd in odds.items()}
+        ways = {name: channel("webhook", odd.url, 5.0) for name, odd in odds.items()}
         ways["well"] = channel("webhook", well.url)
         for name in ways:
             post(database, name, f"k{name}", COMPOSERS["webhook"].compose(group(NOTICE)))
@@ -142,14 +147,14 @@ def test_odd_services_delay_nobody_and_are_tried_again_or_dead_as_they_answered(
         ]
         for thread in threads:
             thread.start()
-        sent, seconds = timed(lambda: deliver_next(*args, random.Random(1), "well"))
+        sent = deliver_next(*args, random.Random(1), "well")
+        delayed = not any(thread.is_alive() for thread in threads)
         for thread in threads:
             thread.join()
         for odd in odds.values():
             odd.__exit__()
     assert sent.outcome == "sent"
-    # A database that others write is waited for; no service is.
-    assert seconds < 2.0
+    assert not delayed, "it left after the last of the others was given up"
     for name, row in states(database).items():
         expected = "sent" if name == "well" else CASES[names[name]][1]
         told = {"sent": "sent", "permanent": "dead"}.get(expected, "pending")
@@ -171,10 +176,10 @@ def apprised(url, timeout=DEADLINE):
 @pytest.mark.parametrize("case", ["dripping_body", "dripping_head", "stalled"])
 def test_apprise_is_ended_at_the_deadline(case):
     with Odd(getattr(odd_service, case)) as odd:
-        found, seconds = timed(lambda: apprised(odd.url, 3.0))
+        found, seconds = timed(lambda: apprised(odd.url, 6.0))
     assert found.outcome == "ambiguous"
-    assert found.text == "no answer within 3 s"
-    assert seconds < 3 + SLACK_SECONDS
+    assert found.text == "no answer within 6 s"
+    assert seconds < 6 + SLACK_SECONDS
     assert odd.calls == 1
 
 

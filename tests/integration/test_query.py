@@ -237,7 +237,7 @@ def test_time_that_the_caller_has_used_is_taken_off_but_half_is_left(
     started = time.monotonic()
     with pytest.raises(QueryError, match="not finish within 4 seconds"):
         query.run(database, FOR_EVER, Limits(seconds=4), reader=reader, spent=60)
-    assert 1 < time.monotonic() - started < 3
+    assert 1 < time.monotonic() - started < 4
 
 
 @POSTGRES
