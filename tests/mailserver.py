@@ -114,6 +114,7 @@ class _Controller(Controller):
             _Handler(server, login),
             hostname=server.host,
             port=server.port,
+            ready_timeout=30,
             ssl_context=context if tls == "implicit" else None,
             server_hostname="mail.test",
             tls_context=context if tls == "starttls" else None,

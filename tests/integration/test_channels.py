@@ -41,7 +41,7 @@ def hooks():
         yield running
 
 
-def channel(kind, url, timeout=2.0):
+def channel(kind, url, timeout=10.0):
     return {
         "webhook": lambda: Webhook("w", url, KEY, http.post, timeout),
         "slack": lambda: Slack("s", f"{url}/{KEY}", http.post, timeout),
@@ -54,7 +54,7 @@ def channel(kind, url, timeout=2.0):
 KINDS = ("webhook", "slack", "teams", "pagerduty", "alertmanager")
 
 
-def send(kind, url, timeout=2.0):
+def send(kind, url, timeout=10.0):
     return channel(kind, url, timeout).send("", COMPOSERS[kind].compose(group(NOTICE)))
 
 

@@ -33,7 +33,7 @@ def post(database, recipients=("a@example.org",), kind="report", key="report/x/1
 
 
 def channel(server, **changes):
-    return Smtp("127.0.0.1", server.port, "none", sender=FROM, timeout=2, **changes)
+    return Smtp("127.0.0.1", server.port, "none", sender=FROM, timeout=10, **changes)
 
 
 def send(database, smtp, now=NOW):
