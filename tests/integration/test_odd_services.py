@@ -169,7 +169,8 @@ def test_odd_services_delay_nobody_and_are_tried_again_or_dead_as_they_answered(
 
 def apprised(url, timeout=DEADLINE):
     pytest.importorskip("apprise", reason="needs the package apprise")
-    target = Apprise("chat", url.replace("http://", "json://"), timeout)
+    # Its own patience with a silent service ends after four seconds, if it is not told another.
+    target = Apprise("chat", url.replace("http://", "json://") + "?rto=60", timeout)
     return target.send("", COMPOSERS["apprise"].compose(group(NOTICE)))
 
 
