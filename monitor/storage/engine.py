@@ -23,6 +23,7 @@ from monitor.domain.errors import DatabaseBusy, DatabaseUnavailable, StorageErro
 
 BUSY_MS = 30_000
 _POLL_SECONDS = 0.05
+_NAMED_WITHIN_SECONDS = 2
 
 
 class Database:
@@ -227,12 +228,22 @@ def _lock(handle: IO[str], busy: str, deadline: float) -> None:
             if time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
                 continue
-            handle.seek(0)
             raise DatabaseBusy(
-                f"{busy} ({handle.read().strip() or 'unknown process'})",
+                f"{busy} ({_holder(handle)})",
                 f"Stop it first, or use another database. The lock is {handle.name}.",
             ) from None
         return
+
+
+def _holder(handle: IO[str]) -> str:
+    """Who has the lock: it writes its name the moment after it took it."""
+    deadline = time.monotonic() + _NAMED_WITHIN_SECONDS
+    while True:
+        handle.seek(0)
+        name = handle.read().strip()
+        if name or time.monotonic() > deadline:
+            return name or "unknown process"
+        time.sleep(_POLL_SECONDS)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Opening a database: nothing is lost between writers, and a failure says what to do."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -372,6 +373,18 @@ def test_a_second_daemon_on_the_same_file_is_told_which_process_has_it(sqlite: D
             f"a daemon on {sqlite.path} is already running (process {first.pid})"
         )
         assert "Stop it first" in caught.value.remedy
+
+
+def test_a_daemon_that_has_just_taken_the_lock_is_waited_for_until_it_says_who_it_is(
+    sqlite: Database,
+) -> None:
+    with Path(f"{sqlite.path}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        named = threading.Timer(0.2, lambda: print("process 4711", file=lock, flush=True))
+        named.start()
+        with pytest.raises(DatabaseBusy, match=r"already running \(process 4711\)"):
+            daemon_lock(sqlite).__enter__()
+        named.join()
 
 
 def test_a_killed_daemon_leaves_the_lock_free(sqlite: Database) -> None:
