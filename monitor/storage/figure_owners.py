@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from monitor.storage.figure_spec import Spec
+from monitor.storage.figure_spec import ALL_READ, Spec
 
 _OF_MONTH = """FROM v_workload_daily d JOIN v_workload o ON o.workload = d.workload
 WHERE o.owner = :owner AND d.day >= :month_first AND d.day < :as_of"""
@@ -12,7 +12,7 @@ _PRICED = "SUM(d.tokens) > SUM(d.unpriced_tokens) OR SUM(d.tokens) = 0"
 _NOW = f"SELECT CASE WHEN {_PRICED} THEN ROUND(SUM(d.estimated_usd), 6) END {_OF_MONTH}"
 # As of a workload: unknown where the data begins later, or where no token had a rate.
 _THEN = f"""SELECT CASE WHEN ({_PRICED})
-    AND (SELECT MIN(day) FROM v_workload_daily) <= :before_first
+    AND {ALL_READ}
   THEN ROUND(SUM(d.estimated_usd), 6) END
 FROM v_workload_daily d JOIN v_workload o ON o.workload = d.workload
 WHERE o.owner = :owner AND d.day >= :before_first AND d.day < :before_same_day"""

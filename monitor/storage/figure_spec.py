@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+ALL_READ = "EXISTS (SELECT 1 FROM v_workload_daily e WHERE e.day <= :before_first)"
+"""That the month before was read from its first day; the smallest day would cost twice the time."""
+
 
 class Spec(NamedTuple):
     """One figure, or with `columns` a table of them."""

@@ -16,7 +16,7 @@ from monitor.storage.figure_owners import OWNERS
 from monitor.storage.figure_recommendation import RECOMMENDATION
 from monitor.storage.figure_record import RECORD
 from monitor.storage.figure_series import SERIES, UTILISATION
-from monitor.storage.figure_spec import Spec, cells
+from monitor.storage.figure_spec import ALL_READ, Spec, cells
 from monitor.storage.setup import ALL
 
 
@@ -189,7 +189,7 @@ _USE = {
 
 # Of both months: what was estimated, and tokens that have a rate. A workload whose tokens all lack
 # one has no amount.
-_MONTHS = """SELECT workload,
+_MONTHS = f"""SELECT workload,
   SUM(CASE WHEN day >= :month_first THEN tokens - unpriced_tokens ELSE 0 END) AS now_priced,
   SUM(CASE WHEN day >= :month_first THEN estimated_usd ELSE 0 END) AS now_usd,
   SUM(CASE WHEN day >= :month_first THEN tokens ELSE 0 END) AS tokens,
@@ -198,14 +198,18 @@ _MONTHS = """SELECT workload,
   SUM(CASE WHEN day < :before_same_day THEN tokens ELSE 0 END) AS then_tokens,
   SUM(CASE WHEN day < :before_same_day THEN tokens - unpriced_tokens ELSE 0 END) AS then_priced,
   SUM(CASE WHEN day < :before_same_day THEN estimated_usd ELSE 0 END) AS then_usd,
-  (SELECT MIN(day) FROM v_workload_daily) AS first_day
+  {ALL_READ} AS all_read
 FROM v_workload_daily WHERE day >= :before_first AND day < :as_of GROUP BY workload"""
 _SPENDS = f"""SELECT workload, tokens, requests, unpriced_tokens, now_priced, then_priced,
   CASE WHEN now_priced > 0 OR tokens = 0 THEN ROUND(now_usd, 6) END AS spend,
-  CASE WHEN first_day <= :before_first AND (then_priced > 0 OR then_tokens = 0)
+  CASE WHEN all_read AND (then_priced > 0 OR then_tokens = 0)
     THEN ROUND(then_usd, 6) END AS previous
 FROM ({_MONTHS}) m"""
-_WORKLOADS = f"""SELECT s.workload, s.spend, s.previous, s.spend - s.previous AS change,
+# First by itself, or SQLite stores every projection to join it.
+_WORKLOADS = f"""WITH p AS MATERIALIZED (
+  SELECT workload, q10, q50, q90 FROM v_projection WHERE unit = 'usd' AND month = :month
+    AND as_of = (SELECT MAX(as_of) FROM v_projection WHERE month = :month AND as_of <= :as_of))
+SELECT s.workload, s.spend, s.previous, s.spend - s.previous AS change,
   CASE WHEN s.then_priced > 0 THEN
     ROUND((s.now_priced - s.then_priced) * s.previous / s.then_priced, 6) END AS by_volume,
   CASE WHEN s.then_priced > 0 THEN
@@ -213,9 +217,7 @@ _WORKLOADS = f"""SELECT s.workload, s.spend, s.previous, s.spend - s.previous AS
   s.tokens, s.requests, s.unpriced_tokens,
   CASE WHEN s.now_priced > 0 THEN ROUND(s.spend * 1000000.0 / s.now_priced, 6) END AS unit_cost,
   p.q10 AS projected_q10, p.q50 AS projected_q50, p.q90 AS projected_q90
-FROM ({_SPENDS}) s LEFT JOIN v_projection p ON p.workload = s.workload AND p.unit = 'usd'
-  AND p.month = :month AND p.as_of = (SELECT MAX(as_of) FROM v_projection
-    WHERE month = :month AND as_of <= :as_of)"""
+FROM ({_SPENDS}) s LEFT JOIN p ON p.workload = s.workload"""
 
 _WORKLOAD_COLUMNS = {
     "workload": "text",

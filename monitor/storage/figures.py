@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from sys import intern
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -210,7 +211,8 @@ def _exact(value: object, unit: str) -> Value:
     if value is None:
         return None
     if unit in _TEXT:
-        return str(value)
+        # Names and days come again in every row of a large table.
+        return intern(str(value))
     exact = number(value)
     assert exact is not None, f"{value!r} is no number"
     if unit in _WHOLE:
