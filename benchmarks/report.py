@@ -49,6 +49,7 @@ def child(url: str, rounds: int) -> None:
     import monitor.scheduler
     import monitor.web.app
     import monitor.wiring  # noqa: F401 - as the daemon
+    from monitor import memory
     from monitor.domain.forecast import project
     from monitor.domain.periods import day_of
     from monitor.domain.usage import DAY
@@ -56,6 +57,7 @@ def child(url: str, rounds: int) -> None:
     from monitor.storage import figures
     from tests import large_company, seeded
 
+    memory.hand_back()
     database = Database(url)
     project({seeded.END - n * DAY: 1000 + n for n in range(1, 90)}, "2026-12", seeded.END)
     with database.read() as conn:

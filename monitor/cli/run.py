@@ -36,13 +36,14 @@ def run(
     import threading
     import time
 
-    from monitor import logs, wiring
+    from monitor import logs, memory, wiring
     from monitor.scheduler import Daemon
     from monitor.storage.engine import daemon_lock
     from monitor.storage.migrate import upgrade
     from monitor.web.app import serving
     from monitor.web.desk import Desk
 
+    memory.hand_back()
     logs.configure(log_level)
     settings = common.settings(ctx)
     stop = threading.Event()

@@ -35,6 +35,7 @@ ARROWS = {
     "monitor.library": CORE,
     "monitor.data": set(),
     "monitor.logs": set(),
+    "monitor.memory": set(),
     "monitor.wiring": set(OURS),
     "monitor.cli": {"monitor", "reports.model"},
     "monitor.demo": {"monitor"},
