@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from monitor.domain.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from monitor.config import PriceOverride
+    from monitor.config.money import PriceOverride
 
 CLASSES = {
     "input": "uncached_input",

@@ -17,7 +17,8 @@ from monitor.cli.common import Format
 from monitor.domain.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from monitor.config import PriceOverride, Settings
+    from monitor.config import Settings
+    from monitor.config.money import PriceOverride
     from monitor.domain.pricing import RateCard
     from monitor.jobs.repricing import Difference, Repriced
     from monitor.storage.engine import Database

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from monitor import cli, config, library
-from monitor.config import alerting, reporting
+from monitor.config import alerting, money, reporting, usage, workloads
 from monitor.domain import errors, scenario
 from monitor.domain.money import plain
 
@@ -69,13 +69,13 @@ def expected():
         del found["", key]
     return (
         found
-        | blocks_of(config.SourceSettings, "[[source]]")
-        | blocks_of(config.AccountSettings, "[account.NAME]")
-        | blocks_of(config.WorkloadSettings, "[[workload]]")
-        | blocks_of(config.DeploymentSettings, "[[deployment]]")
-        | blocks_of(config.ContractSettings, "[[contract]]")
-        | blocks_of(config.FxSettings, "[[fx]]")
-        | blocks_of(config.PriceOverride, "[[prices.override]]")
+        | blocks_of(usage.SourceSettings, "[[source]]")
+        | blocks_of(usage.AccountSettings, "[account.NAME]")
+        | blocks_of(workloads.WorkloadSettings, "[[workload]]")
+        | blocks_of(workloads.DeploymentSettings, "[[deployment]]")
+        | blocks_of(money.ContractSettings, "[[contract]]")
+        | blocks_of(money.FxSettings, "[[fx]]")
+        | blocks_of(money.PriceOverride, "[[prices.override]]")
         | blocks_of(reporting.Budget, "[[budget]]")
         | blocks_of(reporting.Audience, "[[report.audience]]")
         | blocks_of(alerting.ChannelSettings, "[[channel]]")
