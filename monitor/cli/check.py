@@ -20,12 +20,12 @@ def check(
 
     Example: crossover check --format json
     """
-    from monitor import wiring
     from monitor.jobs.check import check_all
+    from monitor.wiring.probes import probes
 
     settings = common.settings(ctx)
     now = int(common.now().timestamp())
-    found = check_all(wiring.probes(settings, now))
+    found = check_all(probes(settings, now))
     common.show([item._asdict() for item in found], form)
     if any(item.state == "fails" for item in found):
         raise typer.Exit(1)

@@ -19,6 +19,7 @@ from monitor.domain.errors import CrossoverError, InputError
 from monitor.jobs import editions
 from monitor.jobs.report import standalone
 from monitor.storage.engine import Database
+from monitor.wiring import probes
 from reports import pdf, recommendation, workbook
 from tests import needs, seeded
 from tests.unit.test_recommendation_report import EVILS, facts, line
@@ -210,7 +211,7 @@ def test_the_daemon_s_alerts_bring_what_the_machine_can_make(filled, monkeypatch
 
 def test_check_tries_the_files_that_are_asked_for(filled, monkeypatch):
     def said(chosen):
-        return {probe.what: probe.attempt for probe in wiring.probes(chosen, seeded.DUE)}
+        return {probe.what: probe.attempt for probe in probes.probes(chosen, seeded.DUE)}
 
     assert "files of reports" not in said(settings(filled))
     assert said(settings(filled, pdf=True))["files of reports"]() == "can be made"

@@ -18,7 +18,7 @@ HEAD = '[[workload]]\nname = "w"\n[[deployment]]\nname = "d"\nworkload = "w"\n'
 
 def document(text):
     settings = from_tables(tomllib.loads(HEAD + text, parse_float=Decimal))
-    return json.loads(wiring._document(settings.deployment[0]))
+    return json.loads(wiring.document(settings.deployment[0]))
 
 
 def lines(found):

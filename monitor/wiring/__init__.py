@@ -17,22 +17,16 @@ from collectors.genai_rates import GenaiRates
 from collectors.nvml import Nvml
 from collectors.requestlog import RequestLog, parse_map
 from monitor import library
-from monitor.config import (
-    ContractSettings,
-    DeploymentSettings,
-    FxSettings,
-    PriceOverride,
-    Settings,
-    SourceSettings,
-    secret,
-    weekday_number,
-)
+from monitor.config import Settings, secret, weekday_number
 from monitor.config.alerting import ChannelSettings
+from monitor.config.money import ContractSettings, FxSettings, PriceOverride
 from monitor.config.reporting import OWNER_PREFIX, Budget
+from monitor.config.usage import SourceSettings
+from monitor.config.workloads import DeploymentSettings
 from monitor.domain import rulebook
 from monitor.domain.capacity import Choice, Filled, fill, low_price
 from monitor.domain.cost_lines import fill_in
-from monitor.domain.errors import ConfigError, DatabaseUnavailable, InputError
+from monitor.domain.errors import ConfigError, InputError
 from monitor.domain.grouping import QuietHours, Rhythm
 from monitor.domain.hardware import find_gpu
 from monitor.domain.links import Place
@@ -50,7 +44,6 @@ from monitor.domain.workloads import Rule, rules_hash
 from monitor.jobs import trial
 from monitor.jobs.alerting import Policy
 from monitor.jobs.certificates import Certificates, Read
-from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.jobs.close import close_month
 from monitor.jobs.closing import monthly_report
 from monitor.jobs.collect import Pace
@@ -77,7 +70,7 @@ from monitor.ports import Channel, Composer, Pull, Sampler
 from monitor.scheduler import LivePrices, Parts
 from monitor.storage import people, price_changes
 from monitor.storage.engine import Database
-from monitor.storage.migrate import head, require_current
+from monitor.storage.migrate import require_current
 from monitor.storage.price_changes import FxRate
 from monitor.storage.rates import RateKey, Resolve
 from monitor.storage.setup import (
@@ -125,10 +118,11 @@ def _database(url: str, password: str, where: str) -> Database:
 
 def sources(settings: Settings) -> dict[str, Pull]:
     """Every configured source by name, with its credentials."""
-    return {item.name: _source(settings, n) for n, item in enumerate(settings.source)}
+    return {item.name: source(settings, n) for n, item in enumerate(settings.source)}
 
 
-def _source(settings: Settings, number: int) -> Pull:
+def source(settings: Settings, number: int) -> Pull:
+    """The source of that place in the file."""
     item = settings.source[number]
     where = f"source.{number}.admin_key ({item.name})"
     if not item.admin_key:
@@ -170,7 +164,7 @@ def setup(settings: Settings) -> Setup:
             )
             for w in settings.workload
         ],
-        [DeploymentSetup(d.name, d.workload, _document(d)) for d in settings.deployment],
+        [DeploymentSetup(d.name, d.workload, document(d)) for d in settings.deployment],
         rules(settings),
         [
             ContractSetup(
@@ -227,7 +221,7 @@ def _accounts(settings: Settings) -> list[AccountSetup]:
     return found
 
 
-def _document(deployment: DeploymentSettings) -> str:
+def document(deployment: DeploymentSettings) -> str:
     """The deployment's tables as stored text, with what was assumed for lines left out."""
     tables = deployment.tables()
     cost = tables["deployment"]
@@ -736,12 +730,10 @@ def report_style(settings: Settings) -> Style:
     """In which words reports speak, where an audience names no language of its own."""
     chosen = settings.organisation
     second = None if chosen.currency == "USD" else Second(chosen.currency, None, "")
-    return Style(
-        chosen.language, chosen.timezone, second, look=look(chosen.colour, _logo(settings))
-    )
+    return Style(chosen.language, chosen.timezone, second, look=look(chosen.colour, logo(settings)))
 
 
-def _logo(settings: Settings) -> Logo | None:
+def logo(settings: Settings) -> Logo | None:
     """The logo that reports show; None: they name Crossover instead.
 
     Raises:
@@ -823,125 +815,3 @@ def certificates(settings: Settings, *, demo: bool = False) -> Certificates | No
         )
         servers[f"{mail.host}:{mail.port}"] = smtp.certificate
     return Certificates(servers, policy(settings, demo=demo)) if servers else None
-
-
-def probes(settings: Settings, now: int) -> list[Probe]:
-    """Everything that `crossover check` tries."""
-    found = [Probe("database", partial(_probe_database, settings))]
-    for number, item in enumerate(settings.source):
-        found.append(Probe(f"source {item.name}", partial(_probe_source, settings, number, now)))
-    if not settings.source:
-        found.append(Probe("sources", None))
-    if settings.deployment:
-        found.append(Probe("deployments", partial(_probe_deployments, settings)))
-    bills = partial(_probe_bills, settings, now) if settings.source else None
-    found.append(Probe("bill against estimate", bills))
-    found.append(Probe("work", partial(_probe_work, settings, now)))
-    found.append(Probe("prices", partial(_probe_prices, settings)))
-    if settings.organisation.logo:
-        found.append(Probe("logo", partial(_probe_logo, settings)))
-    mail = partial(_probe_mail, settings) if settings.mail.host else None
-    found.append(Probe("mail", mail))
-    found += [
-        Probe(f"channel {item.name}", partial(_probe_channel, settings, item.name))
-        for item in settings.channel
-    ]
-    if settings.report.pdf or settings.report.xlsx:
-        found.append(Probe("files of reports", partial(_probe_files, settings)))
-    if settings.heartbeat.url:
-        found.append(Probe("heartbeat", partial(_probe_heartbeat, settings)))
-    gpus = partial(_probe_gpus, settings) if settings.nvml.mode != "off" else None
-    found.append(Probe("GPUs (NVML)", gpus, required=settings.nvml.mode == "required"))
-    return found
-
-
-def _probe_database(settings: Settings) -> str:
-    opened = database(settings)
-    if opened.path is not None and not opened.path.exists():
-        if not opened.path.parent.is_dir():
-            raise DatabaseUnavailable(
-                f"cannot make the database {opened.shown}: there is no {opened.path.parent}",
-                "Make that folder, or name another in database.url.",
-            )
-        return f"{opened.shown} will be made at the first start"
-    require_current(opened)
-    opened.close()
-    return f"{opened.shown}, schema {head()}"
-
-
-def _probe_deployments(settings: Settings) -> str:
-    for item in settings.deployment:
-        _document(item)
-    return ", ".join(item.name for item in settings.deployment)
-
-
-def _probe_bills(settings: Settings, now: int) -> str:
-    return _asked(settings, lambda opened: compare_bills(opened, now))
-
-
-def _probe_work(settings: Settings, now: int) -> str:
-    return _asked(settings, lambda opened: nothing_given_up(opened, now))
-
-
-def _probe_prices(settings: Settings) -> str:
-    return _asked(settings, no_price_waits)
-
-
-def _asked(settings: Settings, question: Callable[[Database], str]) -> str:
-    """What the stored rows say, if there are any."""
-    opened = database(settings)
-    if opened.path is not None and not opened.path.exists():
-        return "nothing is stored yet"
-    require_current(opened)
-    try:
-        return question(opened)
-    finally:
-        opened.close()
-
-
-def _probe_source(settings: Settings, number: int, now: int) -> str:
-    source = _source(settings, number)
-    try:
-        return source.probe(now)
-    finally:
-        source.close()
-
-
-def _probe_logo(settings: Settings) -> str:
-    found = _logo(settings)
-    assert found is not None
-    return f"shown at {found.width} x {found.height} pixels"
-
-
-def _probe_mail(settings: Settings) -> str:
-    return _probe_channel(settings, "smtp")
-
-
-def _probe_channel(settings: Settings, name: str) -> str:
-    return channels(settings)[name].probe()
-
-
-def _probe_files(settings: Settings) -> str:
-    require_extras(settings)
-    if settings.report.pdf:
-        pdf.make("<p>This page tries the layout.</p>")
-    return "can be made"
-
-
-def _probe_heartbeat(settings: Settings) -> str:
-    """A call would say that a daemon lives, so none is made."""
-    url = secret(settings.heartbeat.url, "heartbeat.url")
-    if not http.callable_address(url):
-        raise ConfigError(
-            ["heartbeat.url is neither https nor on this machine"],
-            "The address holds a key: use https.",
-        )
-    return f"the daemon calls it every {settings.heartbeat.every_minutes:g} minutes"
-
-
-def _probe_gpus(settings: Settings) -> str:
-    found = gpus(settings.nvml.host)
-    try:
-        return found.probe()
-    finally:
-        found.close()
