@@ -15,9 +15,10 @@ from reports.audiences import FINANCE, Audience
 from reports.formats import change, count, day, month, name, percent, plural, signed, span, usd
 from reports.language import Style, use
 from reports.model import Rendered, Row, Told, Value, decimal, whole, words
-from reports.sections import SHOWN, Event, Tile
 from reports.tracing import Traced, cells, scalars
 from reports.twins import logo, twins
+from reports.weekly_tables import SHOWN, Event
+from reports.weekly_tiles import Tile
 
 ZERO = Decimal(0)
 CELLS = {

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from monitor.domain.periods import add_months, days_in
-from reports import charts, formats, heatmap, sections
+from reports import charts, formats, heatmap, weekly_tiles
 from reports.charts import Spending, Stack, UnitCosts, Volumes
 from reports.comparison import scenario
 from reports.formats import (
@@ -88,7 +88,7 @@ def spend(facts: WeeklyFacts, theme: Theme = MAIL) -> Picture | None:
     if spent is None:
         return None
     last_month = decimal(facts.numbers, "spend.previous_month")
-    projected, of = sections.projection(facts), month(facts.month)
+    projected, of = weekly_tiles.projection(facts), month(facts.month)
     said = [
         say(
             "{month} to the {day}: {amount}",
@@ -103,17 +103,17 @@ def spend(facts: WeeklyFacts, theme: Theme = MAIL) -> Picture | None:
         days_in(facts.month),
         _of_days(_daily(facts), facts.month, facts.last.day),
         _before(facts) if last_month is not None else [],
-        sections.before(facts),
+        weekly_tiles.before(facts),
         projected,
         stacks,
         rest,
     )
-    if projected and not sections.is_complete(facts):
+    if projected and not weekly_tiles.is_complete(facts):
         low, middle, high = projected
         text = "projected for the month: {amount}, 80% range {span}"
         said.append(say(text, amount=about(middle), span=span(low, high)))
     if last_month is not None:
-        before = sections.before(facts)
+        before = weekly_tiles.before(facts)
         said.append(say("all of {month}, dotted: {amount}", month=before, amount=usd(last_month)))
     said += _split(facts, stacks, rest)
     title = say("Spend since 1 {month}", month=of)

@@ -13,7 +13,16 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
-from reports import after_move, budgets, formats, judgement, marks, pictures, sections
+from reports import (
+    after_move,
+    budgets,
+    formats,
+    judgement,
+    marks,
+    pictures,
+    weekly_tables,
+    weekly_tiles,
+)
 from reports.audiences import FINANCE
 from reports.comparison import Comparison, comparison, migration
 from reports.formats import month, name, short, short_range
@@ -26,6 +35,8 @@ from reports.retold import retell
 from reports.tracing import Traced, cells, scalars
 from reports.twins import logo, twins
 from reports.verdict import UNKNOWN, Verdict, key, ranked, verdict
+from reports.weekly_tables import SHOWN, Event, Host, Mover, Source
+from reports.weekly_tiles import Tile
 
 _IN_FULL, _NOTES = 3, 3
 """So many comparisons have all their notes; the others the first of theirs: how sure, the year,
@@ -81,10 +92,10 @@ class View:
     beside: str
     """How sure a move is, and which cost lines it takes as zero; or ''."""
     summary: str
-    tiles: Sequence[sections.Tile]
+    tiles: Sequence[Tile]
     month: str
     month_before: str
-    movers: Sequence[sections.Mover]
+    movers: Sequence[Mover]
     beside_movers: Sequence[str]
     budgets: Sequence[budgets.Budget]
     unit_cost: Sequence[str]
@@ -93,10 +104,10 @@ class View:
     moves: Sequence[after_move.Told]
     """Workloads that moved, and what that saved."""
     gpus: Sequence[str]
-    hosts: Sequence[sections.Host]
-    alerts: Sequence[sections.Event]
-    restatements: Sequence[sections.Event]
-    sources: Sequence[sections.Source]
+    hosts: Sequence[Host]
+    alerts: Sequence[Event]
+    restatements: Sequence[Event]
+    sources: Sequence[Source]
     completeness: Sequence[str]
     record: Sequence[str]
     """How good past projections and verdicts were."""
@@ -140,7 +151,7 @@ def build(facts: WeeklyFacts, draw: Draw) -> Rendered:
         shown = view(facts)
         drawn, failed = draw({cid: picture.spec for cid, picture in shown.pictures.items()})
         shown = replace(shown, not_drawn=pictures.missed(shown.pictures, failed))
-        page = {"view": shown, "drawn": drawn, "cap": sections.SHOWN, "width": marks.WIDTH}
+        page = {"view": shown, "drawn": drawn, "cap": SHOWN, "width": marks.WIDTH}
         bodies = twins("weekly", **page)
         own = logo(shown.organisation)
     images = [Image(cid, png, shown.pictures[cid].alt) for cid, png in drawn.items()]
@@ -154,11 +165,13 @@ def view(facts: WeeklyFacts) -> View:
     """What the report says, as far as it can be made."""
     made, whole = _Making(facts), facts.audience.whole
     found = made("verdict", verdict, UNKNOWN)
-    movers = made("movers", sections.movers, list[sections.Mover]())
-    beside = made("movers", lambda of: sections.beside_movers(of, len(movers)), list[str]())
+    movers = made("movers", weekly_tables.movers, list[Mover]())
+    beside = made("movers", lambda of: weekly_tables.beside_movers(of, len(movers)), list[str]())
     if not whole:
-        movers = made("workloads", sections.own_workloads, list[sections.Mover]())
-        beside = made("workloads", lambda of: sections.beside_own(of, len(movers)), list[str]())
+        movers = made("workloads", weekly_tables.own_workloads, list[Mover]())
+        beside = made(
+            "workloads", lambda of: weekly_tables.beside_own(of, len(movers)), list[str]()
+        )
     comparisons, more = made("breakeven", _comparisons, (list[Comparison](), 0))
     moves = made("moves", after_move.moves, list[after_move.Told]())
     of_budgets = made("budgets", _budgets, list[tuple[budgets.Budget, Row]]())
@@ -174,24 +187,24 @@ def view(facts: WeeklyFacts) -> View:
         verdict=found,
         consequence=made("consequence", lambda _: _consequence(found), ""),
         beside=made("consequence", lambda of: _beside(found, of), ""),
-        summary=made("summary", sections.summary, ""),
-        tiles=sections.tiles(facts, made),
+        summary=made("summary", weekly_tiles.summary, ""),
+        tiles=weekly_tiles.tiles(facts, made),
         month=month(facts.month),
-        month_before=sections.before(facts),
+        month_before=weekly_tiles.before(facts),
         movers=movers,
         beside_movers=beside,
         budgets=[of for of, _ in of_budgets],
-        unit_cost=made("unit_cost", sections.unit_cost, []),
+        unit_cost=made("unit_cost", weekly_tables.unit_cost, []),
         comparisons=comparisons,
         more_comparisons=more,
         moves=moves,
-        gpus=made("gpus", sections.gpus, []),
-        hosts=made("gpus", sections.hosts, []),
-        alerts=made("alerts", sections.alerts, []),
-        restatements=made("alerts", sections.restatements, []) if whole else [],
-        sources=made("sources", sections.sources, []),
-        completeness=made("sources", sections.completeness, []) if whole else [],
-        record=made("record", sections.record, []),
+        gpus=made("gpus", weekly_tables.gpus, []),
+        hosts=made("gpus", weekly_tables.hosts, []),
+        alerts=made("alerts", weekly_tables.alerts, []),
+        restatements=made("alerts", weekly_tables.restatements, []) if whole else [],
+        sources=made("sources", weekly_tables.sources, []),
+        completeness=made("sources", weekly_tables.completeness, []) if whole else [],
+        record=made("record", weekly_tables.record, []),
         pictures=_pictures(facts, found, made),
         not_drawn="",
         footer=_footer(facts),
@@ -233,7 +246,7 @@ def _order(
 def _comparisons(facts: WeeklyFacts) -> tuple[list[Comparison], int]:
     """Those that are shown, and how many are not."""
     order = ranked(facts.tables["breakevens"], facts.standings)
-    told = [comparison(*pair) for pair in order[: sections.SHOWN]]
+    told = [comparison(*pair) for pair in order[:SHOWN]]
     short_ = [
         each
         if place < _IN_FULL
@@ -323,8 +336,8 @@ def _heading(facts: WeeklyFacts) -> str:
     if not facts.audience.whole:
         spent = decimal(facts.numbers, "owner.spend")
         return _so_far(short_month, spent)
-    projected = sections.projection(facts)
-    if projected and sections.is_complete(facts):
+    projected = weekly_tiles.projection(facts)
+    if projected and weekly_tiles.is_complete(facts):
         text = say("{month} total {amount}", month=short_month, amount=short(projected[1]))
         return text + _budgeted(facts)
     if projected:
@@ -407,7 +420,7 @@ def _readers(facts: WeeklyFacts) -> str:
 
 def _traced(
     facts: WeeklyFacts,
-    movers: Sequence[sections.Mover],
+    movers: Sequence[Mover],
     shown: Sequence[Comparison],
     moves: Sequence[after_move.Told],
     of_budgets: Sequence[tuple[budgets.Budget, Row]],
@@ -428,5 +441,5 @@ def _traced(
     pair = ("workload", "deployment")
     found += [cells(units, "breakeven", each.row, pair) for each in shown]
     found += [cells(units, "moved", each.row, ("workload",)) for each in moves]
-    found += [cells(units, "budget", row, ("budget",)) for _, row in of_budgets[: sections.SHOWN]]
+    found += [cells(units, "budget", row, ("budget",)) for _, row in of_budgets[:SHOWN]]
     return found

@@ -40,8 +40,8 @@ from reports.audiences import FINANCE as FINANCE_READERS
 from reports.formats import plural
 from reports.model import Rendered, Row, Standing, Value, WeeklyFacts
 from reports.render import Attachment
-from reports.sections import SHOWN
 from reports.verdict import key, ranked
+from reports.weekly_tables import SHOWN
 
 log = logging.getLogger("crossover.report")
 

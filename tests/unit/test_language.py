@@ -22,7 +22,17 @@ from monitor.domain.usage import DAY, HOUR
 from monitor.domain.watch import BudgetSeen, GivenUp, UnpricedSeen
 from monitor.domain.watch_fleet import Reporting
 from monitor.domain.watch_health import Decided, Expiring, Waiting
-from reports import alert, budgets, charts, comparison, formats, heatmap, language, sections, weekly
+from reports import (
+    alert,
+    budgets,
+    charts,
+    comparison,
+    formats,
+    heatmap,
+    language,
+    weekly,
+    weekly_tables,
+)
 from reports.language import Style, say, say_n, use
 from reports.raster import Drawn
 from reports.retold import retell
@@ -50,7 +60,7 @@ NAMED = {
     *comparison._LINES.values(),
     *breakeven.WHY_NEVER.values(),
     *heatmap._LEGEND,
-    *sections._STATES,
+    *weekly_tables._STATES,
     *budgets._SCOPES.values(),
     *attribution.GROUPS,
     *(part.replace("_", " ") for part in aftermath.PARTS),
@@ -69,9 +79,9 @@ UNREAD = {
     "formats.py: unit",
     "heatmap.py: said",
     "retold.py: f'{{n}}{unit}'",
-    "sections.py: state",
     "weekly.py: label",
     "weekly.py: title",
+    "weekly_tables.py: state",
 }
 """Each is covered by NAMED, or by what reads it."""
 
