@@ -7,18 +7,31 @@ here hold them as disjoint classes.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from collectors.http import DEFAULT_LIMITS, Http, HttpError, Limits
-from monitor.domain.errors import InputError, SourceError
-from monitor.domain.money import MAX_PICO, PICO, to_pico
+from collectors.window import (
+    Answer,
+    Buckets,
+    Cursors,
+    Row,
+    Width,
+    asked_until,
+    decoded,
+    each,
+    incomplete,
+    merged,
+    pico_of,
+    require_days,
+    utc,
+)
+from monitor.domain.errors import InputError
 from monitor.domain.names import clean_name
 from monitor.domain.usage import (
     DAY,
@@ -29,7 +42,6 @@ from monitor.domain.usage import (
     Problem,
     Quantities,
     UsageRow,
-    add,
 )
 from monitor.ports import Feeds, Read, StreamSpec
 
@@ -39,8 +51,6 @@ DEFAULT_GROUP_BY = ("project_id", "api_key_id", "batch", "service_tier")
 # 2025-12-06: costs grouped by key are refused with 400 for any earlier start_time.
 COSTS_BY_KEY_FROM = 1_764_979_200
 
-PAYLOAD_CAP = 2_000
-_LARGEST_AMOUNT = MAX_PICO // PICO
 _INSTANT = re.compile(r"\b\d{10}\b")
 
 _ADMIN_KEY = (
@@ -48,19 +58,8 @@ _ADMIN_KEY = (
     "project keys cannot read usage or costs"
 )
 
-Row = UsageRow | BillRow
-
-
-class _Width(NamedTuple):
-    """A width of buckets and how many of them one page may hold; asking for more is refused."""
-
-    name: str
-    seconds: int
-    limit: int
-
-
-_USAGE_WIDTHS = {"1h": _Width("1h", HOUR, 168), "1d": _Width("1d", DAY, 31)}
-_COSTS_WIDTH = _Width("1d", DAY, 180)
+_USAGE_WIDTHS = {"1h": Width("1h", HOUR, 168), "1d": Width("1d", DAY, 31)}
+_COSTS_WIDTH = Width("1d", DAY, 180)
 
 
 class _Endpoint(NamedTuple):
@@ -70,6 +69,8 @@ class _Endpoint(NamedTuple):
     always: tuple[str, ...]
     optional: tuple[str, ...]
 
+
+_PAGE = "usage or costs"
 
 _ENDPOINTS = {
     "usage/completions": _Endpoint(
@@ -155,17 +156,7 @@ def parse(
     Raises:
         ValueError: these bytes are no page.
     """
-    return _rows(stream, _decode(page), seconds, account, place)
-
-
-def _decode(page: bytes) -> _Page:
-    """A page with its results as plain objects; numbers with a point are exact decimals."""
-    try:
-        # NaN is not JSON, but some writers emit it: as text it spoils its row and not the page.
-        document = json.loads(page, parse_float=Decimal, parse_constant=str)
-        return msgspec.convert(document, _Page)
-    except (ValueError, ArithmeticError, RecursionError, msgspec.ValidationError) as error:
-        raise ValueError(f"not a page of usage or costs: {clean_name(str(error))}") from None
+    return _rows(stream, decoded(page, _Page, _PAGE), seconds, account, place)
 
 
 def _rows(
@@ -174,13 +165,12 @@ def _rows(
     rows: list[Row] = []
     problems: list[Problem] = []
     for bucket in page.data:
-        for number, result in enumerate(bucket.results, 1):
-            try:
-                rows.append(_READERS[stream](result, bucket.start_time, seconds, account))
-            except (ValueError, msgspec.ValidationError) as error:
-                where = f"{place}, bucket {_utc(bucket.start_time)}, result {number}"
-                payload = json.dumps(result, default=str)[:PAYLOAD_CAP]
-                problems.append(Problem(where, clean_name(str(error)), payload))
+        reader = partial(
+            _READERS[stream], start=bucket.start_time, seconds=seconds, account=account
+        )
+        found = each(bucket.results, reader, f"{place}, bucket {utc(bucket.start_time)}")
+        rows += found[0]
+        problems += found[1]
     return rows, problems
 
 
@@ -288,8 +278,9 @@ def _cache_writes(found: _Completions) -> tuple[int | None, int | None]:
     return short, long
 
 
-def _bill_row(result: object, day: int, _seconds: int, account: str) -> BillRow:
+def _bill_row(result: object, start: int, seconds: int, account: str) -> BillRow:
     """A cost; its model is what stands before the first comma of `<model>, <component>`."""
+    del seconds
     found = msgspec.convert(result, _Costs)
     model, comma, _ = (found.line_item or "").partition(", ")
     return BillRow(
@@ -300,7 +291,7 @@ def _bill_row(result: object, day: int, _seconds: int, account: str) -> BillRow:
             project=clean_name(found.project_id or ""),
             api_key=clean_name(found.api_key_id or ""),
         ),
-        day=day,
+        day=start,
         line_item=clean_name(found.line_item or ""),
         amount_pico=_pico(found.amount),
         currency="USD",
@@ -310,13 +301,10 @@ def _bill_row(result: object, day: int, _seconds: int, account: str) -> BillRow:
 def _pico(amount: _Amount) -> int:
     if amount.currency.upper() != "USD":
         raise ValueError(f"currency {amount.currency!r}: OpenAI documents costs in dollars")
-    # Compared, not computed with: abs() would round, and overflow on a large exponent.
-    if not (amount.value.is_finite() and -_LARGEST_AMOUNT <= amount.value <= _LARGEST_AMOUNT):
-        raise ValueError(f"{amount.value} dollars cannot be one line item of one day")
-    return to_pico(amount.value)
+    return pico_of(amount.value, "dollars")
 
 
-_READERS: Mapping[str, Callable[[object, int, int, str], Row]] = {
+_READERS: Mapping[str, Callable[..., Row]] = {
     "usage/completions": _completions_row,
     "usage/embeddings": _embeddings_row,
     "costs": _bill_row,
@@ -329,7 +317,7 @@ class _Span(NamedTuple):
     """One question to one endpoint; the provider cuts the answer into pages."""
 
     stream: str
-    width: _Width
+    width: Width
     start: int
     end: int
     group_by: tuple[str, ...]
@@ -337,10 +325,6 @@ class _Span(NamedTuple):
     @property
     def path(self) -> str:
         return f"organization/{self.stream}"
-
-    @property
-    def buckets(self) -> int:
-        return -(-(self.end - self.start) // self.width.seconds)
 
     @property
     def is_cost_by_key(self) -> bool:
@@ -368,61 +352,12 @@ class _Span(NamedTuple):
 
     def note(self, first: int) -> str:
         lost = "costs by api_key_id" if self.is_cost_by_key else self.stream
-        return f"the provider has no {lost} before {_utc(first)}"
+        return f"the provider has no {lost} before {utc(first)}"
 
 
-class _Guard:
-    """Refuses an answer that may be only a part: a total that is too small looks like a saving."""
-
-    def __init__(self, span: _Span) -> None:
-        self.pages = 0
-        self._span = span
-        self._starts: set[int] = set()
-        self._cursors: set[str] = set()
-
-    @property
-    def absent(self) -> int:
-        """Buckets that were asked for and have not come."""
-        return self._span.buckets - len(self._starts)
-
-    def admit(self, page: _Page) -> str | None:
-        """The cursor of the next page, None after the last.
-
-        Raises:
-            ValueError: the page cannot belong to a complete answer.
-        """
-        self.pages += 1
-        for bucket in page.data:
-            self._admit_bucket(bucket)
-        if not page.has_more:
-            return None
-        if not page.next_page:
-            raise ValueError("has_more is true and next_page is missing")
-        if page.next_page in self._cursors:
-            raise ValueError("next_page is a cursor that was already followed")
-        if self.pages > self._span.buckets:
-            raise ValueError(f"there are more pages than the {self._span.buckets} buckets asked")
-        self._cursors.add(page.next_page)
-        return page.next_page
-
-    def _admit_bucket(self, bucket: _Bucket) -> None:
-        start, width = bucket.start_time, self._span.width
-        name = f"bucket {_utc(start)}"
-        # The end of a bucket that is still filling may be the end of the question.
-        if start % width.seconds or not 0 < bucket.end_time - start <= width.seconds:
-            raise ValueError(f"{name} to {_utc(bucket.end_time)} is not aligned to {width.name}")
-        if not self._span.start <= start < self._span.end:
-            raise ValueError(f"{name} lies outside the window that was asked for")
-        if start in self._starts:
-            raise ValueError(f"{name} came twice")
-        self._starts.add(start)
-
-
-class _Answer(NamedTuple):
+class _Part(NamedTuple):
     span: _Span
-    rows: list[Row]
-    problems: list[Problem]
-    pages: int
+    answer: Answer
     absent: int
 
 
@@ -472,7 +407,7 @@ class OpenAI:
         """Completions and embeddings feed usage, costs the bill; one read is about one page."""
         widths = {stream: self._width(stream) for stream in _ENDPOINTS}
         return [
-            StreamSpec(stream, _ENDPOINTS[stream].feeds, width.limit * width.seconds // DAY)
+            StreamSpec(stream, _ENDPOINTS[stream].feeds, width.days)
             for stream, width in widths.items()
         ]
 
@@ -486,20 +421,19 @@ class OpenAI:
         Raises:
             SourceError: a page is missing or broken; a part is never returned.
         """
-        if start % DAY or end % DAY or start >= end:
-            raise ValueError(f"[{start}, {end}) is not a window of whole UTC days")
+        require_days(start, end)
         notes: list[str] = []
-        spans = self._spans(stream, start, min(end, now - now % HOUR), notes)
-        answers = [answer for span in spans for answer in self._answers(span, notes)]
-        if absent := sum(answer.absent for answer in answers):
+        spans = self._spans(stream, start, asked_until(end, now), notes)
+        parts = [part for span in spans for part in self._answers(span, notes)]
+        if absent := sum(part.absent for part in parts):
             notes.append(f"{absent} buckets were asked for and did not come")
         return Read(
-            start=answers[0].span.start if answers else end,
+            start=parts[0].span.start if parts else end,
             end=end,
-            rows=_merged(row for answer in answers for row in answer.rows),
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=sum(answer.pages for answer in answers),
-            request={"stream": stream, "asked": [answer.span.asked() for answer in answers]},
+            rows=merged(row for part in parts for row in part.answer.rows),
+            problems=[problem for part in parts for problem in part.answer.problems],
+            pages=sum(part.answer.pages for part in parts),
+            request={"stream": stream, "asked": [part.span.asked() for part in parts]},
             notes=notes,
         )
 
@@ -507,15 +441,16 @@ class OpenAI:
         """Read yesterday's completions as one bucket; raises SourceError."""
         today = now - now % DAY
         width = _USAGE_WIDTHS["1d"]._replace(limit=1)
-        answer = self._answer(_Span("usage/completions", width, today - DAY, today, ()))
-        tokens = sum(row.quantities.tokens for row in answer.rows if isinstance(row, UsageRow))
-        return f"{tokens:,} tokens of completions on {_utc(today - DAY)[:10]}"
+        part = self._answer(_Span("usage/completions", width, today - DAY, today, ()))
+        rows = part.answer.rows
+        tokens = sum(row.quantities.tokens for row in rows if isinstance(row, UsageRow))
+        return f"{tokens:,} tokens of completions on {utc(today - DAY)[:10]}"
 
     def close(self) -> None:
         """Release the connection."""
         self._http.close()
 
-    def _width(self, stream: str) -> _Width:
+    def _width(self, stream: str) -> Width:
         return _COSTS_WIDTH if stream == "costs" else self._usage_width
 
     def _spans(self, stream: str, start: int, end: int, notes: list[str]) -> list[_Span]:
@@ -530,7 +465,7 @@ class OpenAI:
             return span.cut(COSTS_BY_KEY_FROM)
         return [span]
 
-    def _answers(self, span: _Span, notes: list[str]) -> list[_Answer]:
+    def _answers(self, span: _Span, notes: list[str]) -> list[_Part]:
         """The answer to a span; once, the provider may name a later day to begin with."""
         try:
             return [self._answer(span)]
@@ -541,28 +476,26 @@ class OpenAI:
         notes.append(span.note(first))
         return [self._answer(part) for part in span.cut(first)]
 
-    def _answer(self, span: _Span) -> _Answer:
+    def _answer(self, span: _Span) -> _Part:
         """All pages of one span."""
-        rows: list[Row] = []
-        problems: list[Problem] = []
-        guard = _Guard(span)
+        answer = Answer([], [], 0)
+        buckets = Buckets(span.start, span.end, span.width)
+        cursors = Cursors(buckets.asked, "buckets asked")
         cursor: str | None = None
-        while guard.pages == 0 or cursor is not None:
+        while cursors.pages == 0 or cursor is not None:
             body = self._http.get(span.path, self._params(span, cursor))
-            place = f"page {guard.pages + 1}"
+            place = f"page {cursors.pages + 1}"
             try:
-                page = _decode(body)
-                cursor = guard.admit(page)
+                page = decoded(body, _Page, _PAGE)
+                for bucket in page.data:
+                    buckets.admit(bucket.start_time, bucket.end_time)
+                cursor = cursors.admit(page.has_more, page.next_page)
             except ValueError as error:
-                raise SourceError(
-                    self.name,
-                    f"{span.stream}, {place}: {error}",
-                    "Nothing of this read was kept; it is tried again at the next poll",
-                ) from None
+                raise incomplete(self.name, span.stream, place, error) from None
             found = _rows(span.stream, page, span.width.seconds, self.account, place)
-            rows += found[0]
-            problems += found[1]
-        return _Answer(span, rows, problems, guard.pages, guard.absent)
+            answer.rows.extend(found[0])
+            answer.problems.extend(found[1])
+        return _Part(span, answer._replace(pages=cursors.pages), buckets.absent)
 
     def _params(self, span: _Span, cursor: str | None) -> list[tuple[str, str]]:
         asked = span.asked()
@@ -577,25 +510,3 @@ def _first_day(refusal: HttpError, start: int) -> int | None:
         return None
     named = [int(text) for text in _INSTANT.findall(refusal.detail)]
     return max((-(-at // DAY) * DAY for at in named if at > start), default=None)
-
-
-def _merged(rows: Iterable[Row]) -> list[Row]:
-    """One row for each key: names that become equal when cleaned are one series."""
-    merged: dict[tuple[object, ...], Row] = {}
-    for row in rows:
-        key = row[:3]
-        known = merged.get(key)
-        merged[key] = row if known is None else _joined(known, row)
-    return list(merged.values())
-
-
-def _joined(a: Row, b: Row) -> Row:
-    if isinstance(a, BillRow) and isinstance(b, BillRow):
-        return a._replace(amount_pico=a.amount_pico + b.amount_pico)
-    assert isinstance(a, UsageRow)
-    assert isinstance(b, UsageRow)
-    return a._replace(quantities=add(a.quantities, b.quantities))
-
-
-def _utc(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%MZ")

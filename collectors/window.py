@@ -1,0 +1,215 @@
+"""What sources that are read by windows share: exact JSON, rows one by one, answers that are whole.
+
+A source's own file says what it asks for and how a result becomes a row. What makes an answer
+complete stands here: a total that is too small looks like a saving.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from monitor.domain.errors import SourceError
+from monitor.domain.money import MAX_PICO, PICO, to_pico
+from monitor.domain.names import clean_name
+from monitor.domain.usage import DAY, HOUR, BillRow, Problem, UsageRow, add
+
+PAYLOAD_CAP = 2_000
+"""Characters of a row in quarantine."""
+MOST_PAGES = 10_000
+_LARGEST_AMOUNT = MAX_PICO // PICO
+
+Row = UsageRow | BillRow
+_Page = TypeVar("_Page")
+
+
+class Width(NamedTuple):
+    """A width of buckets and how many of them one page may hold; asking for more is refused."""
+
+    name: str
+    seconds: int
+    limit: int
+
+    @property
+    def days(self) -> int:
+        """The most whole days of one page."""
+        return self.limit * self.seconds // DAY
+
+
+def decoded(page: bytes, kind: type[_Page], of: str) -> _Page:
+    """A page whose results stay plain objects; numbers with a point are exact decimals.
+
+    Raises:
+        ValueError: these bytes are no page `of` what was asked for.
+    """
+    try:
+        # NaN is not JSON, but some writers emit it: as text it spoils its row and not the page.
+        document = json.loads(page, parse_float=Decimal, parse_constant=str)
+        return msgspec.convert(document, kind)
+    except (ValueError, ArithmeticError, RecursionError, msgspec.ValidationError) as error:
+        raise ValueError(f"not a page of {of}: {clean_name(str(error))}") from None
+
+
+def each(
+    results: Sequence[Any], read: Callable[[Any], Row], place: str
+) -> tuple[list[Row], list[Problem]]:
+    """The rows of some results, and those that could not be read."""
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    for number, result in enumerate(results, 1):
+        try:
+            rows.append(read(result))
+        except (ValueError, ArithmeticError, msgspec.ValidationError) as error:
+            payload = json.dumps(result, default=str)[:PAYLOAD_CAP]
+            where = f"{place}, result {number}"
+            problems.append(Problem(where, clean_name(str(error)), payload))
+    return rows, problems
+
+
+class Cursors:
+    """The pages of one answer, until the provider says that there are no more."""
+
+    def __init__(self, most: int = MOST_PAGES, of: str = "that one answer may have") -> None:
+        self.pages = 0
+        self._most, self._of = most, of
+        self._followed: set[str] = set()
+
+    def admit(self, more: bool, following: str | None) -> str | None:
+        """The cursor of the next page, None after the last.
+
+        Raises:
+            ValueError: the page cannot belong to a complete answer.
+        """
+        self.pages += 1
+        if not more:
+            return None
+        if not following:
+            raise ValueError("has_more is true and next_page is missing")
+        if following in self._followed:
+            raise ValueError("next_page is a cursor that was already followed")
+        if self.pages > self._most:
+            raise ValueError(f"there are more pages than the {self._most} {self._of}")
+        self._followed.add(following)
+        return following
+
+
+class Buckets:
+    """The buckets of one answer: aligned, inside the window, none twice.
+
+    Args:
+        start: the first instant that was asked for.
+        end: the first that was not.
+        width: of the buckets.
+    """
+
+    def __init__(self, start: int, end: int, width: Width) -> None:
+        self.asked = -(-(end - start) // width.seconds)
+        self._start, self._end, self._width = start, end, width
+        self._seen: set[object] = set()
+
+    @property
+    def absent(self) -> int:
+        """Buckets that were asked for and have not come."""
+        return self.asked - len(self._seen)
+
+    def admit(self, start: int, end: int, key: object = ()) -> None:
+        """Take in a bucket, or the row of a group in one.
+
+        Raises:
+            ValueError: it cannot belong to the answer.
+        """
+        name = f"bucket {utc(start)}"
+        # The end of a bucket that is still filling may be the end of the question.
+        if start % self._width.seconds or not 0 < end - start <= self._width.seconds:
+            raise ValueError(f"{name} to {utc(end)} is not aligned to {self._width.name}")
+        if not self._start <= start < self._end:
+            raise ValueError(f"{name} lies outside the window that was asked for")
+        if (start, key) in self._seen:
+            raise ValueError(f"{name} came twice")
+        self._seen.add((start, key))
+
+
+class Answer(NamedTuple):
+    """All pages that one question got."""
+
+    rows: list[Row]
+    problems: list[Problem]
+    pages: int
+
+
+def asked_until(end: int, now: int) -> int:
+    """The future is never asked for: the end of the last full hour before `now`."""
+    return min(end, now - now % HOUR)
+
+
+def require_days(start: int, end: int) -> None:
+    """Raises ValueError unless [start, end) is a window of whole UTC days."""
+    if start % DAY or end % DAY or start >= end:
+        raise ValueError(f"[{start}, {end}) is not a window of whole UTC days")
+
+
+def incomplete(source: str, stream: str, place: str, error: ValueError) -> SourceError:
+    """The error of a read whose answer is not whole."""
+    return SourceError(
+        source,
+        f"{stream}, {place}: {error}",
+        "Nothing of this read was kept; it is tried again at the next poll",
+    )
+
+
+def pico_of(amount: Decimal, currency: str) -> int:
+    """An amount of one line item and day in 10^-12 of its currency.
+
+    Raises:
+        ValueError: it is no such amount.
+    """
+    # Compared, not computed with: abs() would round, and overflow on a large exponent.
+    if not (amount.is_finite() and -_LARGEST_AMOUNT <= amount <= _LARGEST_AMOUNT):
+        raise ValueError(f"{amount} {currency} cannot be one line item of one day")
+    return to_pico(amount)
+
+
+def merged(rows: Iterable[Row]) -> list[Row]:
+    """One row for each key: names that become equal when cleaned are one series."""
+    found: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        # Amounts of two currencies are no sum: who stores them chooses.
+        key = (*row[:3], row.currency if isinstance(row, BillRow) else "")
+        known = found.get(key)
+        found[key] = row if known is None else _joined(known, row)
+    return list(found.values())
+
+
+def _joined(a: Row, b: Row) -> Row:
+    if isinstance(a, BillRow) and isinstance(b, BillRow):
+        return a._replace(amount_pico=a.amount_pico + b.amount_pico)
+    assert isinstance(a, UsageRow)
+    assert isinstance(b, UsageRow)
+    return a._replace(quantities=add(a.quantities, b.quantities))
+
+
+def utc(at: int) -> str:
+    """An instant as people read it, to the minute."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def instant(at: int) -> str:
+    """An instant as RFC 3339 has it, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def epoch(text: str) -> int:
+    """The epoch second of an RFC 3339 instant.
+
+    Raises:
+        ValueError: it is none, or names no zone.
+    """
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone")
+    return int(found.timestamp())
