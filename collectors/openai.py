@@ -21,13 +21,15 @@ from collectors.window import (
     Buckets,
     Cursors,
     Row,
+    Taken,
     Width,
+    all_pages,
     asked_until,
     decoded,
     each,
-    incomplete,
     merged,
     pico_of,
+    query,
     require_days,
     utc,
 )
@@ -478,30 +480,21 @@ class OpenAI:
 
     def _answer(self, span: _Span) -> _Part:
         """All pages of one span."""
-        answer = Answer([], [], 0)
         buckets = Buckets(span.start, span.end, span.width)
-        cursors = Cursors(buckets.asked, "buckets asked")
-        cursor: str | None = None
-        while cursors.pages == 0 or cursor is not None:
-            body = self._http.get(span.path, self._params(span, cursor))
-            place = f"page {cursors.pages + 1}"
-            try:
-                page = decoded(body, _Page, _PAGE)
-                for bucket in page.data:
-                    buckets.admit(bucket.start_time, bucket.end_time)
-                cursor = cursors.admit(page.has_more, page.next_page)
-            except ValueError as error:
-                raise incomplete(self.name, span.stream, place, error) from None
-            found = _rows(span.stream, page, span.width.seconds, self.account, place)
-            answer.rows.extend(found[0])
-            answer.problems.extend(found[1])
-        return _Part(span, answer._replace(pages=cursors.pages), buckets.absent)
 
-    def _params(self, span: _Span, cursor: str | None) -> list[tuple[str, str]]:
-        asked = span.asked()
-        params = [(self._array_name, group) for group in asked.pop("group_by")]
-        params += [(name, str(value)) for name, value in asked.items()]
-        return params if cursor is None else [*params, ("page", cursor)]
+        def ask(cursor: str | None) -> bytes:
+            return self._http.get(span.path, query(span.asked(), self._array_name, cursor))
+
+        def take(body: bytes, place: str) -> Taken:
+            page = decoded(body, _Page, _PAGE)
+            for bucket in page.data:
+                buckets.admit(bucket.start_time, bucket.end_time)
+            found = _rows(span.stream, page, span.width.seconds, self.account, place)
+            return Taken(*found, page.has_more, page.next_page)
+
+        cursors = Cursors(buckets.asked, "buckets asked")
+        answer = all_pages(self.name, span.stream, ask, take, cursors)
+        return _Part(span, answer, buckets.absent)
 
 
 def _first_day(refusal: HttpError, start: int) -> int | None:

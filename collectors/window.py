@@ -7,7 +7,7 @@ complete stands here: a total that is too small looks like a saving.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
@@ -142,6 +142,53 @@ class Answer(NamedTuple):
     pages: int
 
 
+class Taken(NamedTuple):
+    """What one page holds, and what it says of the next one."""
+
+    rows: list[Row]
+    problems: list[Problem]
+    more: bool
+    following: str | None
+
+
+def all_pages(
+    source: str,
+    stream: str,
+    ask: Callable[[str | None], bytes],
+    take: Callable[[bytes, str], Taken],
+    cursors: Cursors,
+) -> Answer:
+    """Every page of an answer: `ask` gets the one at a cursor, `take` reads it by its place.
+
+    Raises:
+        SourceError: a page is missing or broken; a part is never returned.
+    """
+    answer = Answer([], [], 0)
+    cursor: str | None = None
+    while cursors.pages == 0 or cursor is not None:
+        body = ask(cursor)
+        place = f"page {cursors.pages + 1}"
+        try:
+            page = take(body, place)
+            cursor = cursors.admit(page.more, page.following)
+        except ValueError as error:
+            raise SourceError(
+                source,
+                f"{stream}, {place}: {error}",
+                "Nothing of this read was kept; it is tried again at the next poll",
+            ) from None
+        answer.rows.extend(page.rows)
+        answer.problems.extend(page.problems)
+    return answer._replace(pages=cursors.pages)
+
+
+def query(asked: Mapping[str, Any], arrays: str, cursor: str | None) -> list[tuple[str, str]]:
+    """The parameters of a question: `group_by` repeated under the name `arrays`, then the rest."""
+    params = [(arrays, group) for group in asked["group_by"]]
+    params += [(name, str(value)) for name, value in asked.items() if name != "group_by"]
+    return params if cursor is None else [*params, ("page", cursor)]
+
+
 def asked_until(end: int, now: int) -> int:
     """The future is never asked for: the end of the last full hour before `now`."""
     return min(end, now - now % HOUR)
@@ -151,15 +198,6 @@ def require_days(start: int, end: int) -> None:
     """Raises ValueError unless [start, end) is a window of whole UTC days."""
     if start % DAY or end % DAY or start >= end:
         raise ValueError(f"[{start}, {end}) is not a window of whole UTC days")
-
-
-def incomplete(source: str, stream: str, place: str, error: ValueError) -> SourceError:
-    """The error of a read whose answer is not whole."""
-    return SourceError(
-        source,
-        f"{stream}, {place}: {error}",
-        "Nothing of this read was kept; it is tried again at the next poll",
-    )
 
 
 def pico_of(amount: Decimal, currency: str) -> int:

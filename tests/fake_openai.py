@@ -4,17 +4,13 @@ It accepts and refuses what the OpenAPI file says (a contract test compares the 
 `truth` and `costs` at each request, and plays one scripted fault a request where it has any.
 """
 
-import base64
 import json
 import re
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+
+from tests.fake_api import FakeApi, Refusal, Request, cursor, cursor_start
 
 ADMIN_KEY = "sk-admin-CANARY0fake0000000000000000"
 PROJECT_KEY = "sk-proj-ORDINARY0fake000000000000000"
@@ -121,58 +117,25 @@ def counts(
     }
 
 
-class Request(NamedTuple):
-    path: str
-    query: tuple[tuple[str, str], ...]
-    headers: Mapping[str, str]
-
-    def all(self, name: str) -> list[str]:
-        return [value for key, value in self.query if key == name]
-
-
-class Refusal(Exception):
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status = status
-
-
-Fault = Callable[["Handler"], None]
-
-
-class FakeOpenAI:
+class FakeOpenAI(FakeApi):
     """Serve `truth` and `costs` inside a `with` block at `url`.
 
-    Change the lists between requests to restate history. `faults` is played one a request, None
-    for a normal answer; when it is empty all answers are normal. `page_buckets` caps a page below
-    the limit that was asked for. `earliest` refuses older windows with 400.
+    Change the lists between requests to restate history. `page_buckets` caps a page below the
+    limit that was asked for. `earliest` refuses older windows with 400.
     """
 
+    root = "/v1"
+
     def __init__(self, truth: Iterable[Use] = (), costs: Iterable[Cost] = ()):
+        super().__init__()
         self.truth = list(truth)
         self.costs = list(costs)
-        self.faults: deque[Fault | None] = deque()
-        self.requests: list[Request] = []
-        self.pages: list[dict[str, Any]] = []
         self.page_buckets = 10_000
         self.earliest = 0
-        self.stopping = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.fake = self  # type: ignore[attr-defined]
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
 
-    def __enter__(self):
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def error_body(self, message: str) -> bytes:
+        """As the OpenAPI file has it."""
+        return error_body(message)
 
     def page(self, request: Request) -> dict[str, Any]:
         """The page that a request asks for; raises Refusal."""
@@ -183,7 +146,7 @@ class FakeOpenAI:
             raise Refusal(404, f"Invalid URL (GET {request.path})")
         ask = _ask(endpoint, request)
         self._check_history(path, ask)
-        first = _cursor_start(request) or ask.start - ask.start % ask.seconds
+        first = cursor_start(request) or ask.start - ask.start % ask.seconds
         starts = range(first, ask.end, ask.seconds)
         shown = starts[: min(ask.limit, self.page_buckets)]
         rest = starts[len(shown) :]
@@ -191,7 +154,7 @@ class FakeOpenAI:
             "object": "page",
             "data": [self._bucket(path, endpoint, ask, start) for start in shown],
             "has_more": bool(rest),
-            "next_page": _cursor(request, rest[0]) if rest else None,
+            "next_page": cursor(request, rest[0]) if rest else None,
         }
 
     def _authorize(self, request: Request) -> None:
@@ -266,21 +229,6 @@ def _integer(query: Mapping[str, list[str]], name: str, default: int | None) -> 
     return int(text)
 
 
-def _cursor(request: Request, start: int) -> str:
-    unpaged = sorted(pair for pair in request.query if pair[0] != "page")
-    return "page_" + base64.urlsafe_b64encode(json.dumps([start, unpaged]).encode()).decode()
-
-
-def _cursor_start(request: Request) -> int | None:
-    """Where a cursor goes on; refuses one that was made for other parameters."""
-    for cursor in request.all("page"):
-        start = json.loads(base64.urlsafe_b64decode(cursor.removeprefix("page_")))[0]
-        if cursor != _cursor(request, start):
-            raise Refusal(400, "The page cursor belongs to a request with other parameters.")
-        return start
-    return None
-
-
 def _usage_results(
     uses: Iterable[Use], groups: tuple[str, ...], known: Iterable[str]
 ) -> list[dict[str, Any]]:
@@ -313,98 +261,7 @@ def _cost_results(costs: Iterable[Cost], groups: tuple[str, ...]) -> list[dict[s
     return list(sums.values())
 
 
-def dumps(document: object) -> bytes:
-    """JSON in which a Decimal is a number with all of its digits."""
-    text = json.dumps(document, default=lambda number: f"\0{number:f}\0")
-    return re.sub(r'"\\u0000(.*?)\\u0000"', r"\1", text).encode()
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    @property
-    def fake(self) -> FakeOpenAI:
-        return self.server.fake
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.request_seen = Request(
-            parts.path, tuple(parse_qsl(parts.query, keep_blank_values=True)), headers
-        )
-        self.fake.requests.append(self.request_seen)
-        fault = self.fake.faults.popleft() if self.fake.faults else None
-        try:
-            (fault or normal)(self)
-        except OSError:
-            self.close_connection = True  # the client hung up
-
-    def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing: tests read `requests`."""
-
-
-# --- What can be scripted ---
-
-
-def normal(handler: Handler) -> None:
-    tampered(lambda _: None)(handler)
-
-
-def tampered(change: Callable[[dict[str, Any]], object]) -> Fault:
-    """The normal page, changed in place."""
-
-    def play(handler: Handler) -> None:
-        try:
-            page = handler.fake.page(handler.request_seen)
-        except Refusal as refusal:
-            failing(refusal.status, str(refusal))(handler)
-            return
-        change(page)
-        handler.fake.pages.append(page)
-        handler.send(200, dumps(page))
-
-    return play
-
-
-def answering(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Fault:
-    return lambda handler: handler.send(status, body, headers)
-
-
-def failing(status: int, message: str, headers: Mapping[str, str] | None = None) -> Fault:
-    return answering(status, error_body(message), headers)
-
-
 def error_body(message: str) -> bytes:
     """The error object of the OpenAPI file."""
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     return json.dumps({"error": error}).encode()
-
-
-def rate_limited_until(at: float) -> Fault:
-    """A 429 whose Retry-After is an HTTP date."""
-    return failing(429, "Rate limit reached", {"Retry-After": formatdate(at, usegmt=True)})
-
-
-def dripping(head: bytes, drop: bytes) -> Fault:
-    """`head`, then `drop` every few milliseconds until the client goes away."""
-
-    def play(handler: Handler) -> None:
-        handler.wfile.write(head)
-        while not handler.fake.stopping.wait(0.005):
-            handler.wfile.write(drop)
-
-    return play
-
-
-def hanging_up(handler: Handler) -> None:
-    """Close without an answer."""
-    handler.close_connection = True

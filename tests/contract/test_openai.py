@@ -15,7 +15,7 @@ from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import PICO
 from monitor.domain.usage import DAY, HOUR, Quantities, add
 from monitor.ports import Pull
-from tests import fake_openai, needs
+from tests import fake_api, fake_openai, needs
 from tests.fake_openai import ADMIN_KEY, PROJECT_KEY, Cost, FakeOpenAI, Use, counts
 
 START = 1_793_491_200  # 2026-11-01
@@ -133,7 +133,7 @@ def test_an_organization_without_usage_is_read_and_empty(fake, source):
 
 
 def test_buckets_that_do_not_come_are_noted(fake, source):
-    fake.faults.append(fake_openai.tampered(lambda page: page["data"].pop()))
+    fake.faults.append(fake_api.tampered(lambda page: page["data"].pop()))
     assert read(source()).notes == ["1 buckets were asked for and did not come"]
 
 
@@ -226,7 +226,7 @@ def test_costs_before_the_epoch_of_keys_are_read_without_the_key(fake, source):
 def test_a_later_epoch_of_keys_is_learned_from_the_refusal(fake, source):
     fake.costs = [Cost(START, Decimal(1)), Cost(START + DAY, Decimal(2))]
     message = f"group_by=api_key_id needs a start_time of {START + DAY} or later."
-    fake.faults.append(fake_openai.failing(400, message))
+    fake.faults.append(fake_api.failing(400, message))
     found = read(source(), "costs")
     assert [(r.amount_pico // PICO, r.dims.api_key) for r in found.rows] == [(1, ""), (2, "key_9")]
     assert len(fake.requests) == 3
@@ -253,7 +253,7 @@ def test_a_window_wholly_older_than_the_provider_keeps_covers_nothing(fake, sour
     ["Invalid bucket.", f"end_time must be before {START + DAY}.", f"bad start_time {START}."],
 )
 def test_a_400_about_anything_else_is_permanent(fake, source, message):
-    fake.faults.append(fake_openai.failing(400, message))
+    fake.faults.append(fake_api.failing(400, message))
     with pytest.raises(SourceError, match=message.rstrip(".")) as failed:
         read(source())
     assert failed.value.permanent
@@ -262,7 +262,7 @@ def test_a_400_about_anything_else_is_permanent(fake, source, message):
 
 def test_a_provider_that_keeps_naming_later_days_is_asked_twice_only(fake, source):
     fake.faults += [
-        fake_openai.failing(400, f"start_time {START + n} is too early.") for n in (1, DAY + 1)
+        fake_api.failing(400, f"start_time {START + n} is too early.") for n in (1, DAY + 1)
     ]
     with pytest.raises(SourceError, match="too early"):
         read(source())
@@ -301,7 +301,7 @@ def set_bucket(**shift):
     ],
 )
 def test_an_answer_that_may_be_a_part_is_an_error(fake, source, change, cause):
-    fake.faults.append(fake_openai.tampered(change))
+    fake.faults.append(fake_api.tampered(change))
     with pytest.raises(SourceError, match=re.escape(cause)) as failed:
         read(source())
     assert "usage/completions, page 1: " in str(failed.value)
@@ -309,9 +309,9 @@ def test_an_answer_that_may_be_a_part_is_an_error(fake, source, change, cause):
 
 
 def test_a_cursor_that_comes_back_is_an_error(fake, source):
-    fake.faults += [fake_openai.tampered(set_last(has_more=True, next_page="page_x"))]
+    fake.faults += [fake_api.tampered(set_last(has_more=True, next_page="page_x"))]
     empty = {"data": [], "has_more": True, "next_page": "page_x"}
-    fake.faults += [fake_openai.answering(200, json.dumps(empty).encode())]
+    fake.faults += [fake_api.answering(200, json.dumps(empty).encode())]
     with pytest.raises(SourceError, match="page 2: next_page is a cursor that was already"):
         read(source())
 
@@ -325,14 +325,14 @@ def test_the_same_page_under_a_new_cursor_is_an_error(fake, source):
             {"authorization": f"Bearer {ADMIN_KEY}"},
         )
     )
-    fake.faults += [None, fake_openai.answering(200, json.dumps(first).encode())]
+    fake.faults += [None, fake_api.answering(200, json.dumps(first).encode())]
     with pytest.raises(SourceError, match="page 2: bucket 2026-11-01T00:00Z came twice"):
         read(source())
 
 
 def test_a_provider_without_a_last_page_is_an_error(fake, source):
     fake.faults += [
-        fake_openai.answering(
+        fake_api.answering(
             200, json.dumps({"data": [], "has_more": True, "next_page": f"page_{n}"}).encode()
         )
         for n in range(60)
@@ -345,7 +345,7 @@ def test_a_provider_without_a_last_page_is_an_error(fake, source):
 @pytest.mark.parametrize("body", [b"{", b"<html>", b"", b'{"data": [}'])
 def test_an_answer_that_is_no_json_is_an_error_that_names_its_page(fake, source, body):
     fake.page_buckets = 20
-    fake.faults += [None, fake_openai.answering(200, body)]
+    fake.faults += [None, fake_api.answering(200, body)]
     with pytest.raises(SourceError, match="page 2: not a page of usage or costs"):
         read(source())
 
@@ -362,7 +362,7 @@ def test_an_answer_that_is_no_json_is_an_error_that_names_its_page(fake, source,
     ],
 )
 def test_a_429_is_tried_again_after_the_wait_it_asks_for(fake, source, headers, waits):
-    fake.faults += [fake_openai.failing(429, "Rate limit reached", headers)] * 2
+    fake.faults += [fake_api.failing(429, "Rate limit reached", headers)] * 2
     openai = source()
     assert total(read(openai)).tokens == true_tokens(fake)
     assert openai.waits == waits
@@ -370,7 +370,7 @@ def test_a_429_is_tried_again_after_the_wait_it_asks_for(fake, source, headers, 
 
 
 def test_an_asked_wait_is_really_waited(fake):
-    fake.faults.append(fake_openai.failing(429, "Slow down", {"retry-after-ms": "50"}))
+    fake.faults.append(fake_api.failing(429, "Slow down", {"retry-after-ms": "50"}))
     openai = OpenAI("openai-main", "acme", ADMIN_KEY, base_url=fake.url)
     began = time.monotonic()
     read(openai)
@@ -379,7 +379,7 @@ def test_an_asked_wait_is_really_waited(fake):
 
 
 def test_a_429_with_a_date_is_tried_again_at_that_date(fake, source):
-    fake.faults.append(fake_openai.rate_limited_until(time.time() + 25))
+    fake.faults.append(fake_api.rate_limited_until(time.time() + 25))
     openai = source()
     read(openai)
     assert len(openai.waits) == 1
@@ -388,7 +388,7 @@ def test_a_429_with_a_date_is_tried_again_at_that_date(fake, source):
 
 @pytest.mark.parametrize(("asked", "reported"), [("31", 31.0), ("86400", 900.0)])
 def test_a_long_wait_is_left_to_the_schedule(fake, source, asked, reported):
-    fake.faults.append(fake_openai.failing(429, "Slow down.", {"Retry-After": asked}))
+    fake.faults.append(fake_api.failing(429, "Slow down.", {"Retry-After": asked}))
     openai = source()
     with pytest.raises(HttpError, match=f"Slow down .it asks to wait {reported:g} s") as failed:
         read(openai)
@@ -398,7 +398,7 @@ def test_a_long_wait_is_left_to_the_schedule(fake, source, asked, reported):
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 def test_attempts_end(fake, source, status):
-    fake.faults += [fake_openai.failing(status, "Overloaded")] * 9
+    fake.faults += [fake_api.failing(status, "Overloaded")] * 9
     with pytest.raises(
         HttpError, match=f"HTTP {status} from organization/.*: Overloaded"
     ) as failed:
@@ -409,7 +409,7 @@ def test_attempts_end(fake, source, status):
 
 @pytest.mark.parametrize(("status", "word", "requests"), [(429, "false", 1), (409, "true", 2)])
 def test_the_servers_word_on_trying_again_counts(fake, source, status, word, requests):
-    fake.faults.append(fake_openai.failing(status, "Hm", {"x-should-retry": word}))
+    fake.faults.append(fake_api.failing(status, "Hm", {"x-should-retry": word}))
     openai = source()
     if word == "true":
         read(openai)
@@ -430,7 +430,7 @@ def test_a_key_that_is_refused_is_permanent_and_says_which_key_is_needed(fake, s
 
 
 def test_a_broken_connection_is_tried_again(fake, source):
-    fake.faults += [fake_openai.hanging_up, None]
+    fake.faults += [fake_api.hanging_up, None]
     assert total(read(source())).tokens == true_tokens(fake)
 
 
@@ -445,7 +445,7 @@ def test_a_server_that_is_not_there_is_an_error_with_its_address(fake, source):
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_an_error_and_not_followed(fake, source, status):
     there = {"Location": "http://127.0.0.1:9/elsewhere"}
-    fake.faults.append(fake_openai.answering(status, b"", there))
+    fake.faults.append(fake_api.answering(status, b"", there))
     with pytest.raises(
         HttpError, match=r"it redirects to http://127\.0\.0\.1:9/elsewhere"
     ) as failed:
@@ -465,7 +465,7 @@ def test_a_redirect_is_an_error_and_not_followed(fake, source, status):
     ids=["head", "body", "chunk size", "endless"],
 )
 def test_a_server_that_drips_meets_the_deadline_wherever_it_drips(fake, source, head, drop):
-    fake.faults.append(fake_openai.dripping(head, drop))
+    fake.faults.append(fake_api.dripping(head, drop))
     began = time.monotonic()
     with pytest.raises(HttpError, match=r"no complete answer from .* within 0.2 s") as failed:
         read(source(limits={"total_s": 0.2, "read_s": 60.0}))
@@ -476,8 +476,8 @@ def test_a_server_that_drips_meets_the_deadline_wherever_it_drips(fake, source, 
 @pytest.mark.parametrize(
     "fault",
     [
-        fake_openai.answering(200, b" " * 5_000_000),
-        fake_openai.dripping(
+        fake_api.answering(200, b" " * 5_000_000),
+        fake_api.dripping(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             b"ffff\r\n" + b" " * 65535 + b"\r\n",
         ),
@@ -492,14 +492,14 @@ def test_an_oversized_answer_is_not_read_to_its_end(fake, source, fault):
 
 
 def test_a_compressed_answer_is_refused_because_its_size_has_no_bound(fake, source):
-    fake.faults.append(fake_openai.answering(200, b"\x1f\x8b", {"Content-Encoding": "gzip"}))
+    fake.faults.append(fake_api.answering(200, b"\x1f\x8b", {"Content-Encoding": "gzip"}))
     with pytest.raises(HttpError, match=r"compressed \(gzip\)"):
         read(source())
     assert fake.requests[0].headers["accept-encoding"] == "identity"
 
 
 def test_a_providers_long_and_evil_words_are_capped_and_cleaned(fake, source):
-    fake.faults.append(fake_openai.failing(404, "no\r\n\u202esuch" + "x" * 9_000))
+    fake.faults.append(fake_api.failing(404, "no\r\n\u202esuch" + "x" * 9_000))
     with pytest.raises(HttpError) as failed:
         read(source())
     assert failed.value.detail.startswith("no such")
@@ -541,14 +541,14 @@ def test_the_key_is_in_no_log_no_error_no_row_and_no_record(fake, source, caplog
     fake.truth.append(Use(START, counts(text=1), model=f"m {ADMIN_KEY}"))
     shown = [repr(read(openai)), repr(openai), repr(openai.__dict__)]
     for fault in (
-        fake_openai.failing(401, f"Incorrect API key provided: {ADMIN_KEY}", echo),
-        fake_openai.failing(400, f"Bad {ADMIN_KEY}", echo),
-        fake_openai.answering(418, f"<p>{'x' * 280}{ADMIN_KEY}</p>".encode(), echo),
-        fake_openai.answering(302, b"", echo),
-        fake_openai.answering(200, ADMIN_KEY.encode(), echo),
-        fake_openai.answering(200, b"{}", echo | {"Content-Encoding": ADMIN_KEY}),
-        fake_openai.dripping(f"HTTP/1.1 {ADMIN_KEY}\r\n\r\n".encode(), b"x"),
-        fake_openai.dripping(f"HTTP/1.1 200 OK\r\nX-Key: {ADMIN_KEY}\r\n\r\n".encode(), b"x"),
+        fake_api.failing(401, f"Incorrect API key provided: {ADMIN_KEY}", echo),
+        fake_api.failing(400, f"Bad {ADMIN_KEY}", echo),
+        fake_api.answering(418, f"<p>{'x' * 280}{ADMIN_KEY}</p>".encode(), echo),
+        fake_api.answering(302, b"", echo),
+        fake_api.answering(200, ADMIN_KEY.encode(), echo),
+        fake_api.answering(200, b"{}", echo | {"Content-Encoding": ADMIN_KEY}),
+        fake_api.dripping(f"HTTP/1.1 {ADMIN_KEY}\r\n\r\n".encode(), b"x"),
+        fake_api.dripping(f"HTTP/1.1 200 OK\r\nX-Key: {ADMIN_KEY}\r\n\r\n".encode(), b"x"),
     ):
         fake.faults = type(fake.faults)([fault] * 3)
         with pytest.raises(SourceError) as failed:
@@ -602,7 +602,7 @@ def test_the_fakes_pages_and_errors_satisfy_the_openapi_file(fake, source, opena
     of_errors = {"$ref": "#/components/schemas/ErrorResponse", "components": openapi["components"]}
     assert len(fake.pages) == 4
     for page in fake.pages:
-        document = json.loads(fake_openai.dumps(page))
+        document = json.loads(fake_api.dumps(page))
         jsonschema.validate(document, of_pages, jsonschema.Draft202012Validator)
     error = json.loads(fake_openai.error_body("Invalid 'limit'"))
     jsonschema.validate(error, of_errors, jsonschema.Draft202012Validator)
@@ -613,7 +613,7 @@ def test_the_fakes_pages_are_read_without_leftovers_by_the_vendors_models(fake, 
 
     every_stream(fake, source())
     for page in fake.pages:
-        found = UsageCompletionsResponse.model_validate_json(fake_openai.dumps(page))
+        found = UsageCompletionsResponse.model_validate_json(fake_api.dumps(page))
         for bucket in found.data:
             for result in bucket.results:
                 assert not result.model_extra

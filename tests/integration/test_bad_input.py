@@ -14,16 +14,14 @@ from monitor.domain.usage import DAY, utc_day
 from monitor.storage.engine import Database
 from tests.cli import ROOT, crossover
 from tests.factories import give_up
+from tests.fake_api import answering, failing, tampered
 from tests.fake_openai import (
     ADMIN_KEY,
     PROJECT_KEY,
     Cost,
     FakeOpenAI,
     Use,
-    answering,
     counts,
-    failing,
-    tampered,
 )
 from tests.mailserver import PEM, MailServer
 

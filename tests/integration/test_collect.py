@@ -14,15 +14,14 @@ from monitor.ports import StreamSpec
 from monitor.storage.setup import put_stream
 from monitor.storage.write import Changes
 from tests.factories import DAY0
+from tests.fake_api import answering, failing
 from tests.fake_openai import (
     ADMIN_KEY,
     PROJECT_KEY,
     Cost,
     FakeOpenAI,
     Use,
-    answering,
     counts,
-    failing,
 )
 
 NOW = DAY0 + 20 * DAY + 7 * HOUR
