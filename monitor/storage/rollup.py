@@ -59,12 +59,14 @@ _Row = tuple[Any, ...]
 
 
 def context_of(tier: str, batch: str) -> str:
-    """The pricing context that a series' tier and batch flag ask for."""
-    parts = []
-    if batch == "true":
-        parts.append("processing=batch")
-    if tier not in _STANDARD_TIERS:
-        parts.append(f"service_tier={tier}")
+    """The pricing context that a series' batch flag and tier ask for.
+
+    A tier is the provider's word for it, with what else a price depends on behind it:
+    `priority;context_window=200k-1M`.
+    """
+    parts = ["processing=batch"] if batch == "true" else []
+    named = (part for part in tier.split(";") if part not in _STANDARD_TIERS)
+    parts += [part if "=" in part else f"service_tier={part}" for part in named]
     return ";".join(parts)
 
 
