@@ -99,6 +99,7 @@ class Http:
         source: the source's configured name, for errors.
         base_url: https, or plain http to this machine.
         secret_headers: sent with each request, shown nowhere.
+        headers: sent with each request, no secret.
         denied: the remedy for 401 and 403.
         limits: times, sizes and attempts.
         pace: what of a wait that a server asked for is waited, in seconds.
@@ -111,6 +112,7 @@ class Http:
         base_url: str,
         secret_headers: Mapping[str, str],
         *,
+        headers: Mapping[str, str] = {},
         denied: str = "",
         limits: Limits = DEFAULT_LIMITS,
         pace: Callable[[float], float] = float,
@@ -133,6 +135,7 @@ class Http:
                 # Inflated bodies have no bound that is known before they are inflated.
                 "accept-encoding": "identity",
                 "user-agent": "crossover",
+                **headers,
             },
             auth=self._sign,
             timeout=httpx.Timeout(limits.read_s, connect=limits.connect_s),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 
 from monitor.domain.errors import InputError
 
 REGISTRY = {
+    "anthropic": "collectors.anthropic:Anthropic",
     "openai": "collectors.openai:OpenAI",
 }
 
@@ -24,3 +26,13 @@ def load(kind: str) -> type:
     module, _, name = REGISTRY[kind].partition(":")
     found: type = getattr(import_module(module), name)
     return found
+
+
+_EVERYWHERE = {"base_url", "bucket", "limits", "pace"}
+"""Keywords of every source that are no options of its own."""
+
+
+def options(kind: type) -> set[str]:
+    """What a kind of source can be told beside its address and its buckets."""
+    found = inspect.signature(kind).parameters.values()
+    return {p.name for p in found if p.kind is p.KEYWORD_ONLY} - _EVERYWHERE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,8 @@ class SourceSettings(Section):
     base_url: str = ""
     bucket: Literal["1h", "1d"] = "1h"
     backfill_days: int = Field(default=120, ge=1, le=3650)
+    options: dict[str, Any] = {}
+    """What only this kind can be told."""
 
 
 class AccountSettings(Section):

@@ -131,10 +131,15 @@ def source(settings: Settings, number: int) -> Pull:
 
 
 def _with_key(item: SourceSettings, key: str) -> Pull:
-    further: dict[str, Any] = {"base_url": item.base_url} if item.base_url else {}
-    found: Pull = registry.load(item.kind)(
-        item.name, item.account, key, bucket=item.bucket, **further
-    )
+    kind = registry.load(item.kind)
+    known = registry.options(kind)
+    if unknown := sorted(set(item.options) - known):
+        raise ConfigError(
+            [f"source {item.name}: {item.kind} has no option {', '.join(unknown)}"],
+            f"It has {', '.join(sorted(known)) or 'none'}; docs/sources.md explains them.",
+        )
+    further = item.options | ({"base_url": item.base_url} if item.base_url else {})
+    found: Pull = kind(item.name, item.account, key, bucket=item.bucket, **further)
     return found
 
 
