@@ -10,6 +10,7 @@ from monitor.domain.errors import InputError
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
     "openai": "collectors.openai:OpenAI",
+    "openrouter": "collectors.openrouter:OpenRouter",
 }
 
 
