@@ -35,6 +35,7 @@ from collectors.window import (
     pico_of,
     query,
     require_days,
+    require_groups,
     utc,
 )
 from monitor.domain.errors import InputError
@@ -285,11 +286,7 @@ class Anthropic:
         limits: Limits = DEFAULT_LIMITS,
         pace: Callable[[float], float] = float,
     ) -> None:
-        if unknown := sorted(set(group_by) - set(GROUPS)):
-            raise InputError(
-                f"source {name}: group_by cannot be {', '.join(unknown)}",
-                f"Use some of {', '.join(sorted(GROUPS))}; models always are",
-            )
+        require_groups(name, group_by, GROUPS, "models")
         if len(set(group_by)) >= _MOST_GROUPS and api != "reports":
             raise InputError(
                 f"source {name}: group_by names {len(set(group_by))} dimensions",

@@ -31,9 +31,9 @@ from collectors.window import (
     pico_of,
     query,
     require_days,
+    require_groups,
     utc,
 )
-from monitor.domain.errors import InputError
 from monitor.domain.names import clean_name
 from monitor.domain.usage import (
     DAY,
@@ -392,11 +392,7 @@ class OpenAI:
         pace: Callable[[float], float] = float,
     ) -> None:
         known = {group for endpoint in _ENDPOINTS.values() for group in endpoint.optional}
-        if unknown := sorted(set(group_by) - known):
-            raise InputError(
-                f"source {name}: group_by cannot be {', '.join(unknown)}",
-                f"Use some of {', '.join(sorted(known))}; models and line items always are",
-            )
+        require_groups(name, group_by, known, "models and line items")
         self.name = name
         self.account = account
         self._usage_width = _USAGE_WIDTHS[bucket]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from monitor.domain.errors import SourceError
+from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import MAX_PICO, PICO, to_pico
 from monitor.domain.names import clean_name
 from monitor.domain.usage import DAY, HOUR, BillRow, Problem, UsageRow, add
@@ -192,6 +192,15 @@ def query(asked: Mapping[str, Any], arrays: str, cursor: str | None) -> list[tup
 def asked_until(end: int, now: int) -> int:
     """The future is never asked for: the end of the last full hour before `now`."""
     return min(end, now - now % HOUR)
+
+
+def require_groups(source: str, group_by: Sequence[str], known: Iterable[str], always: str) -> None:
+    """Raises InputError where a configured `group_by` names what the API cannot split by."""
+    if unknown := sorted(set(group_by) - set(known)):
+        raise InputError(
+            f"source {source}: group_by cannot be {', '.join(unknown)}",
+            f"Use some of {', '.join(sorted(known))}; {always} always are",
+        )
 
 
 def require_days(start: int, end: int) -> None:

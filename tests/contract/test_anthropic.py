@@ -6,12 +6,13 @@ from decimal import Decimal
 import pytest
 
 from collectors.anthropic import ANALYTICS_FROM, Anthropic
-from collectors.http import HttpError, Limits
+from collectors.http import HttpError
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import PICO
 from monitor.domain.usage import DAY, HOUR, Dimensions, Quantities, add
 from monitor.storage.rollup import context_of
 from tests import fake_api
+from tests.contract.conftest import QUICK
 from tests.fake_anthropic import ADMIN_KEY, WORKSPACE_KEY, Cost, FakeAnthropic, Use
 
 START = 1_793_491_200  # 2026-11-01
@@ -33,18 +34,11 @@ def fake():
 
 
 @pytest.fixture
-def source(fake):
-    made = []
+def source(fake, opened):
+    def make(key=ADMIN_KEY, **options):
+        return opened(Anthropic("claude", "acme", key, base_url=fake.url, limits=QUICK, **options))
 
-    def make(key=ADMIN_KEY, **kwargs):
-        limits = Limits(backoff_s=0.0, attempts=3)
-        found = Anthropic("claude", "acme", key, base_url=fake.url, limits=limits, **kwargs)
-        made.append(found)
-        return found
-
-    yield make
-    for each in made:
-        each.close()
+    return make
 
 
 def read(anthropic, stream="usage", start=START, days=2, now=NOW):
@@ -197,7 +191,7 @@ def test_once_it_has_answered_a_refusal_of_analytics_is_an_error(fake, source):
 
 
 def test_a_busy_analytics_api_is_an_error_and_no_reason_to_leave_it(fake, source):
-    fake.faults += [fake_api.failing(529, "Overloaded")] * 3
+    fake.faults += [fake_api.failing(529, "Overloaded")] * 2
     with pytest.raises(HttpError, match="529"):
         read(source())
     assert set(paths(fake)) == {"analytics/usage"}

@@ -5,12 +5,12 @@ from decimal import Decimal
 
 import pytest
 
-from collectors.http import Limits
 from collectors.openrouter import OpenRouter
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import PICO
 from monitor.domain.usage import DAY, Quantities
 from tests import fake_api
+from tests.contract.conftest import QUICK
 from tests.fake_api import FakeApi, Refusal
 
 KEY = "sk-or-v1-CANARY0management0000000000000"
@@ -68,17 +68,11 @@ def fake():
 
 
 @pytest.fixture
-def source(fake):
-    made = []
-
+def source(fake, opened):
     def make(key=KEY, **options):
-        limits = Limits(backoff_s=0.0, attempts=2)
-        made.append(OpenRouter("router", "acme", key, base_url=fake.url, limits=limits, **options))
-        return made[-1]
+        return opened(OpenRouter("router", "acme", key, base_url=fake.url, limits=QUICK, **options))
 
-    yield make
-    for each in made:
-        each.close()
+    return make
 
 
 def test_each_day_is_a_question_of_its_own(fake, source):

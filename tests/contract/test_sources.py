@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from collectors import registry
-from collectors.http import Limits
 from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.errors import ConfigError, SourceError
 from monitor.domain.money import PICO
 from monitor.domain.usage import DAY, BillRow
+from tests.contract.conftest import QUICK
 from tests.fake_api import FakeApi, Refusal
 
 ROOT = Path(__file__).parents[2]
@@ -81,18 +81,10 @@ def recorded(kind):
 
 
 @pytest.fixture
-def source(kind, recorded):
+def source(kind, recorded, opened):
     found = registry.load(kind)
     path = urlsplit(inspect.signature(found).parameters["base_url"].default).path
-    made = found(
-        f"{kind}-main",
-        "acme",
-        KEY,
-        base_url=recorded.url + path,
-        limits=Limits(backoff_s=0.0, attempts=2),
-    )
-    yield made
-    made.close()
+    return opened(found(f"{kind}-main", "acme", KEY, base_url=recorded.url + path, limits=QUICK))
 
 
 def read_all(source, recorded):

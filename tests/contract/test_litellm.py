@@ -1,0 +1,290 @@
+"""The LiteLLM source over real HTTP; a recording of a real proxy says what is true."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from collectors.litellm import LiteLLM
+from monitor.domain.errors import InputError, SourceError
+from monitor.domain.usage import DAY, HOUR, Quantities, add
+from tests import fake_api, needs
+from tests.contract.conftest import QUICK
+from tests.fake_api import FakeApi, Refusal
+
+KEY = "sk-CANARY-master-0000000000000000000"
+DAY0 = 1_795_132_800  # 2026-11-20
+NOW = DAY0 + 2 * DAY
+
+
+def iso(at):
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def call(at, name, **changed):
+    """A successful request of 1,000 prompt tokens, of which 300 were read and 100 written."""
+    usage = {
+        "prompt_tokens_details": {
+            "cached_tokens": 300,
+            "cache_creation_tokens": 100,
+            "cache_creation_token_details": {
+                "ephemeral_5m_input_tokens": 60,
+                "ephemeral_1h_input_tokens": 40,
+            },
+        },
+        "cache_read_input_tokens": 300,
+        "cache_creation_input_tokens": 100,
+        "completion_tokens_details": {"reasoning_tokens": 7},
+        "service_tier": "standard",
+    }
+    return {
+        "request_id": name,
+        "startTime": iso(at),
+        "prompt_tokens": 1000,
+        "completion_tokens": 50,
+        "model": "anthropic/claude-sonnet-4-5",
+        "custom_llm_provider": "anthropic",
+        "api_key": "hash-1",
+        "team_id": "team-shop",
+        "user": "u-ana",
+        "status": "success",
+        "cache_hit": "None",
+        "metadata": {"usage_object": usage},
+    } | changed
+
+
+class FakeProxy(FakeApi):
+    """`calls` as the proxy serves them: both ends of a window included, counted to a cap."""
+
+    def __init__(self, calls=()):
+        super().__init__()
+        self.calls = list(calls)
+        self.cap = 10_000
+
+    def page(self, request):
+        if request.headers.get("authorization") != f"Bearer {KEY}":
+            raise Refusal(401, "Authentication Error, Invalid proxy server token passed.")
+        if request.path != "/spend/logs/v2":
+            raise Refusal(404, "Not Found")
+        query = dict(request.query)
+        first, last = (
+            datetime.strptime(query[name], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+            for name in ("start_date", "end_date")
+        )
+        size, number = int(query["page_size"]), int(query["page"])
+        if size > 1000:
+            raise Refusal(422, "Input should be less than or equal to 1000")
+        assert (query["sort_by"], query["sort_order"]) == ("startTime", "asc")
+        found = [c for c in self.calls if first <= datetime.fromisoformat(c["startTime"]) <= last]
+        found.sort(key=lambda c: c["startTime"])
+        total = min(len(found), self.cap)
+        return {
+            "data": found[(number - 1) * size : number * size],
+            "total": total,
+            "page": number,
+            "page_size": size,
+            "total_pages": -(-total // size),
+            "total_is_capped": len(found) > self.cap,
+        }
+
+    def error_body(self, message):
+        return json.dumps({"error": {"message": message, "type": "x", "code": "400"}}).encode()
+
+
+@pytest.fixture
+def fake():
+    with FakeProxy() as server:
+        yield server
+
+
+@pytest.fixture
+def source(fake, opened):
+    def make(key=KEY, **options):
+        return opened(LiteLLM("proxy", "acme", key, base_url=fake.url, limits=QUICK, **options))
+
+    return make
+
+
+def read(litellm, days=1, now=NOW):
+    return litellm.read("spend/logs/v2", DAY0, DAY0 + days * DAY, now)
+
+
+def total(rows):
+    sums = Quantities()
+    for row in rows:
+        sums = add(sums, row.quantities)
+    return sums
+
+
+# --- Against a real proxy ---
+
+
+def test_the_recorded_proxy_gives_its_true_totals(fake, source):
+    folder = needs.shared("data/payloads/litellm")
+    lines = (folder / "table_spendlogs.jsonl").read_text().splitlines()
+    # The proxy made up the counts of its own mock answers, so that no truth is known of them.
+    calls = map(json.loads, lines)
+    fake.calls = [each for each in calls if each["model_group"] != "mock-hello"]
+    for each in fake.calls:
+        each["startTime"] = iso(datetime.fromisoformat(each["startTime"] + "+00:00").timestamp())
+    truth = json.loads((folder / "truth.json").read_text())["by_model"]
+    found = read(source())
+    assert not found.problems
+    groups = {"our-own-70b": "unpriced-own", "claude-sonnet-4-5": "claude-main"}
+    groups |= {"text-embedding-3-small": "embed", "gpt-5-mini": "gpt-fast"}
+    groups |= {"gpt-4o-mini": "gpt-fast"}
+    sums = {}
+    for row in found.rows:
+        if row.dims.model in groups:
+            group = groups[row.dims.model]
+            sums[group] = add(sums.get(group, Quantities()), row.quantities)
+    assert {
+        group: (q.uncached_input, q.cache_read or 0, (q.cache_write or 0), q.output, q.requests)
+        for group, q in sums.items()
+    } == {
+        group: (t["uncached"], t["read"], t["write"], t["out"], t["requests"] - t["failed"])
+        for group, t in truth.items()
+        if group != "mock-hello"
+    }
+
+
+# --- Reading ---
+
+
+def test_a_request_is_taken_apart_into_disjoint_classes(fake, source):
+    fake.calls = [call(DAY0 + 5, "a")]
+    (row,) = read(source()).rows
+    assert row.quantities == Quantities(
+        uncached_input=600,
+        cache_read=300,
+        cache_write=60,
+        cache_write_long=40,
+        output=50,
+        reasoning=7,
+        requests=1,
+    )
+    assert (row.dims.provider, row.dims.model) == ("anthropic", "claude-sonnet-4-5")
+    assert (row.dims.project, row.dims.api_key, row.dims.actor) == ("team-shop", "hash-1", "")
+    assert (row.dims.tier, row.start, row.seconds) == ("standard", DAY0, HOUR)
+
+
+def test_requests_are_summed_by_hour_or_day(fake, source):
+    fake.calls = [call(DAY0 + n * HOUR // 2, f"r{n}") for n in range(48)]
+    hours, days = read(source()), read(source(bucket="1d"))
+    assert (len(hours.rows), len(days.rows)) == (24, 1)
+    assert total(hours.rows) == total(days.rows)
+    assert total(days.rows).requests == 48
+
+
+def test_what_failed_and_what_came_from_a_cache_is_not_counted_and_said(fake, source):
+    fake.calls = [
+        call(DAY0, "a"),
+        call(DAY0, "b", status="failure"),
+        call(DAY0, "c_cache_hit1", cache_hit="True"),
+    ]
+    found = read(source())
+    assert total(found.rows).requests == 1
+    assert found.notes == ["2 failed or cached requests are not counted"]
+
+
+def test_several_pages_are_followed_and_a_row_that_comes_twice_counts_once(fake, source):
+    fake.calls = [call(DAY0 + n, f"r{n}") for n in range(2_500)]
+
+    def shifted(page):
+        page["data"].insert(0, fake.calls[0])
+
+    fake.faults += [None, fake_api.tampered(shifted)]
+    found = read(source())
+    assert found.pages == 3
+    assert total(found.rows).requests == 2_500
+
+
+@pytest.mark.parametrize("cap", [1, 7, 100])
+def test_a_window_above_the_cap_is_read_in_slices_without_a_gap(fake, source, cap):
+    fake.calls = [call(DAY0 + n * DAY / 300, f"r{n}") for n in range(300)]
+    fake.cap = cap
+    found = read(source())
+    assert total(found.rows).requests == 300
+    bounds = [piece[0] for piece in found.request["slices"]]
+    assert bounds == sorted(bounds)
+
+
+def test_a_row_between_two_slices_belongs_to_one_of_them(fake, source):
+    noon = DAY0 + DAY // 2
+    fake.calls = [call(noon - 0.001, "a"), call(noon, "b"), call(noon + 0.001, "c")]
+    fake.cap = 2
+    assert total(read(source()).rows).requests == 3
+
+
+def test_the_last_second_of_a_day_is_read_and_the_next_day_is_not(fake, source):
+    fake.calls = [call(DAY0 + DAY - 0.001, "a"), call(DAY0 + DAY, "b")]
+    found = read(source())
+    assert total(found.rows).requests == 1
+    assert not found.problems
+
+
+def test_a_second_above_the_cap_is_an_error_with_a_way_out(fake, source):
+    fake.calls = [call(DAY0, f"r{n}") for n in range(5)]
+    fake.cap = 3
+    with pytest.raises(SourceError, match="has more requests than the proxy counts") as refused:
+        read(source())
+    assert refused.value.permanent
+
+
+def test_fewer_rows_than_were_named_are_refused(fake, source):
+    fake.calls = [call(DAY0, "a"), call(DAY0, "b")]
+    fake.faults.append(fake_api.tampered(lambda page: page["data"].pop()))
+    with pytest.raises(SourceError, match=r"2 requests from .* were named and 1 came"):
+        read(source())
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b'{"data": []}', b"not json", b'{"data": {}, "total": 1, "page": 1}']
+)
+def test_an_answer_that_is_no_log_is_refused(fake, source, body):
+    fake.faults.append(fake_api.answering(200, body))
+    with pytest.raises(SourceError, match="not a page of the request log"):
+        read(source())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"prompt_tokens": 5},
+        {"prompt_tokens": -1},
+        {"completion_tokens": None},
+        {"startTime": "yesterday"},
+        {"startTime": "2026-11-20T09:00:00"},
+        {"startTime": "2026-11-19T23:59:59+00:00"},
+    ],
+)
+def test_a_damaged_row_is_a_problem_and_the_others_are_read(fake, source, damage):
+    fake.calls = [call(DAY0 + 1, "a"), call(DAY0 + 2, "b")]
+    fake.faults.append(fake_api.tampered(lambda page: page["data"][0].update(damage)))
+    found = read(source())
+    assert total(found.rows).requests == 1
+    assert [problem.place for problem in found.problems] == ["page 1, result 1"]
+
+
+def test_dimensions_are_those_that_were_chosen(fake, source):
+    fake.calls = [call(DAY0, "a"), call(DAY0, "b", user="u-ben", team_id=None)]
+    rows = read(source(group_by=["user"])).rows
+    assert Counter((r.dims.project, r.dims.api_key, r.dims.actor) for r in rows) == {
+        ("", "", "u-ana"): 1,
+        ("", "", "u-ben"): 1,
+    }
+    with pytest.raises(InputError, match="group_by cannot be model"):
+        source(group_by=["model"])
+
+
+def test_a_key_without_the_right_is_told_which_one_is_needed(source):
+    with pytest.raises(SourceError, match="needs the proxy's master key"):
+        source("sk-user").probe(NOW)
+
+
+def test_the_probe_counts_the_last_hour(fake, source):
+    fake.calls = [call(NOW - 60 * n, f"r{n}") for n in range(30)]
+    assert source().probe(NOW) == "30 requests in the last hour"
+    fake.cap = 20
+    assert source().probe(NOW) == "at least 20 requests in the last hour"
