@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
@@ -46,7 +47,7 @@ def cursor_start(request: Request) -> int | None:
     return None
 
 
-class FakeApi:
+class FakeApi(ABC):
     """Serve what `page` makes inside a `with` block at `url`.
 
     `faults` is played one a request, None for a normal answer; when it is empty all answers are
@@ -78,13 +79,13 @@ class FakeApi:
         self._server.server_close()
         self._thread.join()
 
+    @abstractmethod
     def page(self, request: Request) -> dict[str, Any]:
         """The page that a request asks for; raises Refusal."""
-        raise NotImplementedError
 
+    @abstractmethod
     def error_body(self, message: str) -> bytes:
         """A refusal's body."""
-        raise NotImplementedError
 
 
 def dumps(document: object) -> bytes:
