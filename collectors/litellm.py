@@ -16,7 +16,6 @@ import msgspec
 
 from collectors.http import DEFAULT_LIMITS, Http, Limits
 from collectors.window import (
-    Answer,
     Cursors,
     Row,
     Taken,
@@ -142,8 +141,8 @@ def _quantities(found: _Call, used: _UsageObject) -> Quantities:
     """
     inside = used.prompt_tokens_details or _Details()
     answered = used.completion_tokens_details or _Details()
-    read = _first(used.cache_read_input_tokens, inside.cached_tokens)
-    written = _first(
+    read = _largest(used.cache_read_input_tokens, inside.cached_tokens)
+    written = _largest(
         used.cache_creation_input_tokens, inside.cache_creation_tokens, inside.cache_write_tokens
     )
     lives = inside.cache_creation_token_details or {}
@@ -165,7 +164,7 @@ def _quantities(found: _Call, used: _UsageObject) -> Quantities:
     )
 
 
-def _first(*counts: int | None) -> int | None:
+def _largest(*counts: int | None) -> int | None:
     """The largest of what is known: a zero beside it is a field that was not filled."""
     return max((count for count in counts if count is not None), default=None)
 
@@ -315,7 +314,7 @@ class LiteLLM:
         def ask(cursor: str | None) -> bytes:
             return self._http.get(_STREAM, _asked(piece, cursor or "1"))
 
-        answer: Answer = all_pages(self.name, _STREAM, ask, take, Cursors())
+        answer = all_pages(self.name, _STREAM, ask, take, Cursors())
         if len(seen) < total:
             raise SourceError(
                 self.name,
