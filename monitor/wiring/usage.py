@@ -1,0 +1,88 @@
+"""Where usage comes from: sources, files, this host's GPUs."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from collectors import registry
+from collectors.nvml import Nvml
+from collectors.requestlog import RequestLog, parse_map
+from monitor.config import Settings, secret
+from monitor.config.usage import SourceSettings
+from monitor.domain.errors import ConfigError
+from monitor.domain.usage import HOUR
+from monitor.jobs.collect import Pace
+from monitor.ports import Pull, Sampler
+from monitor.storage.setup import SourceSetup
+
+
+def sources(settings: Settings) -> dict[str, Pull]:
+    """Every configured source by name, with its credentials."""
+    return {item.name: source(settings, n) for n, item in enumerate(settings.source)}
+
+
+def source(settings: Settings, number: int) -> Pull:
+    """The source of that place in the file."""
+    item = settings.source[number]
+    where = f"source.{number}.admin_key ({item.name})"
+    if not item.admin_key:
+        raise ConfigError([f"{where}: this key is required"], 'Write admin_key = "env:NAME".')
+    return _with_key(item, secret(item.admin_key, where))
+
+
+def _with_key(item: SourceSettings, key: str) -> Pull:
+    kind = registry.load(item.kind)
+    known = registry.options(kind)
+    if unknown := sorted(set(item.options) - known):
+        raise ConfigError(
+            [f"source {item.name}: {item.kind} has no option {', '.join(unknown)}"],
+            f"It has {', '.join(sorted(known)) or 'none'}; docs/sources.md explains them.",
+        )
+    further = item.options | ({"base_url": item.base_url} if item.base_url else {})
+    found: Pull = kind(item.name, item.account, key, bucket=item.bucket, **further)
+    return found
+
+
+def source_setup(item: SourceSettings) -> SourceSetup:
+    """Which streams a source has, for which no key is needed."""
+    source = _with_key(item, "none")
+    try:
+        return SourceSetup(item.name, item.kind, item.account, source.streams())
+    finally:
+        source.close()
+
+
+def gpus(host: str) -> Nvml:
+    """This host's GPUs, under the name given or else the hostname."""
+    return Nvml(host or socket.gethostname())
+
+
+def request_log(path: Path, mapping: str, name: str) -> RequestLog:
+    """A CSV file of requests, its columns named by a one-line map."""
+    return RequestLog(path, parse_map(mapping), name)
+
+
+def sampler(settings: Settings) -> Sampler | None:
+    """This host's GPUs; None where they are switched off."""
+    if settings.nvml.mode == "off":
+        return None
+    return gpus(settings.nvml.host)
+
+
+def pace(settings: Settings) -> Pace:
+    """How sources are read."""
+    chosen = settings.collect
+    return Pace(
+        every=max(1, int(chosen.every_minutes * 60)),
+        overlap_days=chosen.overlap_days,
+        deep_days=chosen.deep_days,
+        settle=int(chosen.settle_hours * HOUR),
+        backfill_days={item.name: item.backfill_days for item in settings.source},
+        claim=claim_seconds(settings),
+    )
+
+
+def claim_seconds(settings: Settings) -> int:
+    """How long a piece of work belongs to the one who took it."""
+    return max(1, int(settings.daemon.claim_minutes * 60))
