@@ -89,9 +89,9 @@ class Cursors:
         if not more:
             return None
         if not following:
-            raise ValueError("has_more is true and next_page is missing")
+            raise ValueError("it says that more follows and gives no cursor")
         if following in self._followed:
-            raise ValueError("next_page is a cursor that was already followed")
+            raise ValueError("its cursor was already followed")
         if self.pages > self._most:
             raise ValueError(f"there are more pages than the {self._most} {self._of}")
         self._followed.add(following)

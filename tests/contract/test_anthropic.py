@@ -254,8 +254,8 @@ def elsewhen(page):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (spoiled(has_more=True, next_page=None), "has_more is true and next_page is missing"),
-        (spoiled(has_more=True, next_page=""), "has_more is true and next_page is missing"),
+        (spoiled(has_more=True, next_page=None), "more follows and gives no cursor"),
+        (spoiled(has_more=True, next_page=""), "more follows and gives no cursor"),
         (fake_api.tampered(twice), "came twice"),
         (fake_api.tampered(elsewhen), "is not aligned|outside the window"),
         (fake_api.tampered(lambda page: page.pop("has_more")), "not a page of usage"),

@@ -287,8 +287,8 @@ def set_bucket(**shift):
 @pytest.mark.parametrize(
     ("change", "cause"),
     [
-        (set_last(has_more=True), "next_page is missing"),
-        (set_last(has_more=True, next_page=""), "next_page is missing"),
+        (set_last(has_more=True), "more follows and gives no cursor"),
+        (set_last(has_more=True, next_page=""), "more follows and gives no cursor"),
         (lambda page: page.pop("has_more"), "has_more"),
         (lambda page: page.pop("data"), "data"),
         (set_bucket(start_time=-DAY, end_time=-DAY), "outside the window"),
@@ -312,7 +312,7 @@ def test_a_cursor_that_comes_back_is_an_error(fake, source):
     fake.faults += [fake_api.tampered(set_last(has_more=True, next_page="page_x"))]
     empty = {"data": [], "has_more": True, "next_page": "page_x"}
     fake.faults += [fake_api.answering(200, json.dumps(empty).encode())]
-    with pytest.raises(SourceError, match="page 2: next_page is a cursor that was already"):
+    with pytest.raises(SourceError, match="page 2: its cursor was already"):
         read(source())
 
 
