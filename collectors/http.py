@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import calendar
 import errno
+import json
 import logging
 import math
 import re
@@ -156,6 +157,25 @@ class Http:
         Raises:
             HttpError: no attempt gave an answer; `retry_after` says when the server wants the next.
         """
+        return self._repeated("GET", path, params)
+
+    def post(self, path: str, document: Any, *, params: Sequence[tuple[str, str]] = ()) -> bytes:
+        """The body of a 200 answer to a question that is asked as a JSON document.
+
+        A question only: it is repeated like `get`, which a change must not be.
+
+        Raises:
+            HttpError: as of `get`.
+        """
+        return self._repeated("POST", path, params, json.dumps(document).encode())
+
+    def _repeated(
+        self,
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        content: bytes | None = None,
+    ) -> bytes:
         for attempt in stamina.retry_context(
             on=self._wait,
             attempts=self._limits.attempts,
@@ -165,7 +185,7 @@ class Http:
             wait_max=self._limits.wait_s,
         ):
             with attempt:
-                return self._exchange(path, params)
+                return self._exchange(method, path, params, content)
         raise AssertionError("stamina ends with an answer or an error")
 
     def close(self) -> None:
@@ -186,12 +206,19 @@ class Http:
             return True
         return self._pace(error.retry_after) if error.retry_after <= self._limits.wait_s else False
 
-    def _exchange(self, path: str, params: Sequence[tuple[str, str]]) -> bytes:
+    def _exchange(
+        self, method: str, path: str, params: Sequence[tuple[str, str]], content: bytes | None
+    ) -> bytes:
         cause = ""
         with _Deadline(self._limits.total_s) as deadline:
             try:
                 with self._client.stream(
-                    "GET", path, params=list(params), extensions={"trace": deadline.trace}
+                    method,
+                    path,
+                    params=list(params),
+                    content=content,
+                    headers={} if content is None else {"content-type": "application/json"},
+                    extensions={"trace": deadline.trace},
                 ) as response:
                     body = self._body(response)
             except httpx.TransportError as error:

@@ -34,6 +34,11 @@ _EVERYWHERE = {"base_url", "bucket", "limits", "pace"}
 """Keywords of every source that are no options of its own."""
 
 
+def needs_key(kind: type) -> bool:
+    """Whether a kind of source cannot be read without a key of its own in the configuration."""
+    return inspect.signature(kind).parameters["key"].default is inspect.Parameter.empty
+
+
 def options(kind: type) -> set[str]:
     """What a kind of source can be told beside its address and its buckets."""
     found = inspect.signature(kind).parameters.values()

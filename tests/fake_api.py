@@ -17,6 +17,8 @@ class Request(NamedTuple):
     path: str
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str]
+    document: Any = None
+    """What was sent as JSON."""
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.query if key == name]
@@ -105,7 +107,10 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.request_seen = Request(
-            parts.path, tuple(parse_qsl(parts.query, keep_blank_values=True)), headers
+            parts.path,
+            tuple(parse_qsl(parts.query, keep_blank_values=True)),
+            headers,
+            self.document(),
         )
         self.fake.requests.append(self.request_seen)
         fault = self.fake.faults.popleft() if self.fake.faults else None
@@ -113,6 +118,12 @@ class Handler(BaseHTTPRequestHandler):
             (fault or normal)(self)
         except OSError:
             self.close_connection = True  # the client hung up
+
+    do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+
+    def document(self) -> Any:
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        return json.loads(sent) if sent else None
 
     def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)

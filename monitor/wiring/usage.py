@@ -26,9 +26,9 @@ def source(settings: Settings, number: int) -> Pull:
     """The source of that place in the file."""
     item = settings.source[number]
     where = f"source.{number}.admin_key ({item.name})"
-    if not item.admin_key:
+    if not item.admin_key and registry.needs_key(registry.load(item.kind)):
         raise ConfigError([f"{where}: this key is required"], 'Write admin_key = "env:NAME".')
-    return _with_key(item, secret(item.admin_key, where))
+    return _with_key(item, secret(item.admin_key, where) if item.admin_key else "")
 
 
 def _with_key(item: SourceSettings, key: str) -> Pull:

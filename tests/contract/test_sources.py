@@ -54,7 +54,9 @@ class Recorded(FakeApi):
         for recorded in self.found["exchanges"]:
             asked = {name: request.all(name) for name in recorded["query"]}
             wanted = {n: [v] if v is not None else [] for n, v in recorded["query"].items()}
-            if (request.path, asked) == (recorded["path"], wanted):
+            if (request.path, asked) == (recorded["path"], wanted) and (
+                "document" not in recorded or request.document == recorded["document"]
+            ):
                 body = json.loads(json.dumps(recorded["body"]))
                 if self.spoil and body.get(self.found["cursor"]):
                     self.spoil(body, self.found["cursor"])
