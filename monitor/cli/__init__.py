@@ -36,6 +36,7 @@ from monitor.cli import (
     report,
     run,
     runs,
+    tokens,
 )
 from monitor.domain.errors import ConfigError, CrossoverError
 
@@ -100,6 +101,7 @@ app.add_typer(report.app, name="report")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(runs.app, name="runs")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(export.app, name="export")
 app.add_typer(db.app, name="db")
 

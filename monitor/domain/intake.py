@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from monitor.domain.usage import Dimensions
+from monitor.domain.usage import Dimensions, Event
 
 SCOPES = ("usage", "otlp")
 """What a token can allow: each signal of the intake asks for one."""
@@ -47,6 +48,45 @@ class Sender(NamedTuple):
             project=self.project or dims.project,
             label=self.label or dims.label,
         )
+
+
+class Refused(NamedTuple):
+    """One thing of a request that cannot be used."""
+
+    place: int
+    """In the request, from 0."""
+    id: str
+    """As it was sent, clean; '' where that cannot be read."""
+    reason: str
+    """For the sender."""
+    kept: str
+    """For the quarantine: nothing that was sent stands in it."""
+
+
+class Sent(NamedTuple):
+    """What one request holds."""
+
+    events: Sequence[Event]
+    refused: Sequence[Refused]
+
+
+class Limits(NamedTuple):
+    """How much one request, and all that wait, may bring."""
+
+    body_bytes: int = 8 * 2**20
+    """As it is sent."""
+    inflated_bytes: int = 32 * 2**20
+    """As it is read."""
+    events: int = 10_000
+    """Events of one request."""
+    body_seconds: float = 30
+    """In which a body must have arrived."""
+    open_requests: int = 64
+    """Being read or waiting at the same time."""
+    waiting_events: int = 100_000
+    """Events of all requests that wait to be stored."""
+    requests_per_minute: int = 600
+    """Of one token; as many may come at once."""
 
 
 class Answer(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -174,12 +175,15 @@ def store(
 def keep_problems(conn: Connection, stream_id: int, problems: Sequence[Problem], now: int) -> None:
     """Quarantine rows that could not be read; the same one again only counts up."""
     at = datetime.fromtimestamp(now, UTC)
-    for problem in problems:
+    times = Counter((problem.reason, problem.payload) for problem in problems)
+    last = {(problem.reason, problem.payload): problem for problem in problems}
+    for said, problem in last.items():
         digest = hashlib.sha256(f"{problem.reason}\0{problem.payload}".encode()).hexdigest()
+        count = times[said]
         seen = conn.execute(
             quarantine.update()
             .where(quarantine.c.stream_id == stream_id, quarantine.c.digest == digest)
-            .values(count=quarantine.c["count"] + 1, last_seen=at, place=problem.place)
+            .values(count=quarantine.c["count"] + count, last_seen=at, place=problem.place)
         )
         if seen.rowcount == 0:
             conn.execute(
@@ -191,6 +195,7 @@ def keep_problems(conn: Connection, stream_id: int, problems: Sequence[Problem],
                     payload=problem.payload,
                     first_seen=at,
                     last_seen=at,
+                    count=count,
                 )
             )
 

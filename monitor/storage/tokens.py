@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -52,13 +52,20 @@ class Token(NamedTuple):
     revoked_at: datetime | None
 
 
-def create(conn: Connection, wanted: TokenSetup, now: int) -> str:
+def create(conn: Connection, wanted: TokenSetup, configured: Mapping[str, str], now: int) -> str:
     """Make a token and its source; returns the secret, which is not kept.
+
+    Args:
+        conn: a writing transaction.
+        wanted: the token.
+        configured: the kinds of sources that are read, by name, as the configuration has them.
+        now: epoch seconds.
 
     Raises:
         InputError: the name is taken, or the source is one that is read and not pushed to.
     """
-    kind = conn.scalar(select(source.c.kind).where(source.c.name == wanted.source))
+    stored = conn.scalar(select(source.c.kind).where(source.c.name == wanted.source))
+    kind = configured.get(wanted.source, stored)
     if kind not in (None, KIND):
         raise InputError(
             f"the source {wanted.source!r} is read as {kind}: what is sent to it too would count"

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from anyio import CapacityLimiter, move_on_after, to_thread
 from starlette.requests import ClientDisconnect, Request
@@ -21,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from monitor.domain.errors import IntakeError, StorageError
-from monitor.domain.intake import Answer, Sender
+from monitor.domain.intake import Answer, Limits, Sender
 from monitor.jobs.intake import Parcel, Reading, Signal
 from monitor.storage import tokens
 from monitor.storage.engine import Database
@@ -36,25 +35,6 @@ RETRY_SECONDS = 5
 
 _THREADS = 4
 """That look up tokens and read bodies; pages and health have others."""
-
-
-class Limits(NamedTuple):
-    """How much one request, and all that wait, may bring."""
-
-    body_bytes: int = 8 * 2**20
-    """As it is sent."""
-    inflated_bytes: int = 32 * 2**20
-    """As it is read."""
-    items: int = 10_000
-    """Events of one request."""
-    read_seconds: float = 30
-    """In which a body must have arrived."""
-    open_requests: int = 64
-    """Being read or waiting at the same time."""
-    waiting_items: int = 100_000
-    """Events of all requests that wait to be stored."""
-    requests_per_minute: int = 600
-    """Of one token; as many may come at once."""
 
 
 class Intake:
@@ -79,7 +59,7 @@ class Intake:
         self._signals = tuple(signals)
         self._limits = limits or Limits()
         self._rates = Rates(self._limits.requests_per_minute)
-        self._writer = Writer(database, clock, self._limits.waiting_items)
+        self._writer = Writer(database, clock, self._limits.waiting_events)
         self._threads = CapacityLimiter(_THREADS)
         self._open = 0
 
@@ -150,8 +130,8 @@ class Intake:
             return signal.read(plain, kind, sender, now)
 
         reading = await to_thread.run_sync(read, limiter=self._threads)
-        if reading.weight > self._limits.items:
-            raise IntakeError(413, f"a request brings at most {self._limits.items} items")
+        if reading.weight > self._limits.events:
+            raise IntakeError(413, f"a request brings at most {self._limits.events} events")
         ticket = Ticket(signal, Parcel(sender, kind, reading.found), reading.weight)
         if not self._writer.put(ticket):
             raise IntakeError(429, "too much waits to be stored", RETRY_SECONDS)
@@ -178,14 +158,14 @@ class Intake:
     async def _body(self, request: Request) -> bytes:
         parts: list[bytes] = []
         size = 0
-        with move_on_after(self._limits.read_seconds):
+        with move_on_after(self._limits.body_seconds):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > self._limits.body_bytes:
                     raise self._too_large()
                 parts.append(chunk)
             return b"".join(parts)
-        raise IntakeError(408, f"a body must arrive within {self._limits.read_seconds:.0f} s")
+        raise IntakeError(408, f"a body must arrive within {self._limits.body_seconds:.0f} s")
 
 
 def _secret(request: Request) -> str:

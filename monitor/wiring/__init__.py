@@ -1,6 +1,7 @@
 """From configuration to working parts: the only package that names concrete classes."""
 
 from monitor.wiring.alerting import policy, routes, rule_changes, telling, windows
+from monitor.wiring.intake import intake_limits, signals
 from monitor.wiring.opening import database, reader_database
 from monitor.wiring.outlets import (
     channels,
@@ -53,6 +54,7 @@ __all__ = [
     "gpus",
     "handlers",
     "heartbeat",
+    "intake_limits",
     "link_secret",
     "live_prices",
     "logo",
@@ -74,6 +76,7 @@ __all__ = [
     "rules",
     "sampler",
     "setup",
+    "signals",
     "source",
     "source_setup",
     "sources",
