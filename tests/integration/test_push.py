@@ -392,6 +392,11 @@ NO_BODIES = [
     (zstandard.compress(b"[]" * 500)[:-2], JSON, "zstd", 400),
     (gzip.compress(b"[]") + b"more", JSON, "gzip", 400),
     (zstandard.compress(b"[]") + b"more", JSON, "zstd", 400),
+    (b"", JSON, "gzip", 400),
+    (b"", JSON, "zstd", 400),
+    (gzip.compress(b"") * 400_000, JSON, "gzip", 400),
+    (zstandard.compress(b"") * 600_000, JSON, "zstd", 400),
+    (b"[]\n" * 20_000, LINES, "", 413),
 ]
 
 
