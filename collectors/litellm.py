@@ -71,6 +71,7 @@ class _Part(NamedTuple):
     rows: list[Row]
     problems: list[Problem]
     pages: int
+    results: int
     left: Counter[str]
     """Requests that are told of, by the note."""
 
@@ -145,6 +146,7 @@ class LiteLLM:
             pages=sum(part.pages for part in parts),
             request={"stream": stream, "slices": [[utc(at) for at in each_] for each_ in slices]},
             notes=notes(left),
+            results=sum(part.results for part in parts),
         )
 
     def _read_days(self, stream: str, start: int, end: int, now: int) -> Read:
@@ -247,7 +249,9 @@ class LiteLLM:
                 f" {len(seen):,} came",
                 "Nothing of this read was kept; it is tried again at the next poll",
             )
-        return _Part(merged(answer.rows), answer.problems, answer.pages, chosen.left)
+        return _Part(
+            merged(answer.rows), answer.problems, answer.pages, len(answer.rows), chosen.left
+        )
 
 
 def _begins_before(call: object, end: int) -> bool:

@@ -98,7 +98,7 @@ class LiteLLMDatabase:
         rows: list[Row] = []
         problems: list[Problem] = []
         chosen = Chosen()
-        batches = 0
+        batches = results = 0
         if start < last:
             with self._connection() as (conn, schema):
                 for number, calls in enumerate(_calls(conn, schema, start, last), 1):
@@ -108,7 +108,7 @@ class LiteLLMDatabase:
                     )
                     rows = merged([*rows, *found])
                     problems += wrong
-                    batches = number
+                    batches, results = number, results + len(found)
         return Read(
             start=start if start < last else end,
             end=end,
@@ -117,6 +117,7 @@ class LiteLLMDatabase:
             pages=batches,
             request={"stream": stream, "table": TABLE, "from": start, "until": last},
             notes=notes(chosen.left),
+            results=results,
         )
 
     def probe(self, now: int) -> str:
