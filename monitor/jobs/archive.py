@@ -69,7 +69,8 @@ class Archive:
             # Its age says when it was last wanted.
             os.utime(path)
         else:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.folder, path.parent):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Whole or not at all, whatever ends this process.
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
                 file.write(gzip.compress(page.body, _LEVEL, mtime=0))

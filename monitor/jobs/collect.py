@@ -200,16 +200,17 @@ def _read_windows(of: _Stream, *, deep: bool) -> Iterator[tuple[Read, Changes]]:
         )
         _progress(source.name, spec.name, start, end, changes)
         if read.start > start:
-            first = max(first, read.start)
+            first = read.start
         if of.asked.tell:
             done, left = end - windows[0][0], windows[-1][1] - end
             of.asked.tell(
                 Progress(
                     *(source.name, spec.name, end, done // DAY, left // DAY, seconds),
-                    first=first,
+                    first=first if read.start < read.end else 0,
                     resumed=resumed and number == 0,
                 )
             )
+            first = 0 if read.start < read.end else first
         yield read, changes
 
 
@@ -238,7 +239,7 @@ def _windows(of: _Stream, *, deep: bool) -> tuple[Sequence[tuple[int, int]], boo
                 resumed = collecting.resumed(conn, of.id, of.asked.since)
         start = _first_day(of, closed, today, deep=deep)
         if of.asked.since is not None:
-            start = of.asked.since if resumed is None else min(resumed, start)
+            start = of.asked.since if resumed is None else min(resumed, today)
     parts = [(at, min(at + step, end)) for at in range(start, end, step)]
     return parts, resumed is not None
 

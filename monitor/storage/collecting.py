@@ -109,7 +109,7 @@ def pages_of(
         text(
             "SELECT f.started_at AS read_at, t.name AS stream, f.status, p.number, p.day_from,"
             " p.day_to, p.request, p.sha256, p.bytes"
-            " FROM page p JOIN fetch f ON f.id = p.fetch_id JOIN stream t ON t.id = f.stream_id"
+            ' FROM page p JOIN "fetch" f ON f.id = p.fetch_id JOIN stream t ON t.id = f.stream_id'
             " JOIN source o ON o.id = t.source_id WHERE o.name = :source"
             + (" AND t.name = :stream" if stream else "")
             + (" AND p.day_from <= :day AND :day < p.day_to" if day is not None else "")
@@ -127,7 +127,7 @@ def forget_pages(conn: Connection, before: datetime) -> int:
     return conn.execute(
         page.delete().where(
             page.c.fetch_id.in_(
-                text("SELECT id FROM fetch WHERE started_at < :before").bindparams(
+                text('SELECT id FROM "fetch" WHERE started_at < :before').bindparams(
                     before=_stored(conn, before)
                 )
             )
@@ -248,7 +248,8 @@ def unread(conn: Connection, since: datetime) -> list[Unread]:
         text(
             "SELECT o.name AS source, t.name AS stream, SUM(f.problems) AS problems,"
             " SUM(f.rows_read) + SUM(f.problems) AS rows"
-            " FROM fetch f JOIN stream t ON t.id = f.stream_id JOIN source o ON o.id = t.source_id"
+            ' FROM "fetch" f JOIN stream t ON t.id = f.stream_id'
+            " JOIN source o ON o.id = t.source_id"
             " WHERE f.status = 'ok' AND f.started_at >= :since GROUP BY o.name, t.name"
             " HAVING SUM(f.problems) > 0 ORDER BY o.name, t.name"
         ),
