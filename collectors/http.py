@@ -14,8 +14,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from types import TracebackType
@@ -27,7 +28,7 @@ import stamina
 
 from monitor.domain.errors import SourceError
 from monitor.domain.names import clean_name
-from monitor.ports import Posted
+from monitor.ports import Page, Posted
 
 LONGEST_WAIT_S = 900.0
 DETAIL_CAP = 300
@@ -61,9 +62,24 @@ class Limits(NamedTuple):
     """The first wait where the server names none; doubled each time, with jitter."""
     wait_s: float = 30.0
     """The longest wait in this process; a longer one is left to the schedule."""
+    every_s: float = 0.0
+    """The least time from the beginning of one attempt to that of the next."""
 
 
 DEFAULT_LIMITS = Limits()
+
+
+_listener: ContextVar[Callable[[Page], None] | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def recorded(keep: Callable[[Page], None]) -> Iterator[None]:
+    """Inside the block `keep` gets each page that this thread fetches, without secrets."""
+    before = _listener.set(keep)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
 
 
 class HttpError(SourceError):
@@ -127,6 +143,7 @@ class Http:
         self._pace = pace
         self._clock = clock
         self._scrub = _Scrub(secret_headers.values())
+        self._next = 0.0
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(self._scrub)
         self._client = httpx.Client(
@@ -185,7 +202,10 @@ class Http:
             wait_max=self._limits.wait_s,
         ):
             with attempt:
-                return self._exchange(method, path, params, content)
+                self._take_turn()
+                body = self._exchange(method, path, params, content)
+                self._hand_over(method, path, params, content, body)
+                return body
         raise AssertionError("stamina ends with an answer or an error")
 
     def close(self) -> None:
@@ -205,6 +225,29 @@ class Http:
         if error.retry_after is None:
             return True
         return self._pace(error.retry_after) if error.retry_after <= self._limits.wait_s else False
+
+    def _take_turn(self) -> None:
+        """Wait until the provider may be asked again: an allowance is spent over its minute."""
+        if self._limits.every_s:
+            time.sleep(max(0.0, self._next - time.monotonic()))
+            self._next = time.monotonic() + self._limits.every_s
+
+    def _hand_over(
+        self,
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        content: bytes | None,
+        body: bytes,
+    ) -> None:
+        """Give a page to who records this thread's pages."""
+        if (keep := _listener.get()) is None:
+            return
+        asked: dict[str, object] = {"method": method, "path": path, "params": list(params)}
+        if content is not None:
+            asked["document"] = content.decode()
+        address = str(self._base_url)
+        keep(Page(self._scrub.text(json.dumps({"base_url": address, **asked})), body))
 
     def _exchange(
         self, method: str, path: str, params: Sequence[tuple[str, str]], content: bytes | None

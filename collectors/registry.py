@@ -10,6 +10,7 @@ from monitor.domain.errors import InputError
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
     "litellm": "collectors.litellm:LiteLLM",
+    "litellm_database": "collectors.litellm_database:LiteLLMDatabase",
     "openai": "collectors.openai:OpenAI",
     "openrouter": "collectors.openrouter:OpenRouter",
 }
