@@ -9,6 +9,7 @@ from monitor.domain.errors import InputError
 
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
+    "focus": "collectors.focus:Focus",
     "langfuse": "collectors.langfuse:Langfuse",
     "litellm": "collectors.litellm:LiteLLM",
     "openai": "collectors.openai:OpenAI",
