@@ -232,6 +232,35 @@ def test_the_newest_delivery_of_a_month_replaces_the_older_ones(put, source):
     ]
 
 
+def test_the_time_of_writing_says_which_is_newest_and_not_the_name(put, source):
+    put("a-restated.csv", [charge(2, "2"), charge(3)], age=2)
+    put("b.csv", [charge(2, "1"), charge(3)], age=30)
+    assert amounts(read(source())) == {2: 2}
+
+
+def test_a_file_of_two_months_counts_for_the_one_that_nothing_newer_has(put, source):
+    put("quarter.csv", [october(31, "7"), charge(2, "1"), charge(3)], age=30)
+    put("november.csv", [charge(2, "2"), charge(3)], age=2)
+    assert amounts(read(source(), start=OCTOBER, days=61)) == {0: 7, 2: 2}
+
+
+def test_a_file_that_is_taken_away_counts_no_more(put, source):
+    put("a.csv", [charge(2, "1"), charge(3)], age=30)
+    newer = put("b.csv", [charge(2, "2"), charge(3)], age=2)
+    kept = source()
+    assert amounts(read(kept)) == {2: 2}
+    newer.unlink()
+    assert amounts(read(kept)) == {2: 1}
+    assert kept.probe(NOW).startswith("1 files of 1 count")
+
+
+def test_files_of_other_days_are_not_gone_through_again(put, source):
+    put("october.csv", [october(31, "7")], age=90)
+    put("november.csv", [charge(2), charge(3)])
+    found = read(source())
+    assert [path.rsplit("/")[-1] for path in found.request["files"]] == ["november.csv"]
+
+
 def test_the_same_file_read_again_later_gives_what_it_then_says(put, source):
     put("november.csv", [charge(2, "1"), charge(3)], age=9)
     kept = source()
@@ -262,7 +291,12 @@ def test_dates_in_names_make_versions_and_not_parts(put, source):
 
 
 @pytest.mark.parametrize(
-    "newer", [[charge(4, "1")], [charge(2), charge(3), charge(4)], [charge(9), charge(9)]]
+    "newer",
+    [
+        [charge(2), charge(3, SubAccountId="s2")],
+        [charge(2), charge(3), charge(4)],
+        [charge(9), charge(9)],
+    ],
 )
 def test_a_newer_delivery_that_has_less_is_refused(put, source, newer):
     """Files that are parts and no versions would lose money silently."""
@@ -316,6 +350,11 @@ def test_the_last_day_of_an_open_month_stays_open_and_that_of_a_whole_one_does_n
 def test_a_tax_at_the_end_of_the_month_does_not_complete_it(put, source):
     put("november.csv", [charge(2), charge(3), charge(30, ChargeCategory="Tax")])
     assert read(source()).end == START + 2 * DAY
+
+
+def test_a_charge_of_the_future_completes_nothing(put, source):
+    put("november.csv", [charge(2), charge(21), charge(28)])
+    assert read(source()).end == START + 21 * DAY
 
 
 def test_the_slowest_of_several_bills_says_what_is_complete(put, source):

@@ -230,6 +230,46 @@ def test_days_that_were_named_and_did_not_come_are_missed(fake, source):
         read(source(api="daily"), 3)
 
 
+def test_rows_that_fill_gaps_and_spans_of_no_model_are_no_usage(fake, source):
+    def fill(page):
+        gaps = [{"time_dimension": iso(START + n * HOUR)} for n in (1, 2, 2)]
+        sums = ("sum_inputTokens", "sum_outputTokens", "sum_totalTokens", "count_count")
+        nothing = dict.fromkeys(sums, 0) | {"providedModelName": None, "environment": ""}
+        page["data"] += [gap | nothing for gap in gaps]
+
+    plain = read(source())
+    fake.faults.append(fake_api.tampered(fill))
+    assert read(source()) == plain
+
+    def spans(page):
+        span = {"model": None, "countObservations": 9, "inputUsage": 0, "outputUsage": "0"}
+        page["data"][0]["usage"].append(span)
+
+    daily = read(source(api="daily"))
+    fake.faults.append(fake_api.tampered(spans))
+    assert read(source(api="daily")) == daily
+
+
+def test_the_day_at_which_the_question_ends_is_not_counted_with_it(fake, source):
+    def more(page):
+        page["data"].append(page["data"][0] | {"date": iso(START + DAY)})
+        page["meta"]["totalItems"] += 1
+
+    fake.faults.append(fake_api.tampered(more))
+    assert read(source(api="daily")) == read(source(api="daily"))
+
+
+@pytest.mark.parametrize(
+    ("date", "said"), [(START, "came twice"), (START - DAY, "outside the window")]
+)
+def test_a_day_that_cannot_belong_to_the_answer_is_refused(fake, source, date, said):
+    fake.faults.append(
+        fake_api.tampered(lambda page: page["data"].append(page["data"][0] | {"date": iso(date)}))
+    )
+    with pytest.raises(SourceError, match=said):
+        read(source(api="daily"))
+
+
 def test_tokens_with_two_names_are_refused_and_the_other_rows_read(fake, source):
     fake.calls.append((START + 3 * HOUR, "gpt-4o", "production", 1800, 50, 1050))
     for found in (read(source()), read(source(api="daily"))):
