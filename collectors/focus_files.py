@@ -8,11 +8,10 @@ import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from collectors.window import PAYLOAD_CAP, utc
+from collectors.window import PAYLOAD_CAP, moment, utc
 from monitor.domain.names import clean_name
 from monitor.domain.usage import DAY, Problem
 
@@ -96,12 +95,8 @@ def _text(cell: str) -> str:
 
 
 def second(text: str) -> int:
-    """An instant of the specification, `2026-11-18T00:00:00Z`; without a zone it is UTC."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{clean_name(text)!r} is no time") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    """An instant of the specification, `2026-11-18T00:00:00Z`, as an epoch second."""
+    return int(moment(text).timestamp())
 
 
 def _placed(place: str, cells: Cells) -> ChargeRow:

@@ -15,8 +15,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -33,17 +31,19 @@ from collectors.window import (
     Width,
     all_pages,
     asked_until,
+    count_of,
     decoded,
     each,
     instant,
     merged,
+    moment,
     require_days,
     require_groups,
     utc,
 )
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.names import clean_name
-from monitor.domain.usage import DAY, HOUR, MAX_COUNT, Dimensions, Quantities, UsageRow
+from monitor.domain.usage import DAY, HOUR, Dimensions, Quantities, UsageRow
 from monitor.ports import Read, StreamSpec
 
 BASE_URL = "https://cloud.langfuse.com"
@@ -133,23 +133,6 @@ class _Counted(NamedTuple):
         return Quantities(uncached_input=self.input, output=self.output, requests=self.requests)
 
 
-def _count(value: object) -> int | None:
-    """A count that is written as a number or as text, `120000`, `"120000"` or `120000.0`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if value is None:
-        return None
-    try:
-        number = Decimal(str(value))
-    except ArithmeticError:
-        raise ValueError(f"{clean_name(repr(value))} is no count") from None
-    if not number.is_finite() or not 0 <= number <= MAX_COUNT or number != int(number):
-        raise ValueError(f"{clean_name(str(value))} is no count from 0 to {MAX_COUNT}")
-    return int(number)
-
-
 def _plain(name: str) -> str:
     """A key as it is looked for: writers differ in case and underscores."""
     return re.sub(r"[^a-z]", "", name.lower())
@@ -174,28 +157,25 @@ def _measure(row: Mapping[str, Any], aggregation: str, measure: str) -> Any:
 
 def _counted(row: Mapping[str, Any]) -> _Counted:
     return _Counted(
-        input=_count(_measure(row, "sum", "inputTokens")),
-        output=_count(_measure(row, "sum", "outputTokens")),
-        total=_count(_measure(row, "sum", "totalTokens")),
-        requests=_count(_measure(row, "count", "count")),
+        input=count_of(_measure(row, "sum", "inputTokens")),
+        output=count_of(_measure(row, "sum", "outputTokens")),
+        total=count_of(_measure(row, "sum", "totalTokens")),
+        requests=count_of(_measure(row, "count", "count")),
     )
 
 
 def _counted_daily(row: Mapping[str, Any]) -> _Counted:
     return _Counted(
-        input=_count(row["inputUsage"]),
-        output=_count(row["outputUsage"]),
-        total=_count(row.get("totalUsage")),
-        requests=_count(row.get("countObservations")),
+        input=count_of(row["inputUsage"]),
+        output=count_of(row["outputUsage"]),
+        total=count_of(row.get("totalUsage")),
+        requests=count_of(row.get("countObservations")),
     )
 
 
 def _at(text: object) -> int:
-    """The second in which a bucket begins, `2026-11-18T09:00:00.000Z` or without T or zone."""
-    if not isinstance(text, str):
-        raise ValueError(f"{clean_name(repr(text))} is no time")  # noqa: TRY004 - of a foreign row
-    found = datetime.fromisoformat(text)
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    """The second in which a bucket begins."""
+    return int(moment(text).timestamp())
 
 
 def _provider(model: str, providers: Mapping[str, str]) -> str:
