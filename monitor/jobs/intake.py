@@ -26,9 +26,9 @@ from sqlalchemy import Connection, text
 
 from monitor.domain.intake import KIND, Answer, Sender
 from monitor.domain.usage import Event, Problem, utc_day
-from monitor.jobs.collect import keep_problems
 from monitor.ports import StreamSpec
 from monitor.storage import setup
+from monitor.storage.collecting import keep_problems
 from monitor.storage.write import put_events
 
 
