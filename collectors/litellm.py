@@ -24,6 +24,7 @@ from collectors.window import (
     decoded,
     each,
     epoch,
+    fit,
     merged,
     require_days,
     require_groups,
@@ -106,7 +107,7 @@ class _Call(msgspec.Struct):
 def _row(
     call: object, *, start: int, seconds: int, account: str, group_by: frozenset[str]
 ) -> UsageRow:
-    found = msgspec.convert(call, _Call)
+    found = fit(call, _Call)
     used = (found.metadata and found.metadata.usage_object) or _UsageObject()
     at = epoch(found.startTime)
     if at < start:

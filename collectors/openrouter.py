@@ -22,6 +22,7 @@ from collectors.window import (
     all_pages,
     decoded,
     each,
+    fit,
     instant,
     merged,
     pico_of,
@@ -66,7 +67,7 @@ class _Item(msgspec.Struct):
 
 
 def _row(result: object, *, stream: str, day: int, account: str) -> Row:
-    found = msgspec.convert(result, _Item)
+    found = fit(result, _Item)
     if found.date[:10] != instant(day)[:10]:
         raise ValueError(f"it is of {clean_name(found.date)}, not of {instant(day)[:10]}")
     dims = Dimensions(

@@ -1,13 +1,16 @@
 """A provider's API on loopback: a real HTTP server over a truth that tests own, with scripted faults."""
 
 import base64
+import gzip
 import json
 import re
 import threading
+import zlib
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -159,6 +162,25 @@ def tampered(change: Callable[[dict[str, Any]], object]) -> Fault:
         handler.send(200, dumps(page))
 
     return play
+
+
+def compressed(encoding: str) -> Fault:
+    """The normal page, compressed although that was not asked for."""
+
+    def play(handler: Handler) -> None:
+        body = dumps(handler.fake.page(handler.request_seen))
+        packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
+        handler.send(200, packed, {"Content-Encoding": encoding})
+
+    return play
+
+
+@cache
+def bomb(megabytes: int = 300) -> bytes:
+    """A small gzip body that is large inside, made piece by piece."""
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    piece = b" " * 2**20
+    return b"".join(packer.compress(piece) for _ in range(megabytes)) + packer.flush()
 
 
 def answering(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Fault:
