@@ -8,6 +8,7 @@ of its cache cost nobody anything, so neither is counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
@@ -23,7 +24,6 @@ from collectors.window import (
     asked_until,
     decoded,
     each,
-    epoch,
     fit,
     merged,
     require_days,
@@ -50,6 +50,10 @@ DEFAULT_GROUP_BY = ("team_id", "api_key")
 
 _STREAM = "spend/logs/v2"
 _PAGE_ROWS = 1_000
+_CAP = 10_000
+"""As far as the proxy counts."""
+_READINGS = 3
+"""Of a slice in which rows came or went between its pages."""
 _SECONDS = {"1h": HOUR, "1d": DAY}
 _MASTER_KEY = (
     "It needs the proxy's master key or an admin's: the key of a user sees only their own rows"
@@ -65,7 +69,14 @@ class _Page(msgspec.Struct):
     total: _Count
     page: int
     total_pages: int
-    total_is_capped: bool = False
+    total_is_capped: bool | None = None
+    """None: this proxy is too old to say."""
+
+    @property
+    def capped(self) -> bool:
+        if self.total_is_capped is None:
+            return self.total >= _CAP
+        return self.total_is_capped
 
 
 class _Details(msgspec.Struct):
@@ -101,15 +112,15 @@ class _Call(msgspec.Struct):
     api_key: str | None = None
     team_id: str | None = None
     user: str | None = None
-    metadata: _Metadata | None = None
+    metadata: _Metadata | str | None = None
 
 
 def _row(
     call: object, *, start: int, seconds: int, account: str, group_by: frozenset[str]
 ) -> UsageRow:
     found = fit(call, _Call)
-    used = (found.metadata and found.metadata.usage_object) or _UsageObject()
-    at = epoch(found.startTime)
+    used = _metadata(found).usage_object or _UsageObject()
+    at = _epoch(found.startTime)
     if at < start:
         raise ValueError("it lies before the window that was asked for")
 
@@ -126,6 +137,19 @@ def _row(
         tier=clean_name(used.service_tier or ""),
     )
     return UsageRow(dims, at - at % seconds, seconds, _quantities(found, used))
+
+
+def _metadata(found: _Call) -> _Metadata:
+    """What the proxy keeps of a request beside its columns; as text where its database does."""
+    if isinstance(found.metadata, str):
+        return decoded(found.metadata.encode() or b"{}", _Metadata, "its metadata")
+    return found.metadata or _Metadata()
+
+
+def _epoch(text: str) -> int:
+    """An instant of the log; its table holds UTC and names no zone."""
+    at = datetime.fromisoformat(text)
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
 def _model(found: _Call) -> str:
@@ -190,6 +214,10 @@ class _Part(NamedTuple):
 
 class _TooLarge(Exception):
     """The proxy counts no further than to its cap."""
+
+
+class _Moved(SourceError):
+    """Fewer rows came than were counted."""
 
 
 class LiteLLM:
@@ -259,7 +287,7 @@ class LiteLLM:
             page = decoded(body, _Page, "the request log")
         except ValueError as error:
             raise SourceError(self.name, f"{_STREAM}: {error}", "Check base_url") from None
-        more = "at least " if page.total_is_capped else ""
+        more = "at least " if page.capped else ""
         return f"{more}{page.total:,} requests in the last hour"
 
     def close(self) -> None:
@@ -272,7 +300,7 @@ class LiteLLM:
         while waiting:
             piece = waiting.pop()
             try:
-                part = self._part(piece)
+                part = self._settled(piece)
             except _TooLarge:
                 middle = (piece.start + piece.end) // 2
                 if middle == piece.start:
@@ -288,6 +316,13 @@ class LiteLLM:
             asked.append(piece)
             yield part
 
+    def _settled(self, piece: _Slice) -> _Part:
+        """A slice, once none of its rows was added or deleted while it was read."""
+        for _ in range(_READINGS - 1):
+            with suppress(_Moved):
+                return self._part(piece)
+        return self._part(piece)
+
     def _part(self, piece: _Slice) -> _Part:
         """All pages of one slice; its rows are summed at once, so that a busy day stays small."""
         total = -1
@@ -297,7 +332,7 @@ class LiteLLM:
         def take(body: bytes, place: str) -> Taken:
             nonlocal total, skipped
             page = decoded(body, _Page, "the request log")
-            if page.total_is_capped:
+            if page.capped:
                 raise _TooLarge
             total = max(total, page.total)
             fresh = []
@@ -317,7 +352,7 @@ class LiteLLM:
 
         answer = all_pages(self.name, _STREAM, ask, take, Cursors())
         if len(seen) < total:
-            raise SourceError(
+            raise _Moved(
                 self.name,
                 f"{_STREAM}: {total:,} requests from {utc(piece.start)} on were named and"
                 f" {len(seen):,} came",
@@ -329,7 +364,7 @@ class LiteLLM:
 def _begins_before(call: object, end: int) -> bool:
     """False: it belongs to the next slice. What cannot be told is looked at with the rest."""
     try:
-        return epoch(call["startTime"]) < end  # type: ignore[index]
+        return _epoch(call["startTime"]) < end  # type: ignore[index]
     except (KeyError, TypeError, ValueError):
         return True
 
@@ -338,7 +373,11 @@ def _counts(call: object) -> bool:
     """Whether tokens were used for it: it did not fail, and came from no cache of the proxy."""
     if not isinstance(call, dict):
         return True
-    return call.get("status") != "failure" and str(call.get("cache_hit")).lower() != "true"
+    status = call.get("status")
+    if status is None and isinstance(call.get("metadata"), dict):
+        # Older proxies have no column for it.
+        status = call["metadata"].get("status")
+    return status != "failure" and str(call.get("cache_hit")).lower() != "true"
 
 
 def _asked(piece: _Slice, page: str, rows: int = _PAGE_ROWS) -> list[tuple[str, str]]:

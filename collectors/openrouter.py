@@ -55,13 +55,13 @@ class _Page(msgspec.Struct):
 
 class _Item(msgspec.Struct):
     date: str
-    model: str
-    requests: _Count
     prompt_tokens: _Count
     completion_tokens: _Count
-    usage: Decimal | int
+    usage: Decimal
     """US dollars of credits."""
-    cached_tokens: _Count = 0
+    model: str | None = None
+    requests: _Count | None = None
+    cached_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
     workspace_id: str | None = None
 
@@ -73,14 +73,14 @@ def _row(result: object, *, stream: str, day: int, account: str) -> Row:
     dims = Dimensions(
         account=account,
         provider="openrouter",
-        model=clean_name(found.model),
+        model=clean_name(found.model or ""),
         project=clean_name(found.workspace_id or ""),
     )
     if _FEEDS[stream] == "bill":
-        return BillRow(dims, day, "credits", pico_of(Decimal(found.usage), "USD"), "USD")
+        return BillRow(dims, day, "credits", pico_of(found.usage, "USD"), "USD")
     quantities = Quantities(
         # Answers replayed from a cache may count more cached tokens than prompt tokens.
-        uncached_input=max(0, found.prompt_tokens - found.cached_tokens),
+        uncached_input=max(0, found.prompt_tokens - (found.cached_tokens or 0)),
         cache_read=found.cached_tokens,
         output=found.completion_tokens,
         reasoning=found.reasoning_tokens,

@@ -148,6 +148,16 @@ def normal(handler: Handler) -> None:
     tampered(lambda _: None)(handler)
 
 
+def before(change: Callable[[], object]) -> Fault:
+    """The normal page, after something has changed."""
+
+    def play(handler: Handler) -> None:
+        change()
+        normal(handler)
+
+    return play
+
+
 def tampered(change: Callable[[dict[str, Any]], object]) -> Fault:
     """The normal page, changed in place."""
 
