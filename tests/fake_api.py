@@ -179,10 +179,13 @@ def compressed(encoding: str) -> Fault:
 
     def play(handler: Handler) -> None:
         body = dumps(handler.fake.page(handler.request_seen))
-        packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
-        handler.send(200, packed, {"Content-Encoding": encoding})
+        handler.send(200, packed(body, encoding), {"Content-Encoding": encoding})
 
     return play
+
+
+def packed(body: bytes, encoding: str) -> bytes:
+    return gzip.compress(body, 1) if encoding == "gzip" else zlib.compress(body, 1)
 
 
 @cache
