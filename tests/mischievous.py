@@ -4,6 +4,7 @@ import random
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -128,9 +129,19 @@ def billed(found: Iterable[tuple[Dimensions, int, str, str, Decimal]]) -> Bill:
     sums: dict[Any, Decimal] = {}
     for *key, amount in found:
         sums[tuple(key)] = EXACT.add(sums.get(tuple(key), Decimal(0)), amount)
-    return {
-        key: int(EXACT.to_integral_value(EXACT.multiply(sum_, PICO))) for key, sum_ in sums.items()
-    }
+    bill: Bill = defaultdict(int)
+    for (dims, day, item, currency), amount in sums.items():
+        # Names that are equal once they are cleaned are one line, each part of it rounded.
+        bill[dims, day, clean(item), currency] += pico(amount)
+    return bill
+
+
+def pico(amount: Decimal) -> int:
+    return int(EXACT.to_integral_value(EXACT.multiply(amount, PICO)))
+
+
+def clean(text: str) -> str:
+    return " ".join(text.replace("\u202e", " ").split())[:200]
 
 
 class OfOpenAI(Provider):
@@ -313,11 +324,7 @@ class OfReports(OfAnthropic):
     def line(self, cost: fake_anthropic.Cost) -> tuple[Dimensions, int, str, str, Decimal]:
         dims, day, _, currency, dollars = super().line(cost)
         dims = dims._replace(api_key="", region="global")
-        return dims, day, clean(cost.description), currency, dollars
-
-
-def clean(text: str) -> str:
-    return " ".join(text.replace("\u202e", " ").split())[:200]
+        return dims, day, cost.description, currency, dollars
 
 
 class OfOpenRouter(Provider):
@@ -395,15 +402,11 @@ class OfOpenRouter(Provider):
         """Rows of one model are rounded one by one."""
         found: Bill = defaultdict(int)
         for dims, day, i in self.read():
-            found[dims, day, "credits", "USD"] += int(
-                EXACT.to_integral_value(EXACT.multiply(i["usage"], PICO))
-            )
+            found[dims, day, "credits", "USD"] += pico(i["usage"])
         return found
 
 
 def day_of(text: str) -> int:
-    from datetime import UTC, datetime
-
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 

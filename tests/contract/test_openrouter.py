@@ -73,6 +73,12 @@ def test_endpoints_of_one_model_are_one_series(fake, source):
     assert row.quantities.requests == 2
 
 
+def test_a_row_that_comes_twice_counts_once(fake, source):
+    fake.items = [item(1), item(1), item(1, requests=3)]
+    (row,) = source().read("activity", START, START + DAY, NOW).rows
+    assert row.quantities.requests == 4
+
+
 def test_a_replayed_answer_never_makes_input_negative(fake, source):
     fake.items = [item(1, prompt_tokens=5, cached_tokens=90)]
     (row,) = source().read("activity", START, START + DAY, NOW).rows
