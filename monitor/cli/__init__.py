@@ -33,6 +33,7 @@ from monitor.cli import (
     project,
     query,
     readers,
+    reconcile,
     report,
     run,
     runs,
@@ -90,6 +91,7 @@ app.command()(capacity.capacity)
 app.command()(advise.advise)
 app.command()(decide.decide)
 app.command()(query.query)
+app.command()(reconcile.reconcile)
 app.command()(explain.explain)
 app.add_typer(config.app, name="config")
 app.add_typer(prices.app, name="prices")

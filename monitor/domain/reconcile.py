@@ -54,6 +54,7 @@ _CENT = PICO // 100
 _DISCOUNT = (Fraction(56, 100), Fraction(995, 1000))
 """Below it a double count is as likely; above it hardly anything is agreed."""
 _SURCHARGE = (Fraction(1005, 1000), Fraction(3, 2))
+_QUARTER_NEAR = Fraction(1, 1000)
 _REPORTS_NEAR = Fraction(5, 100)
 _REPORTED_DAYS = 3
 """Fewer than without a bill: here it decides whether both are paid."""
@@ -518,11 +519,23 @@ def _rate_of(cell: _Cell, rates: Mapping[str, Steady]) -> Fraction | None:
     own = rates.get(cell.model)
     if own is None:
         every = list(rates.values())
-        if len({rate.rate for rate in every}) != 1:
+        if len({rate.rate for rate in every}) != 1 or not _fits(cell, every[0].rate):
             return None
         first, last = min(r.first for r in every), max(r.last for r in every)
         own = Steady(every[0].rate, first, last)
     return own.rate if own.first <= cell.day <= own.last else None
+
+
+def _fits(cell: _Cell, rate: Fraction) -> bool:
+    """Whether other models' rate leaves what a tier alone would: whole quarters of standard."""
+    if not tiers_named.seen(cell.charges, _uses(cell)) or cell.estimated <= 0:
+        return True
+    ratio = Fraction(cell.billed, cell.estimated)
+    return _in_quarters(ratio / rate) and not _in_quarters(ratio)
+
+
+def _in_quarters(ratio: Fraction) -> bool:
+    return abs(ratio * 4 - round(ratio * 4)) <= _QUARTER_NEAR
 
 
 def _uses(cell: _Cell) -> list[Use]:

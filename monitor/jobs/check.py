@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from monitor.domain.errors import CrossoverError
-from monitor.domain.reconcile import unit_suspicion
+from monitor.domain.model_names import ModelNames
+from monitor.domain.reconcile import MEANING, Cause, Compared, total, unit_suspicion
 from monitor.domain.usage import DAY, utc_day
+from monitor.jobs.reconcile import Comparison, compare_all, in_dollars, sides
 from monitor.storage import pending, work
 from monitor.storage.engine import Database
-from monitor.storage.reconcile import BothAmounts, both_amounts
 
 _COMPARED_DAYS = 28
 _REPORTED_DAYS = 7
+_WRONG: tuple[Cause, ...] = ("unit", "double count")
 
 
 class Probe(NamedTuple):
@@ -48,23 +50,34 @@ def _check(probe: Probe) -> Checked:
         return Checked(probe.what, state, error.message, error.remedy)
 
 
-def compare_bills(database: Database, now: int) -> str:
-    """Each account's bill beside our estimate, over the last closed days.
+def compare_bills(
+    database: Database, now: int, sources: Sequence[str], names: ModelNames | None = None
+) -> str:
+    """Each account's bill beside our estimate over the last final days, and why they differ.
 
     Raises:
         CrossoverError: one looks like an error in a unit or a double count.
     """
+    end = utc_day(now)
     with database.read() as conn:
-        found = both_amounts(conn, utc_day(now) - _COMPARED_DAYS * DAY)
-    suspected = [unit_suspicion(item.billed, item.estimated) for item in found]
-    shown = "; ".join(map(_compared, found, suspected))
+        found = compare_all(conn, end - _COMPARED_DAYS * DAY, end, sources, names)
+    both = [each for each in found if any(one.billed and one.estimated for one in each.final)]
+    suspected = [_suspected(each.final) for each in both]
+    shown = "; ".join(map(_compared, both, suspected))
     if any(suspected):
         raise CrossoverError(
             shown,
-            "Compare a day of v_bill_daily and of v_usage_daily with the provider's own pages; for"
-            " a discount write a [[prices.override]].",
+            "Compare a day of v_bill_daily and of v_usage_daily with the provider's own pages;"
+            " `crossover reconcile --month` shows each day.",
         )
     return shown or "no closed day has both yet"
+
+
+def _suspected(compared: Sequence[Compared]) -> str:
+    """What is no honest cause: by the evidence of the days, else by the ratio of the sums."""
+    causes = total(compared)
+    wrong = "; ".join(f"{cause}: {MEANING[cause]}" for cause in _WRONG if causes.get(cause))
+    return unit_suspicion(*sides(compared)) or wrong
 
 
 def nothing_given_up(database: Database, now: int) -> str:
@@ -108,6 +121,10 @@ def no_price_waits(database: Database) -> str:
     return "no change of a list price waits"
 
 
-def _compared(item: BothAmounts, suspected: str) -> str:
-    line = f"{item.account}: billed ${item.billed:,.2f}, estimated ${item.estimated:,.2f}"
+def _compared(item: Comparison, suspected: str) -> str:
+    billed, estimated = sides(item.final)
+    line = f"{item.account}: billed ${billed:,.2f}, estimated ${estimated:,.2f}"
+    why = ", ".join(f"{cause} {usd:,}" for cause, usd in in_dollars(item.final).items())
+    if why:
+        line += f" (apart by {why})"
     return f"{line}, {suspected}" if suspected else line

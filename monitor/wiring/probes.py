@@ -11,7 +11,16 @@ from monitor.domain.errors import ConfigError, DatabaseUnavailable
 from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
-from monitor.wiring import channels, database, document, gpus, logo, require_extras, source
+from monitor.wiring import (
+    channels,
+    database,
+    document,
+    gpus,
+    logo,
+    model_names,
+    require_extras,
+    source,
+)
 from reports import pdf
 
 
@@ -66,7 +75,8 @@ def _probe_deployments(settings: Settings) -> str:
 
 
 def _probe_bills(settings: Settings, now: int) -> str:
-    return _asked(settings, lambda opened: compare_bills(opened, now))
+    read, names = [item.name for item in settings.source], model_names(settings)
+    return _asked(settings, lambda opened: compare_bills(opened, now, read, names))
 
 
 def _probe_work(settings: Settings, now: int) -> str:
