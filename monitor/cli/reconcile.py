@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,7 +64,7 @@ def reconcile(
 
 
 def _print(found: Comparison, month: str) -> None:
-    """The whole, its providers and models, the days that differ, and what was seen."""
+    """The whole, its its models, the days that differ, and what was seen behind them."""
     from monitor.domain.periods import day_of
     from monitor.jobs import reconcile as job
 
@@ -74,19 +76,13 @@ def _print(found: Comparison, month: str) -> None:
     common.show(by_model, table, "By provider and model")
     days = job.rows(compared, lambda c: {"day": day_of(c.day)})
     common.show([row for row in days if row["difference"] or row["why"]], table, "Days that differ")
-    seen = [
-        {
-            "cause": each.cause,
-            "provider": each.provider,
-            "models": ", ".join(each.models) or "(any)",
-            "days": job.days_told(each.days),
-            "seen": each.seen,
-            "remedy": job.suggestion(found.account, each),
-        }
-        for each in found.found.findings
-        if each.cause != "rounding"
-    ]
-    common.show(seen, table, "What was seen")
+    for each in found.found.findings:
+        if each.cause != "rounding":
+            models = ", ".join(each.models) or "any model"
+            where = f"{each.provider} {models}, {job.days_told(each.days)}"
+            remedy = job.suggestion(found, each)
+            told = f"{each.cause}: {where}: {each.seen}. {remedy}".rstrip()
+            sys.stdout.write(textwrap.fill(told, 100, subsequent_indent="  ") + "\n")
     if not compared:
         common.note(f"{found.account} has neither a bill nor tokens in {month}")
     for currency, _ in found.unconverted:

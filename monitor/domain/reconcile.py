@@ -119,6 +119,7 @@ class Compared(NamedTuple):
     estimated: int
     causes: Mapping[Cause, int]
     """They add up to billed less estimated; none is 0."""
+    unpriced_tokens: int = 0
 
 
 class Finding(NamedTuple):
@@ -163,10 +164,13 @@ def reconcile(
     )
     findings = [finding for step in steps for finding in step(case)]
     compared = [
-        Compared(*cell.key, cell.whole_bill, cell.whole_estimate, _ordered(cell.causes))
+        Compared(
+            *(*cell.key, cell.whole_bill, cell.whole_estimate, _ordered(cell.causes)),
+            unpriced_tokens=cell.unpriced,
+        )
         for cell in case.cells
     ]
-    return Reconciled(sorted(compared), findings)
+    return Reconciled(sorted(compared, key=lambda each: each[:3]), findings)
 
 
 def total(compared: Iterable[Compared]) -> dict[Cause, int]:

@@ -23,6 +23,7 @@ from monitor.domain.reconcile import (
     reconcile,
     total,
 )
+from monitor.domain.watch_spend import BilledSeen
 from monitor.storage import reconcile as stored
 
 _CENTS = Fraction(100, PICO)
@@ -65,7 +66,7 @@ def compare(
     """
     bill = stored.billed(conn, account, start, end)
     uses = stored.used(conn, account, start, end)
-    not_final = stored.open_days(conn, account, start, end, sources)
+    not_final = stored.open_days(conn, account, start, end, sources) | bill.unconverted_days
     found = reconcile(bill.charges, uses, not_final, names)
     return Comparison(account, start, end, found, not_final, bill.unconverted)
 
@@ -114,12 +115,29 @@ def document(found: Comparison) -> dict[str, Any]:
             }
             for each in compared
         ],
-        "findings": [_finding(found.account, each) for each in found.found.findings],
+        "findings": [_finding(found, each) for each in found.found.findings],
         "days_not_final": [day_of(day) for day in sorted(found.open_days)],
         "unconverted": [
             {"currency": currency, "amount": _text(pico)} for currency, pico in found.unconverted
         ],
     }
+
+
+def seen(found: Comparison, as_of: int) -> BilledSeen:
+    """What the rule about bills is told: days that are final and have both sides."""
+    billed = {each.day for each in found.final if each.billed}
+    whole = billed & {each.day for each in found.final if each.estimated or each.unpriced_tokens}
+    compared = [each for each in found.final if each.day in whole]
+    told = [suggestion(found, each) for each in found.found.findings]
+    return BilledSeen(
+        found.account,
+        as_of,
+        len(whole),
+        *sides(compared),
+        sum(each.unpriced_tokens for each in compared),
+        in_dollars(compared),
+        tuple(dict.fromkeys(filter(None, told))),
+    )
 
 
 def rows(
@@ -156,19 +174,28 @@ def sides(compared: Iterable[Compared]) -> tuple[Decimal, Decimal]:
     return from_pico(billed), from_pico(estimated)
 
 
-def suggestion(account: str, finding: Finding) -> str:
+def suggestion(found: Comparison, finding: Finding) -> str:
     """What to write into the configuration about a steady ratio; else the finding's remedy."""
     if finding.rate is None:
         return finding.remedy
-    times = f"multiplier = {float(finding.rate):.4g}"
     first = day_of(finding.days[0])
-    where = f'account = "{_quoted(account)}", valid_from = {first}, {times}'
-    if finding.cause == "discount" and first.endswith("-01"):
+    where = f'account = "{_quoted(found.account)}", valid_from = {first}'
+    where += f", multiplier = {float(finding.rate):.4g}"
+    if finding.cause == "discount" and first.endswith("-01") and _is_whole(found, finding):
         return f"If it was agreed, write a [[contract]]: {where}."
     models = f'"{_quoted(finding.models[0])}"' if len(finding.models) == 1 else '"*"'
     return (
         f"If it was agreed, write a [[prices.override]]: {where},"
         f' provider = "{_quoted(finding.provider)}", model = {models}.'
+    )
+
+
+def _is_whole(found: Comparison, finding: Finding) -> bool:
+    """Whether a finding is about everything that the account was billed by token."""
+    billed = [each for each in found.found.compared if each.billed and each.estimated]
+    return all(
+        each.provider == finding.provider and (not each.model or each.model in finding.models)
+        for each in billed
     )
 
 
@@ -179,7 +206,7 @@ def days_told(days: Sequence[int]) -> str:
     return f"{len(days)} days from {day_of(days[0])} to {day_of(days[-1])}"
 
 
-def _finding(account: str, each: Finding) -> dict[str, Any]:
+def _finding(found: Comparison, each: Finding) -> dict[str, Any]:
     return {
         "cause": each.cause,
         "provider": each.provider,
@@ -187,7 +214,7 @@ def _finding(account: str, each: Finding) -> dict[str, Any]:
         "days": [day_of(day) for day in each.days],
         "usd": _text(each.pico),
         "seen": each.seen,
-        "remedy": suggestion(account, each),
+        "remedy": suggestion(found, each),
     }
 
 

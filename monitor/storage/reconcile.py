@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -13,7 +12,6 @@ from monitor.domain.pricing import CONTEXT_NOT_PRICED, NANO
 from monitor.domain.reconcile import Charge, Compared, Use
 from monitor.domain.usage import DAY
 from monitor.storage import bulk, results
-from monitor.storage.export import number
 from monitor.storage.rollup import OWN, context_of
 from monitor.storage.spelling import COUNTED, Sql
 
@@ -31,6 +29,7 @@ class Billed(NamedTuple):
     charges: Sequence[Charge]
     unconverted: Sequence[tuple[str, int]]
     """(currency, 10^-12 of it)."""
+    unconverted_days: frozenset[int]
 
 
 def billed_accounts(conn: Connection) -> list[str]:
@@ -52,15 +51,16 @@ def billed(conn: Connection, account: str, start: int, end: int) -> Billed:
         (account, start, end),
     )
     rates = _rates(conn, end)
-    charges, unconverted = [], dict[str, int]()
+    charges, unconverted, days = [], dict[str, int](), set[int]()
     for day, provider, model, item, tier, stream, currency, micro, rest in rows:
         pico = int(micro) * _MICRO + int(rest)
         rate = NANO if currency == "USD" else _rate_on(rates.get(currency, []), day)
         if rate is None:
             unconverted[currency] = unconverted.get(currency, 0) + pico
+            days.add(day)
             continue
         charges.append(Charge(day, provider, model, item, tier, stream, _times(pico, rate)))
-    return Billed(charges, sorted(unconverted.items()))
+    return Billed(charges, sorted(unconverted.items()), frozenset(days))
 
 
 def used(conn: Connection, account: str, start: int, end: int) -> list[Use]:
@@ -176,13 +176,6 @@ def put(
     )
     columns = ("account_id", "day", "provider", "model", "cause", "month", "pico", "is_final")
     bulk.insert(conn, "reconciliation", columns, rows)
-
-
-def exact(value: object) -> Decimal:
-    """A sum that the database added, to the digits that are sure."""
-    amount = number(value)
-    assert amount is not None
-    return amount
 
 
 def _whole(column: str) -> str:

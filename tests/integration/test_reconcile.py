@@ -90,6 +90,28 @@ def test_random_months_in_postgresql_are_reconciled_as_they_were_made(postgres_u
     assert holds(postgres_url, seed)
 
 
+def from_first(made):
+    """Whether the first day is billed below its list price."""
+    bill = sum(row.amount_pico for row in made.bills if row.day == START)
+    return bill < sum(each.pico for each in odd_bills.uses(made) if each.day == START)
+
+
+@pytest.mark.parametrize(
+    ("causes", "written"),
+    [
+        (["discount"], "write a [[contract]]: "),
+        (["discount", "clean", "clean"], "write a [[prices.override]]: "),
+    ],
+)
+def test_a_steady_share_of_everything_from_the_first_on_is_a_contract(sqlite_url, causes, written):
+    made = next(m for m in (odd_bills.month(n, causes) for n in range(99)) if from_first(m))
+    opened = Database(sqlite_url)
+    found = compared(opened, made)
+    opened.close()
+    (told,) = [each for each in found.found.findings if each.cause == "discount"]
+    assert written in reconcile.suggestion(found, told)
+
+
 def change(database, sql, **bound):
     with database.write() as conn:
         conn.execute(text(sql), bound)
@@ -167,7 +189,7 @@ def crossover(sqlite_url, tmp_path):
 def test_the_command_tells_days_models_causes_and_what_to_write(crossover):
     shown = crossover("reconcile", "--month", MONTH)
     assert shown.exit_code == 0, shown.exception
-    for part in ("By provider and model", "Days that differ", "What was seen", "tokens_from"):
+    for part in ("By provider and model", "Days that differ", "tokens_from", "multiplier = 0."):
         assert part in shown.stdout
 
 
