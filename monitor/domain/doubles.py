@@ -42,6 +42,8 @@ class Double(NamedTuple):
     days: Sequence[int]
     tokens: int
     """Of the first of both, on these days."""
+    times: int = 1
+    """1000: the second counts thousands where the first counts tokens; -1000: the first does."""
 
 
 def agreeing(
@@ -64,12 +66,31 @@ def find(counted: Iterable[Counted], names: ModelNames) -> list[Double]:
     for each in counted:
         reports[names.bare(each.model)][each.account, each.source][each.day] += each.tokens
     found = [
-        Double((a[1], b[1]), (a[0], b[0]), model, days, sum(by[a][day] for day in days))
+        double
         for model, by in reports.items()
         for a, b in combinations(sorted(by), 2)
-        if a[1] != b[1] and (days := _twice(by[a], by[b]))
+        if a[1] != b[1] and (double := _double(model, (a, by[a]), (b, by[b])))
     ]
     return sorted(found, key=lambda double: -double.tokens)
+
+
+_Report = tuple[tuple[str, str], Mapping[int, int]]
+
+
+def _double(model: str, one: _Report, other: _Report) -> Double | None:
+    """What two reports of a model have in common, by the token or by the thousand."""
+    (a, tokens), (b, others) = one, other
+    for times in (1, 1000, -1000):
+        first, second = max(1, -times), max(1, times)
+        days = _twice(_scaled(tokens, first), _scaled(others, second))
+        if days:
+            of_days = sum(tokens[day] for day in days)
+            return Double((a[1], b[1]), (a[0], b[0]), model, days, of_days, times)
+    return None
+
+
+def _scaled(tokens: Mapping[int, int], times: int) -> Mapping[int, int]:
+    return {day: count * times for day, count in tokens.items()} if times > 1 else tokens
 
 
 def _twice(one: Mapping[int, int], other: Mapping[int, int]) -> tuple[int, ...]:

@@ -40,7 +40,7 @@ MEANING: Mapping[Cause, str] = {
     "late data": "one side of the day has not come, or came after the other",
     "credits": "lines below zero: credits, refunds, corrections",
     "rounding": "less than a cent for each line of a day",
-    "unit": "cents where dollars are expected, or the other way round",
+    "unit": "cents where dollars are expected, tokens by the thousand, or the other way round",
     "double count": "two reports of the same traffic are both added",
     "unexplained": "no evidence says why",
 }
@@ -51,6 +51,17 @@ _LEAST = Decimal(1)
 _UNIT = (Decimal(50), Decimal(200))
 _DOUBLE = (Decimal("1.8"), Decimal("2.2"))
 _CENT = PICO // 100
+# What a bill is multiplied by to be right, and how near it must then be to the estimate. Tokens by
+# the thousand are seen only where nothing else adds much.
+_HUNDRED = Fraction(_UNIT[0]) / 100, Fraction(_UNIT[1]) / 100
+_THOUSAND = Fraction(7, 10), Fraction(7, 5)
+_UNITS = {
+    Fraction(1, 100): _HUNDRED,
+    Fraction(100): _HUNDRED,
+    Fraction(1, 1000): _THOUSAND,
+    Fraction(1000): _THOUSAND,
+}
+_READ_WRONG = "Compare one day with the provider's page, and correct what reads its amounts."
 _DISCOUNT = (Fraction(56, 100), Fraction(995, 1000))
 """Below it a double count is as likely; above it hardly anything is agreed."""
 _SURCHARGE = (Fraction(1005, 1000), Fraction(3, 2))
@@ -375,30 +386,29 @@ def _is_late(cell: _Cell, other: _Presence, open_days: frozenset[int]) -> bool:
 def _units(case: _Case) -> list[Finding]:
     found = []
     for cells in case.by_provider().values():
-        for factor in (Fraction(1, 100), Fraction(100)):
-            days = _wrong_by(cells, factor)
+        for factor, near in _UNITS.items():
+            days = _wrong_by(cells, factor, near)
             wrong = [cell for cell in cells if cell.day in days and cell.billed]
             pico = 0
             for cell in wrong:
                 pico += cell.take_from_bill("unit", cell.billed - round(cell.billed * factor))
-            ratio = "100" if factor < 1 else "0.01"
-            seen = f"the bill is about {ratio} times the estimate"
-            remedy = "Compare one day with the provider's page, and correct what reads its amounts."
-            found += _said("unit", wrong, pico, seen, remedy)
+            seen = f"the bill is about {float(1 / factor):g} times the estimate"
+            found += _said("unit", wrong, pico, seen, _READ_WRONG)
     return found
 
 
-def _wrong_by(cells: Sequence[_Cell], factor: Fraction) -> set[int]:
+def _wrong_by(
+    cells: Sequence[_Cell], factor: Fraction, near: tuple[Fraction, Fraction]
+) -> set[int]:
     """The days of a provider whose bill is right once it is multiplied by the factor."""
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for cell in cells:
         if cell.comparable:
             sums[cell.day][0] += cell.billed
             sums[cell.day][1] += cell.estimated
-    low, high = (Fraction(bound) / 100 for bound in _UNIT)
-    days = {day: both for day, both in sums.items() if low <= both[0] * factor / both[1] <= high}
-    billed, estimated = (Decimal(sum(both[n] for both in days.values())) / PICO for n in (0, 1))
-    return set(days) if unit_suspicion(billed, estimated) else set()
+    days = {d: both for d, both in sums.items() if near[0] <= both[0] * factor / both[1] <= near[1]}
+    least = min(sum(both[side] for both in days.values()) for side in (0, 1))
+    return set(days) if least > _LEAST * PICO else set()
 
 
 def _doubled_uses(case: _Case) -> list[Finding]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from monitor.domain import doubles
 from monitor.domain.errors import CrossoverError
 from monitor.domain.model_names import ModelNames
 from monitor.domain.reconcile import MEANING, Cause, Compared, total, unit_suspicion
 from monitor.domain.usage import DAY, utc_day
-from monitor.jobs.reconcile import Comparison, compare_all, in_dollars, sides
-from monitor.storage import pending, work
+from monitor.jobs.reconcile import Comparison, compare_all, days_told, in_dollars, sides
+from monitor.storage import pending, reconcile, work
 from monitor.storage.engine import Database
 
 _COMPARED_DAYS = 28
@@ -78,6 +79,48 @@ def _suspected(compared: Sequence[Compared]) -> str:
     causes = total(compared)
     wrong = "; ".join(f"{cause}: {MEANING[cause]}" for cause in _WRONG if causes.get(cause))
     return unit_suspicion(*sides(compared)) or wrong
+
+
+def nothing_twice(database: Database, now: int, names: ModelNames | None = None) -> str:
+    """Says that no two sources seem to count the same tokens, over the last closed days.
+
+    Raises:
+        CrossoverError: two do, or one counts thousands where the other counts tokens; it names the
+            pair with the most tokens.
+    """
+    end = utc_day(now)
+    with database.read() as conn:
+        counted = reconcile.counted(conn, end - _COMPARED_DAYS * DAY, end)
+    found = doubles.find(counted, names or ModelNames())
+    if not found:
+        return f"no two sources count alike over {_COMPARED_DAYS} days"
+    first = found[0]
+    (one, other), more = first.sources, len(found) - 1
+    shown = f"{one} and {other} both count {first.model}, {days_told(first.days)}"
+    if first.times != 1:
+        much, few = (one, other) if first.times > 0 else (other, one)
+        shown = (
+            f"{much} counts 1000 times the tokens of {few} for {first.model},"
+            f" {days_told(first.days)}"
+        )
+    raise CrossoverError(
+        f"{shown}: {first.tokens:,} tokens by {one}" + (f"; and {more} more pairs" if more else ""),
+        _REMEDY_UNIT if first.times != 1 else _remedy(first),
+    )
+
+
+_REMEDY_UNIT = "Compare one day with the provider's page: one of both counts thousands of tokens."
+
+
+def _remedy(double: doubles.Double) -> str:
+    one, other = double.accounts
+    counts = f"let its tokens_from name one of {' and '.join(double.sources)}"
+    if one == other:
+        return f"If it is the same traffic, {counts} in [[account]] {one}."
+    return (
+        f"If it is the same traffic, give both sources the same account (now {one} and {other})"
+        f" and {counts}."
+    )
 
 
 def nothing_given_up(database: Database, now: int) -> str:

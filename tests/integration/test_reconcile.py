@@ -8,11 +8,11 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from monitor.cli import app
-from monitor.domain.errors import InputError
+from monitor.domain.errors import CrossoverError, InputError
 from monitor.domain.periods import day_of
 from monitor.domain.reconcile import total
 from monitor.domain.usage import DAY
-from monitor.jobs import reconcile
+from monitor.jobs import check, reconcile
 from monitor.ports import StreamSpec
 from monitor.storage import figures, rollup, setup
 from monitor.storage.engine import Database
@@ -235,3 +235,37 @@ def test_a_closed_month_keeps_its_causes_for_queries_and_figures(database):
     for cause, pico in by_cause.items():
         assert abs(stored[cause] - odd_bills.in_cents(pico)) <= 1
     assert {row["cause"] for row in told} == set(stored)
+
+
+NOW = END + 3600
+
+
+def test_the_check_names_two_sources_that_count_alike_and_the_remedy(database):
+    compared(database, odd_bills.month(3, ["double count"]))
+    with pytest.raises(CrossoverError) as raised:
+        check.nothing_twice(database, NOW)
+    assert raised.value.message.startswith(
+        "gateway and openai both count model-0, 28 days from 2026-10-04 to 2026-10-31: "
+    )
+    assert raised.value.remedy == (
+        "If it is the same traffic, let its tokens_from name one of gateway and openai in"
+        " [[account]] acme."
+    )
+    change(
+        database, "UPDATE account SET tokens_from = (SELECT id FROM source WHERE name = 'openai')"
+    )
+    assert check.nothing_twice(database, NOW) == "no two sources count alike over 28 days"
+
+
+def test_the_check_is_content_with_workloads_of_their_own(database):
+    compared(database, odd_bills.month(3, ["clean", "rounded", "discount"]))
+    assert check.nothing_twice(database, NOW).startswith("no two sources")
+    assert "discount" in check.compare_bills(database, NOW, READ)
+
+
+@pytest.mark.parametrize("times", ["/ 1000", "* 1000", "* 100", "/ 100"])
+def test_the_check_names_amounts_in_another_unit(database, times):
+    compared(database, odd_bills.month(3, ["clean"]))
+    change(database, f"UPDATE bill SET amount_pico = amount_pico {times}")
+    with pytest.raises(CrossoverError, match="unit"):
+        check.compare_bills(database, NOW, READ)
