@@ -333,7 +333,7 @@ class Langfuse:
             page = decoded(body, _Metrics, "metrics")
             if len(page.data) >= _ROWS:
                 raise _TooLarge
-            own = [row for row in page.data if self._belongs(row, piece, buckets)]
+            own = [row for row in page.data if self._belongs(row, buckets)]
             found = each(own, partial(self._row, notes=notes), place)
             return Taken(*found, more=False, following=None)
 
@@ -370,7 +370,7 @@ class Langfuse:
             "config": {"row_limit": _ROWS},
         }
 
-    def _belongs(self, row: Mapping[str, Any], piece: _Slice, buckets: Buckets) -> bool:
+    def _belongs(self, row: Mapping[str, Any], buckets: Buckets) -> bool:
         """Whether a row counts something, and in this slice.
 
         Raises:

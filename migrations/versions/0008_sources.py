@@ -14,9 +14,11 @@ _OF_TOKENS = ("source", "account", "project", "label")
 def upgrade():
     add_pages()
     add_token_bindings()
+    _reconciliation()
 
 
 def downgrade():
+    op.drop_table("reconciliation")
     drop_token_bindings()
     drop_pages()
 
@@ -71,3 +73,23 @@ def add_token_bindings():
 def drop_token_bindings():
     for name in reversed(_OF_TOKENS):
         op.drop_column("access_token", name)
+
+
+def _reconciliation():
+    op.create_table(
+        "reconciliation",
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("provider", sa.String(200), nullable=False),
+        sa.Column("model", sa.String(200), nullable=False),
+        sa.Column("cause", sa.String(20), nullable=False),
+        sa.Column("month", sa.String(7), nullable=False),
+        sa.Column("pico", sa.BigInteger(), nullable=False),
+        sa.Column("is_final", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "account_id", "day", "provider", "model", "cause", name=op.f("pk_reconciliation")
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["account.id"], name=op.f("fk_reconciliation_account_id_account")
+        ),
+    )

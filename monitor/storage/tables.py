@@ -562,6 +562,21 @@ fx = Table(
     info=REFERENCE,
 )
 
+reconciliation = Table(
+    "reconciliation",
+    metadata,
+    Column("account_id", BigInteger, ForeignKey("account.id"), nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("provider", String(200), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("cause", String(20), nullable=False),
+    Column("month", String(7), nullable=False),
+    Column("pico", BigInteger, nullable=False),
+    Column("is_final", Boolean, nullable=False),
+    PrimaryKeyConstraint("account_id", "day", "provider", "model", "cause"),
+    info=REFERENCE,
+)
+
 decision = Table(
     "decision",
     metadata,

@@ -15,6 +15,7 @@ from monitor.wiring.outlets import (
 from monitor.wiring.parts import certificates, daemon_parts, handlers
 from monitor.wiring.prices import (
     live_prices,
+    model_names,
     overrides,
     price_list,
     prices,
@@ -61,6 +62,7 @@ __all__ = [
     "live_prices",
     "logo",
     "midnight",
+    "model_names",
     "overrides",
     "pace",
     "policy",
