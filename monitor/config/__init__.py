@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from pydantic import ValidationError, ValidationInfo, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.config.alerting import Alerts, ChannelSettings, Heartbeat
@@ -21,7 +21,14 @@ from monitor.config.money import ContractSettings, FxSettings, PriceOverride, Pr
 from monitor.config.reporting import Budget, Report
 from monitor.config.sections import Organisation, Section
 from monitor.config.service import Daemon, DatabaseSettings, Http, Mail
-from monitor.config.usage import AccountSettings, Collect, Nvml, SourceSettings
+from monitor.config.usage import (
+    AccountSettings,
+    Collect,
+    Imports,
+    Nvml,
+    SourceSettings,
+    WatchSettings,
+)
 from monitor.config.workloads import DeploymentSettings, WorkloadSettings
 from monitor.domain import contracts
 from monitor.domain.errors import ConfigError, InputError
@@ -43,6 +50,8 @@ class Settings(BaseSettings):
     http: Http = Http()
     collect: Collect = Collect()
     source: list[SourceSettings] = []
+    watch: list[WatchSettings] = []
+    import_: Imports = Field(default=Imports(), alias="import")
     account: dict[str, AccountSettings] = {}
     nvml: Nvml = Nvml()
     workload: list[WorkloadSettings] = []
@@ -89,7 +98,7 @@ class Settings(BaseSettings):
 
 def _repeated(settings: Settings) -> list[str]:
     problems = []
-    for kind in ("source", "workload", "deployment", "budget", "channel"):
+    for kind in ("source", "watch", "workload", "deployment", "budget", "channel"):
         names = [item.name for item in getattr(settings, kind)]
         problems += [
             f"{kind}: the name {name!r} is used {names.count(name)} times"

@@ -316,6 +316,11 @@ def _known_series(conn: Connection, stream_id: int) -> dict[Dimensions, int]:
     return {Dimensions(*row[1:]): row[0] for row in rows}
 
 
+def dimensions_of(conn: Connection, stream_id: int) -> dict[int, Dimensions]:
+    """The dimensions of each series of a stream, by its id."""
+    return {i: dims for dims, i in _known_series(conn, stream_id).items()}
+
+
 def account_id(conn: Connection, name: str) -> int:
     """The id of an account; an unknown one is made, and any source may count for it."""
     conn.execute(text("INSERT INTO account (name) VALUES (:n) ON CONFLICT DO NOTHING"), {"n": name})
@@ -372,6 +377,24 @@ def put_events(
     _add_to_usage(conn, hours)
     mark_dirty(conn, stream_id, _restating({utc_day(start) for _, start in hours}, closed_before))
     return Changes(len(new), len(changed))
+
+
+def take_back(conn: Connection, source_id: int, stream_id: int, events: Sequence[Event]) -> Changes:
+    """Remove stored requests, given as they are stored; the hours of `usage` shrink by them."""
+    _, closed_before = _lock_stream(conn, stream_id)
+    if not events:
+        return Changes()
+    ids = series_ids(conn, stream_id, {event.dims for event in events})
+    hours: _Hours = {}
+    for event in events:
+        hour = (ids[event.dims], event.at - event.at % HOUR)
+        less = _minus(Quantities(), event.quantities)
+        hours[hour] = add(hours[hour], less) if hour in hours else less
+    keys = [(event.id, source_id, utc_day(event.at)) for event in events]
+    bulk.delete(conn, request_log.name, _LOG_COLUMNS[:3], keys)
+    _add_to_usage(conn, hours)
+    mark_dirty(conn, stream_id, _restating({utc_day(start) for _, start in hours}, closed_before))
+    return Changes(gone=len(events))
 
 
 def _logged(

@@ -27,9 +27,9 @@ from monitor.wiring.rows import document, fx_rate, midnight, rules, setup
 from monitor.wiring.style import logo, report_style, require_extras
 from monitor.wiring.usage import (
     claim_seconds,
+    files,
     gpus,
     pace,
-    request_log,
     sampler,
     source,
     source_setup,
@@ -49,6 +49,7 @@ __all__ = [
     "database",
     "document",
     "envelope",
+    "files",
     "fx_rate",
     "gpus",
     "handlers",
@@ -66,7 +67,6 @@ __all__ = [
     "reader_database",
     "report_issues",
     "report_style",
-    "request_log",
     "require_extras",
     "resolver",
     "routes",

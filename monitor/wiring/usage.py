@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
+from collections.abc import Sequence
 
-from collectors import registry
+from collectors import formats, registry
+from collectors.mapping import parse_map
 from collectors.nvml import Nvml
-from collectors.requestlog import RequestLog, parse_map
 from monitor.config import Settings, secret
 from monitor.config.usage import SourceSettings
 from monitor.domain.errors import ConfigError
 from monitor.domain.usage import HOUR
 from monitor.jobs.collect import Pace
-from monitor.ports import Pull, Sampler
+from monitor.ports import Files, Pull, Sampler
 from monitor.storage.setup import SourceSetup
 
 
@@ -58,9 +58,12 @@ def gpus(host: str) -> Nvml:
     return Nvml(host or socket.gethostname())
 
 
-def request_log(path: Path, mapping: str, name: str) -> RequestLog:
-    """A CSV file of requests, its columns named by a one-line map."""
-    return RequestLog(path, parse_map(mapping), name)
+def files(
+    settings: Settings, named: Sequence[str], form: str, account: str, mapping: str = ""
+) -> Files:
+    """Files and folders to import; `mapping` is a map or the name of a configured one."""
+    saved = settings.import_.mapping.get(mapping, mapping)
+    return formats.Chosen(named, form, account, parse_map(saved) if saved else None)
 
 
 def sampler(settings: Settings) -> Sampler | None:
