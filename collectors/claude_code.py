@@ -22,6 +22,9 @@ from monitor.domain.usage import MAX_COUNT, Dimensions, Event, Problem, Quantiti
 from monitor.ports import Cursor, Part
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+_Key = tuple[str, str, bool]
+"""Message, request, side chain."""
+_OPENS, _CLOSES = b"{}"
 _STANDARD = (None, "", "standard")
 
 
@@ -87,25 +90,25 @@ class ClaudeCode:
 
     def _part(self, block: Block, path: str) -> Part:
         problems = list(block.problems)
-        largest: dict[tuple[Any, ...], tuple[int, _Line]] = {}
+        largest: dict[_Key, tuple[int, _Line]] = {}
         rows = 0
-        for number, line in _candidates(block, problems, path):
+        for line in _candidates(block, problems, path):
             rows += 1
             try:
                 found = _decode(line)
                 if (key := _key(found)) is None:
                     continue
-                used = found.message.usage  # type: ignore[union-attr]
-                total = _total(used)  # type: ignore[arg-type]
-                known = largest.get(key)
-                if known is None or total > known[0]:
-                    largest[key] = total, found
             except (ValueError, OverflowError, RecursionError) as error:
-                problems.append(_problem(path, number, line, str(error)))
+                problems.append(_problem(path, block.lines.line, line, str(error)))
+                continue
+            total = _total(found.message.usage)  # type: ignore[union-attr, arg-type]
+            known = largest.get(key)
+            if known is None or total > known[0]:
+                largest[key] = total, found
         events = [self._event(key, line) for key, (_, line) in largest.items()]
-        return Part(rows, events, problems, block.cursor)
+        return Part(rows, events, problems, block.taken())
 
-    def _event(self, key: tuple[Any, ...], line: _Line) -> Event:
+    def _event(self, key: _Key, line: _Line) -> Event:
         message, request, sidechain = key
         used = line.message.usage  # type: ignore[union-attr]
         assert used is not None
@@ -142,31 +145,29 @@ class ClaudeCode:
         return known
 
 
-def _candidates(block: Block, problems: list[Problem], path: str) -> Iterator[tuple[int, bytes]]:
-    """Lines that may hold usage, with their numbers; those that are no object are problems."""
-    data, number, start = block.data, block.line - 1, 0
+def _candidates(block: Block, problems: list[Problem], path: str) -> Iterator[bytes]:
+    """Lines that may hold usage; those that are no JSON object are problems."""
+    data, lines, start = block.data, block.lines, 0
     find, rfind, size = data.find, data.rfind, len(data)
     while start < size:
         end = find(b"\n", start)
         if end < 0:
             end = size
-        number += 1
-        first, last = data[start], data[end - 1]
-        if first != 123 or last != 125:
+        lines.line += 1
+        if data[start] != _OPENS or data[end - 1] != _CLOSES:
             line = data[start:end].strip()
-            if not (line.startswith(b"{") and line.endswith(b"}")):
-                if line:
-                    problems.append(_problem(path, number, line, "the line is no JSON object"))
+            if line and (line[0] != _OPENS or line[-1] != _CLOSES):
+                problems.append(_problem(path, lines.line, line, "the line is no JSON object"))
                 start = end + 1
                 continue
         # From the right: usage stands behind what was said.
         if rfind(b'"usage"', start, end) >= 0 and find(b'"assistant"', start, end) >= 0:
-            yield number, data[start:end]
+            yield data[start:end]
         start = end + 1
 
 
-def _key(line: _Line) -> tuple[str, str, bool] | None:
-    """Message, request, side chain; None: the line tells of no response that was paid for.
+def _key(line: _Line) -> _Key | None:
+    """None: the line tells of no response that was paid for.
 
     Raises:
         ValueError: it does, but not when.

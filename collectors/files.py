@@ -32,14 +32,32 @@ _DIGESTED = 1024
 _GZIP = b"\x1f\x8b"
 
 
+class Lines:
+    """How many lines of a file are behind: whoever takes a block counts its lines."""
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+
+
 class Block(NamedTuple):
     """Whole lines of a file."""
 
     data: bytes
-    line: int
-    """The number of the first line."""
+    lines: Lines
     cursor: Cursor
+    """To the end of the block, but for its lines, which are counted by who takes it."""
     problems: list[Problem]
+
+    def numbered(self) -> Iterator[tuple[int, bytes]]:
+        """Every line that is not empty, with its number."""
+        for line in self.data.splitlines():
+            self.lines.line += 1
+            if line and not line.isspace():
+                yield self.lines.line, line
+
+    def taken(self) -> Cursor:
+        """The cursor, once the lines were counted."""
+        return self.cursor._replace(line=self.lines.line)
 
 
 def blocks(
@@ -100,22 +118,20 @@ def _lines(
 ) -> Iterator[Block]:
     """Blocks that end where a line ends."""
     plain = bool(mark.digest)
-    position, line = (start.position, start.line) if start else (0, 0)
+    position, lines = (start.position, Lines(start.line)) if start else (0, Lines(0))
     kept: list[bytes] = []
     waiting, skipping = 0, False
     problems: list[Problem] = []
 
     def block(data: bytes, end: str) -> Block:
-        nonlocal position, line, problems
-        first = line + 1
-        line += data.count(b"\n")
+        nonlocal position, problems
         position += len(data)
         digest = _digest(file, position) if plain else ""
         # Until its end is reached the file counts as changed, and is continued or read anew.
         at = position if plain else 0
-        found = mark._replace(changed_ns=end, position=at, line=line if plain else 0, digest=digest)
+        found = mark._replace(changed_ns=end, position=at, digest=digest)
         said, problems = problems, []
-        return Block(data, first, found, said)
+        return Block(data, lines, found, said)
 
     while chunk := file.read(BLOCK):
         cut = chunk.rfind(b"\n") + 1
@@ -124,18 +140,19 @@ def _lines(
             position += first or len(chunk)
             if not first:
                 continue
-            skipping, chunk, cut, line = False, chunk[first:], cut - first, line + 1
+            skipping, chunk, cut = False, chunk[first:], cut - first
+            lines.line += 1
         if cut:
-            lines = b"".join((*kept, chunk[:cut])) if kept else chunk[:cut]
+            data = b"".join((*kept, chunk[:cut])) if kept else chunk[:cut]
             kept, waiting = [], 0
-            yield block(lines, "")
+            yield block(data, "")
         if cut < len(chunk):
             kept.append(chunk[cut:])
             waiting += len(chunk) - cut
         if waiting > LONGEST_LINE:
             problems.append(
                 Problem(
-                    f"{path}, line {line + 1}", f"the line is longer than {LONGEST_LINE:,} bytes"
+                    f"{path}, line {lines.line + 1}", f"the line is longer than {LONGEST_LINE:,} bytes"
                 )
             )
             position += waiting

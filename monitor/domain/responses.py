@@ -13,6 +13,7 @@ which copies are found:
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -23,8 +24,8 @@ _SEPARATOR = "/"
 AFTER = chr(ord(_SEPARATOR) + 1)
 """Ids of one message lie from `message/` up to `message` and this."""
 _SIDE = "!"
-_LONGEST = 95
-"""Characters of a message or request that stand in an id as they are."""
+_PLAIN = re.compile(r"[\w.:=-]{0,95}", re.ASCII).fullmatch
+"""Messages and requests that stand in an id as they are."""
 
 Copies = Mapping[str, Event]
 """The largest copy by id."""
@@ -51,9 +52,8 @@ def identity(of: str) -> Identity:
 
 def _part(name: str) -> str:
     """The name, or where it is long or holds our own signs, a digest of it."""
-    if len(name) <= _LONGEST and name.isascii() and name.isprintable():
-        if not {_SEPARATOR, _SIDE, "~"} & set(name):
-            return name
+    if _PLAIN(name):
+        return name
     return "~" + hashlib.sha256(clean_name(name, 10_000).encode()).hexdigest()[:40]
 
 

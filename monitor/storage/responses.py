@@ -16,7 +16,7 @@ from monitor.domain.responses import AFTER, Copies, counted, identity, larger, t
 from monitor.domain.usage import QUANTITY_FIELDS, Dimensions, Event, Quantities
 from monitor.storage import bulk
 from monitor.storage.tables import response
-from monitor.storage.write import Changes, dimensions_of, put_events, take_back
+from monitor.storage.write import Changes, Known, dimensions_of, put_known, take_back
 
 _AT_ONCE = 2_000
 """Messages that are looked up by one statement."""
@@ -30,25 +30,29 @@ def put_responses(
     An event's id is one of `monitor.domain.responses.event_id`.
     """
     batch = _by_message(events)
-    stored = _stored(conn, source_id, stream_id, batch.keys())
+    stored = _stored(conn, source_id, batch.keys())
     kept = _kept(conn, source_id, batch.keys())
-    wanted: list[Event] = []
+    series = dimensions_of(conn, stream_id) if stored else {}
+    wanted: dict[str, Event] = {}
+    known: dict[str, Known] = {}
     wrong: list[Event] = []
     mixed: dict[str, Copies] = {}
     for message, copies in batch.items():
-        if message not in stored and len(copies) == 1:
-            wanted.extend(copies.values())
+        rows = stored.get(message, {})
+        if not rows and len(copies) == 1:
+            wanted |= copies
             continue
-        before = stored.get(message, {})
-        known = kept.get(message, before)
-        now = together(known, copies)
-        if len(now) > 1 and now != known:
-            mixed[message] = now
-        right = counted(now)
+        before = {i: Event(i, row.at, series[row.series_id], row.quantities) for i, row in rows.items()}
+        all_before = kept.get(message, before)
+        all_now = together(all_before, copies)
+        if len(all_now) > 1 and all_now != all_before:
+            mixed[message] = all_now
+        right = counted(all_now)
         wrong += [event for i, event in before.items() if _smaller(right.get(i), event)]
-        wanted += [_where_it_stands(event, before) for event in right.values()]
+        wanted |= right
+        known |= {i: row for i, row in rows.items() if not _smaller(right.get(i), before[i])}
     gone = take_back(conn, source_id, stream_id, wrong)
-    put = put_events(conn, source_id, stream_id, wanted)
+    put = put_known(conn, source_id, stream_id, wanted, known)
     _keep(conn, source_id, mixed)
     # What is counted under another id now is changed: nothing new was used, and nothing is gone.
     swapped = min(put.new, gone.gone)
@@ -70,16 +74,11 @@ def _smaller(right: Event | None, stored: Event) -> bool:
     return right is None or right.quantities.tokens < stored.quantities.tokens
 
 
-def _where_it_stands(event: Event, before: Copies) -> Event:
-    """Under the instant of the stored row, which is found by its day."""
-    known = before.get(event.id)
-    return event._replace(at=known.at) if known else event
-
-
 def _stored(
-    conn: Connection, source_id: int, stream_id: int, messages: Collection[str]
-) -> dict[str, dict[str, Event]]:
-    columns = ", ".join(f"r.{name}" for name in ("event_id", "at", "series_id", *QUANTITY_FIELDS))
+    conn: Connection, source_id: int, messages: Collection[str]
+) -> dict[str, dict[str, Known]]:
+    names = ("event_id", "day", "at", "series_id", *QUANTITY_FIELDS)
+    columns = ", ".join(f"r.{name}" for name in names)
     # Spelled so that each message is looked up by the key, whatever is believed about sizes.
     among = (
         " FROM json_array_elements_text(?::json) AS m(message) CROSS JOIN LATERAL (SELECT *"
@@ -94,11 +93,9 @@ def _stored(
     for first in range(0, len(asked), _AT_ONCE):
         part = json.dumps(asked[first : first + _AT_ONCE])
         rows += bulk.select(conn, f"SELECT {columns}{among}", (part, source_id))
-    dims = dimensions_of(conn, stream_id) if rows else {}
-    found: dict[str, dict[str, Event]] = defaultdict(dict)
-    for i, at, series_id, *quantities in rows:
-        event = Event(i, at, dims[series_id], Quantities(*quantities))
-        found[identity(i).message][i] = event
+    found: dict[str, dict[str, Known]] = defaultdict(dict)
+    for i, day, at, series_id, *quantities in rows:
+        found[identity(i).message][i] = Known(day, at, series_id, Quantities(*quantities))
     return found
 
 

@@ -329,7 +329,7 @@ def account_id(conn: Connection, name: str) -> int:
     return int(found)
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
     """A stored request."""
 
     day: int
@@ -350,18 +350,34 @@ def put_events(
     A repeated id keeps the larger usage (the last streamed chunk, a corrected log line). The
     hourly buckets of `usage` move by the difference. `gone` is always 0.
     """
-    _, closed_before = _lock_stream(conn, stream_id)
     batch = _largest(events)
     if not batch:
         return Changes()
-    ids = series_ids(conn, stream_id, {event.dims for event in batch.values()})
+    _lock_stream(conn, stream_id)
     days = {utc_day(at) for at in {event.at for event in batch.values()}}
-    known = _known_events(conn, source_id, batch, days)
+    return put_known(
+        conn, source_id, stream_id, batch, _known_events(conn, source_id, batch, days)
+    )
+
+
+def put_known(
+    conn: Connection,
+    source_id: int,
+    stream_id: int,
+    batch: Mapping[str, Event],
+    known: Mapping[str, Known],
+) -> Changes:
+    """Add requests, one an id, of which those in `known` are stored already."""
+    _, closed_before = _lock_stream(conn, stream_id)
+    if not batch:
+        return Changes()
+    ids = series_ids(conn, stream_id, {event.dims for event in batch.values()})
     # In the order of the key, which spares its index many pages.
     new = [batch[i] for i in sorted(batch.keys() - known.keys())]
     changed = [(batch[i], before) for i, before in known.items() if _grew(batch[i], before)]
     hours: _Hours = {}
-    bulk.ensure_partitions(conn, request_log.name, days if new else ())
+    days = {utc_day(at) for at in {event.at for event in new}}
+    bulk.ensure_partitions(conn, request_log.name, days)
     bulk.insert(conn, request_log.name, _LOG_COLUMNS, _logged(source_id, ids, new, hours))
     bulk.update(
         conn,
@@ -419,7 +435,7 @@ def _largest(events: Iterable[Event]) -> dict[str, Event]:
     return batch
 
 
-def _grew(event: Event, before: _Known) -> bool:
+def _grew(event: Event, before: Known) -> bool:
     # Told apart first, because adding up is the slower half and most repeats are the same.
     return (
         event.quantities != before.quantities and event.quantities.tokens > before.quantities.tokens
@@ -428,7 +444,7 @@ def _grew(event: Event, before: _Known) -> bool:
 
 def _known_events(
     conn: Connection, source_id: int, batch: Mapping[str, Event], days: AbstractSet[int]
-) -> dict[str, _Known]:
+) -> dict[str, Known]:
     """Stored requests with the batch's ids, each at most one day before or after its event."""
     if conn.dialect.name == "postgresql":
         among = "= ANY (ARRAY(SELECT json_array_elements_text(?)))"
@@ -443,7 +459,7 @@ def _known_events(
     found = {}
     for event_id, day, at, series_id, *quantities in rows:
         if abs(day - utc_day(batch[event_id].at)) <= DAY:
-            found[event_id] = _Known(day, at, series_id, Quantities(*quantities))
+            found[event_id] = Known(day, at, series_id, Quantities(*quantities))
     return found
 
 
