@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from collectors.files import Block, blocks
+from collectors.files import Block, blocks, unreadable
 from monitor.domain.names import clean_name
 from monitor.domain.responses import event_id
 from monitor.domain.usage import MAX_COUNT, Dimensions, Event, Problem, Quantities
@@ -99,7 +99,7 @@ class ClaudeCode:
                 if (key := _key(found)) is None:
                     continue
             except (ValueError, OverflowError, RecursionError) as error:
-                problems.append(_problem(path, block.lines.line, line, str(error)))
+                problems.append(unreadable(path, block.lines.line, line, str(error)))
                 continue
             total = _total(found.message.usage)  # type: ignore[union-attr, arg-type]
             known = largest.get(key)
@@ -157,7 +157,7 @@ def _candidates(block: Block, problems: list[Problem], path: str) -> Iterator[by
         if data[start] != _OPENS or data[end - 1] != _CLOSES:
             line = data[start:end].strip()
             if line and (line[0] != _OPENS or line[-1] != _CLOSES):
-                problems.append(_problem(path, lines.line, line, "the line is no JSON object"))
+                problems.append(unreadable(path, lines.line, line, "the line is no JSON object"))
                 start = end + 1
                 continue
         # From the right: usage stands behind what was said.
@@ -205,9 +205,3 @@ def _tier(used: _Usage) -> str:
 def _folder(path: str) -> str:
     """The last folder of a path: the project, without the names of people above it."""
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
-
-
-def _problem(path: str, number: int, line: bytes, cause: str) -> Problem:
-    """A line is named by its digest, since what stands in it is nobody's business."""
-    shown = f"{len(line)} bytes, SHA-256 {hashlib.sha256(line).hexdigest()[:16]}"
-    return Problem(f"{path}, line {number}", clean_name(cause, 300), shown)

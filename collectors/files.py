@@ -11,15 +11,16 @@ import gzip
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 
 import msgspec
 
 from monitor.domain.errors import InputError
-from monitor.domain.usage import Problem
-from monitor.ports import Cursor
+from monitor.domain.names import clean_name
+from monitor.domain.usage import Event, Problem
+from monitor.ports import Cursor, Part
 
 BLOCK = 1 << 20
 LONGEST_LINE = 16 << 20
@@ -85,16 +86,50 @@ def blocks(
         packed = os.pread(raw.fileno(), 2, 0) == _GZIP
         start = cursor if appends and not packed and _continues(raw, mark, cursor) else None
         if packed:
-            yield from _lines(_expanded(path, raw), path, mark, None, whole=True)
+            yield from _lines(_Bounded(path, raw).read, raw, path, mark, None, whole=True)
             return
         if start:
             raw.seek(start.position)
-        yield from _lines(raw, path, mark._replace(digest="plain"), start, whole=whole)
+        yield from _lines(raw.read, raw, path, mark._replace(digest="plain"), start, whole=whole)
 
 
 def is_unchanged(now: Cursor, before: Cursor | None) -> bool:
     """Whether a file is as it was when it was read to its end."""
     return before is not None and now[:5] == before[:5]
+
+
+def unreadable(path: str, number: int, line: bytes, cause: str) -> Problem:
+    """A line is named by its digest, since what was said in it is nobody's business."""
+    shown = f"{len(line)} bytes, SHA-256 {hashlib.sha256(line).hexdigest()[:16]}"
+    return Problem(f"{path}, line {number}", clean_name(cause, 300), shown)
+
+
+def documents(
+    path: str, form: str, cursor: Cursor | None, read: Callable[[bytes], Event | None]
+) -> Iterator[Part]:
+    """Lines of JSON, each by `read`: its request, or None where it tells of none.
+
+    A line for which `read` raises ValueError is a problem, and what stands in it is not kept.
+    """
+    for block in blocks(path, form, cursor):
+        events: list[Event] = []
+        problems = list(block.problems)
+        rows = 0
+        for number, line in block.numbered():
+            rows += 1
+            try:
+                event = read(line)
+            except (ValueError, ArithmeticError, RecursionError) as error:
+                problems.append(unreadable(path, number, line, str(error)))
+            else:
+                events += [event] if event else []
+        yield Part(rows, events, problems, block.taken())
+
+
+def short_id(name: str) -> str:
+    """An id that fits: a long one by its digest."""
+    clean = clean_name(name, 10_000)
+    return clean if len(clean) <= 200 else hashlib.sha256(clean.encode()).hexdigest()
 
 
 def _continues(raw: IO[bytes], mark: Cursor, cursor: Cursor | None) -> bool:
@@ -114,7 +149,13 @@ def _digest(raw: IO[bytes], position: int) -> str:
 
 
 def _lines(
-    file: IO[bytes], path: str, mark: Cursor, start: Cursor | None, *, whole: bool
+    read: Callable[[int], bytes],
+    file: IO[bytes],
+    path: str,
+    mark: Cursor,
+    start: Cursor | None,
+    *,
+    whole: bool,
 ) -> Iterator[Block]:
     """Blocks that end where a line ends."""
     plain = bool(mark.digest)
@@ -133,7 +174,7 @@ def _lines(
         said, problems = problems, []
         return Block(data, lines, found, said)
 
-    while chunk := file.read(BLOCK):
+    while chunk := read(BLOCK):
         cut = chunk.rfind(b"\n") + 1
         if skipping:
             first = chunk.find(b"\n") + 1
@@ -152,7 +193,8 @@ def _lines(
         if waiting > LONGEST_LINE:
             problems.append(
                 Problem(
-                    f"{path}, line {lines.line + 1}", f"the line is longer than {LONGEST_LINE:,} bytes"
+                    f"{path}, line {lines.line + 1}",
+                    f"the line is longer than {LONGEST_LINE:,} bytes",
                 )
             )
             position += waiting
@@ -190,10 +232,6 @@ class _Bounded:
                 "Expand it yourself if it is what you think it is.",
             )
         return data
-
-
-def _expanded(path: str, raw: IO[bytes]) -> IO[bytes]:
-    return _Bounded(path, raw)  # type: ignore[return-value] - only `read` is used
 
 
 @contextmanager

@@ -32,6 +32,7 @@ AUTO = "auto"
 
 _SUFFIXES = (".jsonl", ".json", ".ndjson", ".log", ".csv", ".parquet")
 _FIRST_LINES = 50
+_HEAD = 64 << 10
 
 
 def load(form: str) -> type:
@@ -55,7 +56,9 @@ def detect(path: str, *, mapped: bool) -> str | None:
     Raises:
         InputError: it cannot be read.
     """
-    first = head(path)
+    first = head(path, _HEAD)
+    if b"\n" not in first:
+        first = head(path)
     if first.startswith(b"PAR1"):
         return "parquet"
     documents = list(_documents(first))
@@ -83,6 +86,44 @@ def _columns(first: bytes) -> list[str]:
     return next(csv.reader([line]), []) if len(line) < csv.field_size_limit() else []
 
 
+def grouped(named: Sequence[str], *, mapped: bool) -> dict[str, list[str]]:
+    """All files by their format; those in folders that are of none are left out.
+
+    Raises:
+        InputError: a file that was named itself is of none, or one cannot be read.
+    """
+    found: dict[str, list[str]] = {}
+    for path in every_file(named):
+        form = detect(path, mapped=mapped)
+        if form is not None and (mapped or form not in MAPPED):
+            found.setdefault(form, []).append(path)
+        elif path in named:
+            raise _unknown(path)
+    return found
+
+
+def every_file(named: Sequence[str]) -> Iterator[str]:
+    """Named files, and all that lie in named folders and below them.
+
+    Raises:
+        InputError: there is no such file or folder.
+    """
+    missing = [name for name in named if not os.path.exists(name)]  # noqa: PTH110
+    if missing:
+        raise InputError(f"there is no {', '.join(missing)}", "Name files or folders.")
+    for name in named:
+        yield from _inside(name) if os.path.isdir(name) else [name]  # noqa: PTH112
+
+
+def _unknown(path: str) -> InputError:
+    if not head(path, 1):
+        return InputError(f"{path} is empty", "Name a file with rows.")
+    return InputError(
+        f"{path} is of no format that is known by its first lines",
+        f"Name it with --format: {', '.join(FORMATS)}; {', '.join(MAPPED)} with --map.",
+    )
+
+
 class Chosen:
     """`ports.Files`: named files, and what lies in named folders.
 
@@ -108,11 +149,7 @@ class Chosen:
 
     def paths(self) -> Iterator[str]:
         """See `ports.Files`."""
-        missing = [name for name in self._named if not os.path.exists(name)]  # noqa: PTH110
-        if missing:
-            raise InputError(f"there is no {', '.join(missing)}", "Name files or folders.")
-        for name in self._named:
-            yield from _inside(name) if os.path.isdir(name) else [name]  # noqa: PTH112
+        return every_file(self._named)
 
     def reader(self, path: str, cursor: Cursor | None) -> FileReader | None:
         """See `ports.Files`."""
@@ -124,10 +161,7 @@ class Chosen:
         if form is None or (form in MAPPED and self._mapped is None):
             if path not in self._named:
                 return None
-            raise InputError(
-                f"{path} is of no format that is known by its first lines",
-                f"Name it with --format: {', '.join(FORMATS)}; {', '.join(MAPPED)} with --map.",
-            )
+            raise _unknown(path)
         return self._reader(form)
 
     def _reader(self, form: str) -> FileReader:

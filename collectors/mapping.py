@@ -77,6 +77,7 @@ class Rows:
         self._seen: Counter[str] = Counter()
 
     def event(self, row: Mapping[str, str | None], place: str) -> Event | Problem:
+        """A row by its columns as text; a cell that is absent is None, an unknown one ''."""
         values = {field: row[column] for field, column in self._map.columns.items()}
         try:
             at = _instant(values["at"])
@@ -105,6 +106,15 @@ class Rows:
         said += "\0".join(f"{k}={v}" for k, v in sorted(self._map.constants.items()))
         self._seen[said] += 1
         return hashlib.sha256(f"{said}\0{self._seen[said]}".encode()).hexdigest()[:40]
+
+
+def as_text(value: object) -> str:
+    """A value of a typed file as a cell; one that is not there is unknown."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _instant(text: str | None) -> int:

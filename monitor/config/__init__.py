@@ -98,6 +98,11 @@ class Settings(BaseSettings):
 
 def _repeated(settings: Settings) -> list[str]:
     problems = []
+    problems += [
+        f"watch: the name {item.name!r} is that of a source"
+        for item in settings.watch
+        if item.name in {source.name for source in settings.source}
+    ]
     for kind in ("source", "watch", "workload", "deployment", "budget", "channel"):
         names = [item.name for item in getattr(settings, kind)]
         problems += [
@@ -108,8 +113,14 @@ def _repeated(settings: Settings) -> list[str]:
     return problems
 
 
+def _reporting(settings: Settings) -> list[tuple[str, str]]:
+    """Whatever reports usage, and the account that it reports."""
+    sources = [(item.name, item.account) for item in settings.source]
+    return sources + [(item.name, item.account) for item in settings.watch]
+
+
 def _unknown_references(settings: Settings) -> list[str]:
-    sources = {item.name for item in settings.source}
+    sources = {name for name, _ in _reporting(settings)}
     workloads = {item.name for item in settings.workload}
     problems = [
         f"deployment.{item.name}.workload: there is no workload {item.workload!r}"
@@ -147,8 +158,9 @@ def _unknown_targets(settings: Settings) -> list[str]:
 def _authorities(settings: Settings) -> list[str]:
     """Two sources of one account would count its tokens twice unless one is named."""
     problems = []
-    for account in sorted({item.account for item in settings.source}):
-        names = [item.name for item in settings.source if item.account == account]
+    reporting = _reporting(settings)
+    for account in sorted({billed for _, billed in reporting}):
+        names = [name for name, billed in reporting if billed == account]
         chosen = settings.account.get(account, AccountSettings())
         if len(names) > 1 and not (chosen.tokens_from and chosen.money_from):
             problems.append(

@@ -24,7 +24,7 @@ _SEPARATOR = "/"
 AFTER = chr(ord(_SEPARATOR) + 1)
 """Ids of one message lie from `message/` up to `message` and this."""
 _SIDE = "!"
-_PLAIN = re.compile(r"[\w.:=-]{0,95}", re.ASCII).fullmatch
+_PLAIN = re.compile(r"[\w.:=-]{0,95}/[\w.:=-]{0,95}", re.ASCII).fullmatch
 """Messages and requests that stand in an id as they are."""
 
 Copies = Mapping[str, Event]
@@ -41,7 +41,15 @@ class Identity(NamedTuple):
 
 def event_id(message: str, request: str, *, sidechain: bool) -> str:
     """An event's id that says which message, which request, and whether on a side chain."""
-    return f"{_part(message)}{_SEPARATOR}{_part(request)}{_SIDE if sidechain else ''}"
+    end = _SIDE if sidechain else ""
+    if _PLAIN(whole := message + _SEPARATOR + request):
+        return whole + end
+    return f"{_part(message)}{_SEPARATOR}{_part(request)}{end}"
+
+
+def message_of(of: str) -> str:
+    """The message that an id names."""
+    return of.partition(_SEPARATOR)[0]
 
 
 def identity(of: str) -> Identity:
@@ -52,7 +60,7 @@ def identity(of: str) -> Identity:
 
 def _part(name: str) -> str:
     """The name, or where it is long or holds our own signs, a digest of it."""
-    if _PLAIN(name):
+    if _PLAIN(name + _SEPARATOR):
         return name
     return "~" + hashlib.sha256(clean_name(name, 10_000).encode()).hexdigest()[:40]
 

@@ -167,7 +167,7 @@ def store(
         work.hold(conn, claim)
         changes = put_window(conn, window, read.rows)  # type: ignore[arg-type]
         keep_problems(conn, stream_id, read.problems, now)
-        _record(conn, stream_id, now, read=read, changes=changes)
+        record(conn, stream_id, now, read=read, changes=changes)
     return changes
 
 
@@ -195,7 +195,7 @@ def keep_problems(conn: Connection, stream_id: int, problems: Sequence[Problem],
             )
 
 
-def _record(
+def record(
     conn: Connection,
     stream_id: int,
     now: int,
@@ -204,6 +204,7 @@ def _record(
     changes: Changes = _NONE,
     error: str = "",
 ) -> None:
+    """Write down one attempt to read a stream, and what came of it."""
     at = datetime.fromtimestamp(now, UTC)
     conn.execute(
         fetch.insert().values(
@@ -240,7 +241,7 @@ def _failed(
     said = str(error) if known else f"{type(error).__name__}: {error}"
     log.warning("%s", said, extra={"stream": stream, "retry_in_seconds": wait})
     with database.write() as conn:
-        _record(conn, int(claim.key), now, error=said)
+        record(conn, int(claim.key), now, error=said)
         work.finish(conn, claim, next_at=now + wait, failures=failures)
     return Collected(source, stream, total, 0, said)
 

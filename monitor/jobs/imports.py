@@ -6,6 +6,7 @@ goes on from there.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,20 +15,22 @@ from sqlalchemy import Connection, text
 from monitor.domain.errors import InputError
 from monitor.domain.periods import day_of
 from monitor.domain.usage import DAY, BillRow, Event, Problem, utc_day
-from monitor.jobs.collect import keep_problems, one_currency
+from monitor.jobs.collect import keep_problems, one_currency, record
 from monitor.ports import Files, Part, Read, StreamSpec
-from monitor.storage import setup
+from monitor.storage import setup, work
 from monitor.storage.cursors import cursors, put_cursors
 from monitor.storage.engine import Database
 from monitor.storage.responses import put_responses
 from monitor.storage.write import Changes, Window, put_events, put_window
 
-BATCH = 5_000
+log = logging.getLogger("crossover.import")
+
+BATCH = 10_000
 """Requests of a transaction, at least, where files have as many."""
 KIND = "import"
 EVENTS = StreamSpec("events", "usage", 1)
 COSTS = StreamSpec("costs", "bill", 1)
-_PARTS = 64
+_PARTS = 512
 """Parts of a transaction at most: parts without requests have cursors too."""
 
 
@@ -223,3 +226,46 @@ def import_files(
 ) -> Result:
     """Store what is new in files; an error of one is kept, and the next is read."""
     return Import(database, source, now, progress).run(files)
+
+
+class Watched(NamedTuple):
+    """Files that are imported again and again."""
+
+    name: str
+    files: Files
+    every: int
+    """Seconds."""
+
+
+def import_due(database: Database, watched: Watched, claim: int, now: int) -> Result | None:
+    """Import what is new where it is time to; None: it is not, or another daemon does it.
+
+    A file that cannot be read is told in the record of reads, and tried again the next time.
+    """
+    with database.write() as conn:
+        taken = work.claim(conn, "stream", now, claim, watched.name)
+    if taken is None:
+        return None
+    if taken.row["name"] != EVENTS.name:
+        # It goes with the others: nothing is to be read for a day.
+        with database.write() as conn:
+            work.finish(conn, taken, next_at=now + DAY)
+        return Result(NOTHING, [])
+    try:
+        result = import_files(database, watched.name, watched.files, now)
+    except InputError as error:
+        result = Result(NOTHING._replace(failed=1), [error])
+    said = "; ".join(map(str, result.errors))
+    if said:
+        log.warning("%s: %s", watched.name, said)
+    failures = taken.row["failures"] + 1 if said else 0
+    with database.write() as conn:
+        work.finish(conn, taken, next_at=now + watched.every, failures=failures)
+        record(
+            conn,
+            int(taken.key),
+            now,
+            changes=Changes(result.total.new, result.total.changed),
+            error=said,
+        )
+    return result

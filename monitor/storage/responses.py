@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Connection
 
-from monitor.domain.responses import AFTER, Copies, counted, identity, larger, together
+from monitor.domain.responses import AFTER, Copies, counted, larger, message_of, together
 from monitor.domain.usage import QUANTITY_FIELDS, Dimensions, Event, Quantities
 from monitor.storage import bulk
 from monitor.storage.tables import response
@@ -42,7 +42,9 @@ def put_responses(
         if not rows and len(copies) == 1:
             wanted |= copies
             continue
-        before = {i: Event(i, row.at, series[row.series_id], row.quantities) for i, row in rows.items()}
+        before = {
+            i: Event(i, row.at, series[row.series_id], row.quantities) for i, row in rows.items()
+        }
         all_before = kept.get(message, before)
         all_now = together(all_before, copies)
         if len(all_now) > 1 and all_now != all_before:
@@ -62,7 +64,7 @@ def put_responses(
 def _by_message(events: Iterable[Event]) -> dict[str, dict[str, Event]]:
     batch: dict[str, dict[str, Event]] = {}
     for event in events:
-        copies = batch.setdefault(identity(event.id).message, {})
+        copies = batch.setdefault(message_of(event.id), {})
         seen = copies.setdefault(event.id, event)
         if seen is not event:
             copies[event.id] = larger(seen, event)
@@ -95,7 +97,7 @@ def _stored(
         rows += bulk.select(conn, f"SELECT {columns}{among}", (part, source_id))
     found: dict[str, dict[str, Known]] = defaultdict(dict)
     for i, day, at, series_id, *quantities in rows:
-        found[identity(i).message][i] = Known(day, at, series_id, Quantities(*quantities))
+        found[message_of(i)][i] = Known(day, at, series_id, Quantities(*quantities))
     return found
 
 

@@ -355,9 +355,7 @@ def put_events(
         return Changes()
     _lock_stream(conn, stream_id)
     days = {utc_day(at) for at in {event.at for event in batch.values()}}
-    return put_known(
-        conn, source_id, stream_id, batch, _known_events(conn, source_id, batch, days)
-    )
+    return put_known(conn, source_id, stream_id, batch, _known_events(conn, source_id, batch, days))
 
 
 def put_known(

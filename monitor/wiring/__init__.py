@@ -34,6 +34,7 @@ from monitor.wiring.usage import (
     source,
     source_setup,
     sources,
+    watched,
 )
 
 __all__ = [
@@ -81,5 +82,6 @@ __all__ = [
     "stored_prices",
     "telling",
     "test_message",
+    "watched",
     "windows",
 ]
