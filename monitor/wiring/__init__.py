@@ -30,13 +30,14 @@ from monitor.wiring.style import logo, report_style, require_extras
 from monitor.wiring.usage import (
     archive,
     claim_seconds,
+    files,
     gpus,
     pace,
-    request_log,
     sampler,
     source,
     source_setup,
     sources,
+    watched,
 )
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "database",
     "document",
     "envelope",
+    "files",
     "fx_rate",
     "gpus",
     "handlers",
@@ -72,7 +74,6 @@ __all__ = [
     "reader_database",
     "report_issues",
     "report_style",
-    "request_log",
     "require_extras",
     "resolver",
     "routes",
@@ -88,5 +89,6 @@ __all__ = [
     "stored_prices",
     "telling",
     "test_message",
+    "watched",
     "windows",
 ]
