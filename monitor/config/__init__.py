@@ -21,7 +21,7 @@ from monitor.config.money import ContractSettings, FxSettings, PriceOverride, Pr
 from monitor.config.reporting import Budget, Report
 from monitor.config.sections import Organisation, Section
 from monitor.config.service import Daemon, DatabaseSettings, Http, Mail
-from monitor.config.usage import AccountSettings, Collect, Nvml, SourceSettings
+from monitor.config.usage import AccountSettings, Collect, Nvml, Otlp, SourceSettings
 from monitor.config.workloads import DeploymentSettings, WorkloadSettings
 from monitor.domain import contracts
 from monitor.domain.errors import ConfigError, InputError
@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     collect: Collect = Collect()
     source: list[SourceSettings] = []
     account: dict[str, AccountSettings] = {}
+    otlp: Otlp = Otlp()
     nvml: Nvml = Nvml()
     workload: list[WorkloadSettings] = []
     deployment: list[DeploymentSettings] = []

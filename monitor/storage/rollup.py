@@ -111,7 +111,8 @@ def _refresh_one(
     if mark is None:
         return None
     before = _stored(conn, stream_id, day)
-    after = _derived(conn, stream_id, day, cards, as_open=as_open)
+    aside = _is_set_aside(conn, stream_id, day)
+    after = {} if aside else _derived(conn, stream_id, day, cards, as_open=as_open)
     _replace(conn, before, after)
     if not mark.restates or _totals(before) == _totals(after):
         return None
@@ -146,6 +147,14 @@ def _stored(conn: Connection, stream_id: int, day: int) -> dict[_Row, _Row]:
         (day, stream_id),
     )
     return {row[:3]: row for row in rows}
+
+
+def _is_set_aside(conn: Connection, stream_id: int, day: int) -> bool:
+    """Whether another stream of the same tokens counts instead."""
+    found = bulk.select(
+        conn, "SELECT 1 FROM set_aside WHERE stream_id = ? AND day = ?", (stream_id, day)
+    )
+    return bool(found)
 
 
 def _derived(

@@ -7,6 +7,12 @@ from collections.abc import Callable
 COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
 """Tokens of account `a` count where stream `t` is of the one source that is named for them."""
 
+NOT_SET_ASIDE = (
+    "NOT EXISTS (SELECT 1 FROM set_aside x WHERE x.stream_id = t.id"
+    " AND x.day = d.bucket_start - d.bucket_start % 86400)"
+)
+"""Rows `d` of `usage` count where no other view of the same tokens counts instead of `t`."""
+
 _SQLITE = {
     "day": "date({0}, 'unixepoch')",
     "month": "strftime('%Y-%m', {0}, 'unixepoch')",

@@ -394,6 +394,18 @@ SELECT o.name AS source, o.kind, t.name AS stream, t.feeds,
 FROM stream t JOIN source o ON o.id = t.source_id LEFT JOIN watermark m ON m.stream_id = t.id"""
 
 
+def _set_aside(q: Sql) -> str:
+    tokens = " + ".join(f"COALESCE(u.{name}, 0)" for name in TOKEN_CLASSES)
+    return f"""
+SELECT {q.day("x.day")} AS day, o.name AS source, t.name AS stream,
+  CAST(SUM({tokens}) AS BIGINT) AS tokens, c.name AS counted_stream
+FROM set_aside x JOIN stream t ON t.id = x.stream_id JOIN source o ON o.id = t.source_id
+  JOIN stream c ON c.id = x.counts_stream_id JOIN series s ON s.stream_id = x.stream_id
+  JOIN usage u ON u.series_id = s.id AND u.bucket_start >= x.day
+    AND u.bucket_start < x.day + 86400
+GROUP BY x.day, o.name, t.name, c.name"""
+
+
 def _alerts(q: Sql) -> str:
     return f"""
 SELECT a.rule, a.subject, a.period, a.severity, a.workload, x.seq, {q.instant("x.at")} AS at,
@@ -470,6 +482,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_fx": _fx(q),
         "v_restatement": _restatement(q),
         "v_data_quality": _data_quality(q),
+        "v_set_aside": _set_aside(q),
         "v_alerts": _alerts(q),
         "v_notices": _notices(q),
         "v_messages": _messages(q),
