@@ -147,9 +147,10 @@ class Writer:
         now = int(self._clock())
         found: dict[int, Answer] = {}
         with self._database.write() as conn:
-            for signal in dict.fromkeys(ticket.signal for ticket in batch):
-                places = [i for i, ticket in enumerate(batch) if ticket.signal is signal]
-                answers = signal.put(conn, [batch[i].parcel for i in places], now)
+            for path in sorted({ticket.signal.path for ticket in batch}):
+                places = [i for i, ticket in enumerate(batch) if ticket.signal.path == path]
+                put = batch[places[0]].signal.put
+                answers = put(conn, [batch[i].parcel for i in places], now)
                 found |= zip(places, answers, strict=True)
             self._note_use(conn, {ticket.parcel.sender.token_id for ticket in batch}, now)
         return [found[i] for i in range(len(batch))]
