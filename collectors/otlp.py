@@ -212,7 +212,8 @@ class Reader:
             raise IntakeError(400, "the body is nested too deeply") from None
         except (ValueError, OverflowError):
             raise IntakeError(400, f"the body is no export of {self._signal}") from None
-        return Telemetry(found.sightings, found.points, found.rejected, found.problems)
+        why = "; ".join(sorted(found.why))
+        return Telemetry(found.sightings, found.points, found.rejected, why, found.problems)
 
 
 class _Source(NamedTuple):
@@ -231,6 +232,7 @@ class _Found:
         self.sightings: list[Sighting] = []
         self.points: list[Point] = []
         self.rejected = 0
+        self.why: set[str] = set()
         self.problems: list[tuple[str, Problem]] = []
 
     def metric(self, metric: Metric) -> None:
@@ -275,6 +277,7 @@ class _Found:
             read(source)
         except _Unusable as error:
             self.rejected += 1
+            self.why.add(f"{name}: {error}")
             self._problem(source.view, f"{name}: {error}")
 
     def _problem(self, view: View, reason: str) -> None:

@@ -139,6 +139,8 @@ class Telemetry(NamedTuple):
     points: Sequence[Point] = ()
     rejected: int = 0
     """Data points, spans or log records that say something of it and cannot be used."""
+    why: str = ""
+    """Why they were rejected."""
     problems: Sequence[tuple[str, Problem]] = ()
     """The stream of each, and what is counted in quarantine: nothing that was sent stands in it."""
 

@@ -71,9 +71,7 @@ def _kind(wire: Wire, content_type: str) -> str:
 
 def _answer(wire: Wire, parcel: Parcel) -> Answer:
     found: Telemetry = parcel.found
-    reasons = sorted({problem.reason for _, problem in found.problems})
-    said = "; ".join(reasons) if found.rejected else ""
-    body = wire.accepted(parcel.content_type, found.rejected, said)
+    body = wire.accepted(parcel.content_type, found.rejected, found.why)
     return Answer(200, body, parcel.content_type)
 
 

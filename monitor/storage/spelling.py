@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from monitor.domain.usage import TOKEN_CLASSES
+
 COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
 """Tokens of account `a` count where stream `t` is of the one source that is named for them."""
+
+TOKENS = " + ".join(f"CASE WHEN u.{name} > 0 THEN u.{name} ELSE 0 END" for name in TOKEN_CLASSES)
+"""All tokens of a row `u` of `usage`, each counted once."""
 
 NOT_SET_ASIDE = (
     "NOT EXISTS (SELECT 1 FROM set_aside x WHERE x.stream_id = t.id"

@@ -9,12 +9,12 @@ from collections.abc import Set as AbstractSet
 from sqlalchemy import Connection, text
 
 from monitor.domain.telemetry import Choice, Level, View, choose
-from monitor.domain.usage import DAY, TOKEN_CLASSES, utc_day
+from monitor.domain.usage import DAY, utc_day
 from monitor.storage import bulk
+from monitor.storage.spelling import TOKENS
 from monitor.storage.write import mark_dirty
 
 _STATE = ("source_id", "series", "at", "value", "requests")
-_TOKENS = " + ".join(f"COALESCE(u.{name}, 0)" for name in TOKEN_CLASSES)
 
 
 def lock_source(conn: Connection, name: str, kind: str) -> int:
@@ -161,7 +161,7 @@ def _tokens(conn: Connection, views: Mapping[int, View], day: int) -> dict[int, 
     """The tokens of each view that has any row of a day."""
     rows = bulk.select(
         conn,
-        f"SELECT s.stream_id, CAST(SUM({_TOKENS}) AS BIGINT) FROM series s"
+        f"SELECT s.stream_id, CAST(SUM({TOKENS}) AS BIGINT) FROM series s"
         " JOIN usage u ON u.series_id = s.id AND u.bucket_start >= ? AND u.bucket_start < ?"
         f" WHERE s.stream_id IN ({', '.join('?' * len(views))}) GROUP BY s.stream_id",
         (day, day + DAY, *views),

@@ -13,7 +13,7 @@ from monitor.domain.usage import TOKEN_CLASSES
 from monitor.domain.workloads import UNASSIGNED
 from monitor.storage import view_advice, view_money
 from monitor.storage.setup import ALL
-from monitor.storage.spelling import COUNTED, Sql
+from monitor.storage.spelling import COUNTED, TOKENS, Sql
 
 _SERIES = """
   JOIN series s ON s.id = d.series_id
@@ -395,10 +395,9 @@ FROM stream t JOIN source o ON o.id = t.source_id LEFT JOIN watermark m ON m.str
 
 
 def _set_aside(q: Sql) -> str:
-    tokens = " + ".join(f"COALESCE(u.{name}, 0)" for name in TOKEN_CLASSES)
     return f"""
 SELECT {q.day("x.day")} AS day, o.name AS source, t.name AS stream,
-  CAST(SUM({tokens}) AS BIGINT) AS tokens, c.name AS counted_stream
+  CAST(SUM({TOKENS}) AS BIGINT) AS tokens, c.name AS counted_stream
 FROM set_aside x JOIN stream t ON t.id = x.stream_id JOIN source o ON o.id = t.source_id
   JOIN stream c ON c.id = x.counts_stream_id JOIN series s ON s.stream_id = x.stream_id
   JOIN usage u ON u.series_id = s.id AND u.bucket_start >= x.day
