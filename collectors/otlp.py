@@ -312,7 +312,7 @@ class _Found:
             point.attributes.get("type" if kind == AGENT_TOKENS else "gen_ai.token.type", "")
         )
         parts = _parts(kind, sort, point.attributes)
-        at = self._at(point.time)
+        self._at(point.time)
         value, count = _whole(point.value), _count(point.operations)
         series = _digest(told, sorted(point.attributes.items()), point.start)
         requests = metric.shape == "histogram" and sort == "input"
@@ -329,8 +329,7 @@ class _Found:
         if metric.temporality == CUMULATIVE:
             self.points.append(read)
         elif metric.temporality == DELTA:
-            event = read.event(value, count)._replace(at=at)
-            self.sightings.append(Sighting(source.view, event))
+            self.sightings.append(Sighting(source.view, read.event(value, count)))
         else:
             raise _Unusable("its temporality is neither delta nor cumulative")
 
@@ -358,14 +357,9 @@ class _Found:
         if all(count is None for count in counts.values()):
             raise _Unusable("it has no token counts")
         request = _text(said, ("request_id",))
-        told = (
-            [request]
-            if request
-            else [
-                *(_text(said, (key,)) for key in _AGENT_IDS[1:]),
-                *(str(part) for part in (record.time, source.dims.model, *counts.values())),
-            ]
-        )
+        ids = [str(said.get(key, "")) for key in _AGENT_IDS[1:]]
+        all_of_it = [*ids, str(record.time), source.dims.model, *map(str, counts.values())]
+        told = [request] if request else all_of_it
         speed = _text(said, ("speed",))
         if speed not in ("", "normal", "standard"):
             source = source._replace(dims=source.dims._replace(tier=f"speed={speed}"))
