@@ -71,6 +71,7 @@ def expected():
         found
         | blocks_of(usage.SourceSettings, "[[source]]")
         | blocks_of(usage.AccountSettings, "[account.NAME]")
+        | blocks_of(usage.OtlpView, "[[otlp.view]]")
         | blocks_of(workloads.WorkloadSettings, "[[workload]]")
         | blocks_of(workloads.DeploymentSettings, "[[deployment]]")
         | blocks_of(money.ContractSettings, "[[contract]]")
