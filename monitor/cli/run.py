@@ -68,6 +68,7 @@ def run(
             parts.database, time.time, wiring.signals(settings), wiring.intake_limits(settings)
         )
         http = settings.http
+        memory.leave_alone()
         with serving(daemon.health, http.host, http.port, desk, intake) as port:
             common.note(f"crossover runs; health at http://{http.host}:{port}/healthz")
             daemon.run(stop)

@@ -123,6 +123,15 @@ class Intake:
         encoding = _encoding(request)
         if kind not in signal.content_types:
             raise IntakeError(415, f"send {' or '.join(signal.content_types)}")
+        with self._writer.reading():
+            ticket = await self._ticket(signal, request, encoding, kind, sender, now)
+            if not self._writer.put(ticket):
+                raise IntakeError(429, "too much waits to be stored", RETRY_SECONDS)
+        return await ticket.answer()
+
+    async def _ticket(
+        self, signal: Signal, request: Request, encoding: str, kind: str, sender: Sender, now: int
+    ) -> Ticket:
         body = await self._body(request)
 
         def read() -> Reading:
@@ -132,10 +141,7 @@ class Intake:
         reading = await to_thread.run_sync(read, limiter=self._threads)
         if reading.weight > self._limits.events:
             raise IntakeError(413, f"a request brings at most {self._limits.events} events")
-        ticket = Ticket(signal, Parcel(sender, kind, reading.found), reading.weight)
-        if not self._writer.put(ticket):
-            raise IntakeError(429, "too much waits to be stored", RETRY_SECONDS)
-        return await ticket.answer()
+        return Ticket(signal, Parcel(sender, kind, reading.found), reading.weight)
 
     def _announced(self, request: Request) -> None:
         said = request.headers.get("content-length", "0")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from anyio import Event, from_thread
 from anyio.lowlevel import current_token
@@ -23,7 +24,13 @@ log = logging.getLogger("crossover.intake")
 _BATCH = 20_000
 """Items of one transaction: beyond that a larger one is no faster."""
 
-_STOP_SECONDS = 60
+_ENOUGH = 4_000
+"""Items for which a transaction waits for no further ones."""
+
+_GATHER_SECONDS = 0.01
+"""That it waits for them: what a transaction costs however little it holds."""
+
+_STOP_SECONDS = 30
 
 
 class Ticket:
@@ -73,6 +80,10 @@ class Writer:
         self._most = most
         self._tickets: deque[Ticket] = deque()
         self._changed = threading.Condition()
+        self._reading = 0
+        """Requests that are being read and will wait here."""
+        self._peers = 0
+        """Requests that were here at once when the last transaction ended."""
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._used: dict[int, int] = {}
@@ -93,6 +104,18 @@ class Writer:
         if self._thread is not None:
             self._thread.join(_STOP_SECONDS)
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While the block runs, a request is being read that will wait here soon."""
+        with self._changed:
+            self._reading += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reading -= 1
+                self._changed.notify()
+
     def put(self, ticket: Ticket) -> bool:
         """Let it wait; False: it is full, or stopped.
 
@@ -103,7 +126,6 @@ class Writer:
             if self._stopped or full:
                 return False
             self._tickets.append(ticket)
-            # A request without items is work too.
             self.waiting += ticket.weight
             self._changed.notify()
             return True
@@ -118,12 +140,17 @@ class Writer:
         with self._changed:
             while not self._tickets and not self._stopped:
                 self._changed.wait()
+            self._changed.wait_for(self._gathered, _GATHER_SECONDS)
             batch: list[Ticket] = []
             weight = 0
             while self._tickets and (not batch or weight + self._tickets[0].weight <= _BATCH):
                 batch.append(self._tickets.popleft())
                 weight += batch[-1].weight
             return batch
+
+    def _gathered(self) -> bool:
+        """Whether those are here that were before, so that all share a transaction again."""
+        return self._stopped or len(self._tickets) >= self._peers or self.waiting >= _ENOUGH
 
     def _store(self, batch: Sequence[Ticket]) -> None:
         try:
@@ -163,6 +190,7 @@ class Writer:
     def _release(self, batch: Sequence[Ticket]) -> None:
         with self._changed:
             self.waiting -= sum(ticket.weight for ticket in batch)
+            self._peers = len(batch) + len(self._tickets) + self._reading
 
         def release() -> None:
             for ticket in batch:

@@ -14,10 +14,12 @@ from functools import partial
 import pytest
 import zstandard
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from collectors import push as bodies
-from monitor.domain.errors import IntakeError
-from monitor.domain.intake import Answer, Limits, Sender
+from monitor import cli
+from monitor.domain.errors import InputError
+from monitor.domain.intake import Answer, Limits
 from monitor.domain.usage import DAY, HOUR
 from monitor.jobs import push
 from monitor.jobs.intake import Reading, Signal
@@ -25,7 +27,7 @@ from monitor.storage import tables, tokens
 from monitor.storage.engine import Database
 from monitor.web.app import serving
 from monitor.web.intake import Intake
-from tests.factories import DAY0
+from tests.factories import DAY0, make_stream
 
 NOW = DAY0 + 9 * DAY + 12 * HOUR
 SETTLE = 6 * HOUR
@@ -563,7 +565,39 @@ def test_a_database_that_takes_nothing_is_answered_with_another_try(on_sqlite):
     assert on_sqlite.post([event("a")]).counts == (1, 0, 0)
 
 
-def test_an_intake_error_says_when_to_come_again():
-    assert IntakeError(429, "too often", 3).retry_after == 3
-    sender = Sender(1, "t", "team", frozenset(), project="ci")
-    assert sender.trespass(tables.Dimensions(project="ci")) == ""
+def test_tokens_are_made_listed_and_revoked_on_the_command_line(sqlite_url, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CROSSOVER_DATABASE__URL", sqlite_url)
+
+    def ran(*args):
+        done = CliRunner().invoke(cli.app, ["tokens", *args])
+        return done.exception if done.exit_code else done
+
+    made = ran("create", "host-7", "--source", "hosts", "--project", "ci")
+    with served(sqlite_url) as service:
+        service.secret = made.stdout.strip()
+        assert "not shown again" in made.stderr
+        assert service.post([event("a"), event("b", project="other")]).counts == (1, 0, 1)
+        (other,) = json.loads(ran("create", "host-8", "--scope", "otlp", "--format", "json").stdout)
+        assert service.post([event("a")], secret=other["token"]).status == 403
+        assert "there is a token 'host-7' already" in str(ran("create", "host-7"))
+        assert "Scopes are usage" in str(ran("create", "x", "--scope", "all"))
+        assert "name is no name" in str(ran("create", " x"))
+        assert "there is no token 'nobody' in force" in str(ran("revoke", "nobody"))
+        assert "token host-7 is revoked" in ran("revoke", "host-7").stderr
+        assert service.post([event("a")]).status == 401
+        shown = ran("list", "--format", "json").stdout
+    rows = {row["name"]: row for row in json.loads(shown)}
+    assert list(rows) == ["host-7", "host-8", "t"]
+    assert rows["host-7"]["revoked_at"] is not None
+    assert rows["host-7"]["last_used_at"] == "2026-11-10T12:00:00Z"
+    assert (rows["host-8"]["source"], rows["host-8"]["scopes"]) == ("host-8", "otlp")
+    assert not re.search("xo_|[0-9a-f]{64}", shown)
+
+
+def test_a_token_is_not_made_for_a_source_that_is_read(database):
+    with database.write() as conn:
+        make_stream(conn, "openai")
+        for wanted, configured in (("openai", {}), ("new", {"new": "anthropic"})):
+            with pytest.raises(InputError, match="would count twice"):
+                tokens.create(conn, tokens.TokenSetup("t", wanted, ("usage",)), configured, NOW)
