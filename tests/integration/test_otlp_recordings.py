@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -132,6 +134,29 @@ def test_postgresql_gives_the_same(postgres_url, scenario):
             check(found, scenario)
         found.counted()
         assert {name.startswith(COUNTED[scenario][0]) for name in counting(found)} == {True}
+
+
+@pytest.mark.postgres
+def test_two_daemons_that_store_two_views_at_once_let_one_count(postgres_url):
+    scenario = "openllmetry-anthropic-delta-gzip"
+    daemons = [Receiver(postgres_url), Receiver(postgres_url)]
+    parts = {"metrics": [], "traces": []}
+    for sent in recorded(scenario):
+        parts[sent.signal].append(daemons[0].read(sent, gzip.decompress(sent.body)))
+    start = threading.Barrier(2)
+
+    def store(daemon, found):
+        start.wait()
+        for each in found * 3:
+            daemon.store(each)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(store, daemons, parts.values()))
+    check(daemons[0], scenario)
+    check_truth(scenario, daemons[0].counted())
+    assert counting(daemons[0]) == {"spans of com.anthropic.sdk.python"}
+    for daemon in daemons:
+        daemon.close()
 
 
 def test_two_views_of_a_service_are_stored_and_one_counts_and_the_other_is_shown(sqlite_url):

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import openai
@@ -81,32 +82,27 @@ def model():
 
 
 @pytest.fixture
-def receiver(sqlite_url):
-    import time
-
+def receiver(sqlite_url, monkeypatch):
     found = Receiver(sqlite_url, now=int(time.time()))
     with found.listening():
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{found.port}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization=Bearer%20{found.secret}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
         yield found
     found.close()
 
 
 class Sdk:
-    """Providers that export to the receiver, as an application would configure them."""
+    """Providers that are configured by the environment, as docs/sources.md says."""
 
-    def __init__(self, receiver, service, temporality=AggregationTemporality.CUMULATIVE):
-        url = f"http://127.0.0.1:{receiver.port}"
-        headers = {"Authorization": f"Bearer {receiver.secret}"}
+    def __init__(self, service, temporality=AggregationTemporality.CUMULATIVE):
         resource = Resource.create({"service.name": service})
-        exporter = OTLPMetricExporter(
-            f"{url}/v1/metrics",
-            headers=headers,
-            preferred_temporality={Counter: temporality, Histogram: temporality},
-        )
+        preferred = {Counter: temporality, Histogram: temporality}
+        exporter = OTLPMetricExporter(preferred_temporality=preferred)
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)
         self.meters = MeterProvider([reader], resource=resource)
         self.tracers = TracerProvider(resource=resource)
-        spans = OTLPSpanExporter(f"{url}/v1/traces", headers=headers)
-        self.tracers.add_span_processor(SimpleSpanProcessor(spans))
+        self.tracers.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
 
     def close(self):
         self.tracers.shutdown()
@@ -114,7 +110,7 @@ class Sdk:
 
 
 def test_calls_of_an_instrumented_client_are_counted_once_by_their_spans(receiver, model):
-    sdk = Sdk(receiver, "shop-bot")
+    sdk = Sdk("shop-bot")
     instrumentor = OpenAIInstrumentor()
     instrumentor.instrument(tracer_provider=sdk.tracers, meter_provider=sdk.meters)
     try:
@@ -147,7 +143,7 @@ def test_calls_of_an_instrumented_client_are_counted_once_by_their_spans(receive
 def test_the_newest_counters_of_two_processes_add_up(receiver, temporality):
     attributes = {"gen_ai.provider.name": "openai", "gen_ai.response.model": MODEL}
     for _ in range(2):
-        sdk = Sdk(receiver, "worker", temporality)
+        sdk = Sdk("worker", temporality)
         meter = sdk.meters.get_meter("genai")
         name = "gen_ai.client.inference.usage."
         counters = {
