@@ -32,6 +32,8 @@ ONE_DOOR = {
     "pydantic": "monitor.config",
     "pydantic_settings": "monitor.config",
     "uvicorn": "monitor.web.app",
+    "opentelemetry": "collectors.otlp_protobuf",
+    "google": "collectors.otlp_protobuf",
 }
 
 
@@ -105,6 +107,7 @@ def declared():
 
 def test_every_package_that_is_imported_is_declared_and_the_other_way_round():
     owners = packages_distributions()
+    owners |= {"opentelemetry": ["opentelemetry-proto"], "google": ["protobuf"]}
     used = {owners[i.name.split(".")[0]][0].lower().replace("_", "-") for i in FOREIGN}
     # Time zones are data: read by zoneinfo, imported by nobody.
     assert used == declared() - {"tzdata"}
