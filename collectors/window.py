@@ -26,6 +26,7 @@ _LARGEST_AMOUNT = MAX_PICO // PICO
 
 Row = UsageRow | BillRow
 _Page = TypeVar("_Page")
+_Read = TypeVar("_Read")
 
 
 class Width(NamedTuple):
@@ -56,10 +57,10 @@ def decoded(page: bytes, kind: type[_Page], of: str) -> _Page:
 
 
 def each(
-    results: Sequence[Any], read: Callable[[Any], Row], place: str
-) -> tuple[list[Row], list[Problem]]:
-    """The rows of some results, and those that could not be read."""
-    rows: list[Row] = []
+    results: Sequence[Any], read: Callable[[Any], _Read], place: str
+) -> tuple[list[_Read], list[Problem]]:
+    """What is read of some results, and those that could not be read."""
+    rows: list[_Read] = []
     problems: list[Problem] = []
     for number, result in enumerate(results, 1):
         try:
@@ -145,8 +146,8 @@ class Answer(NamedTuple):
 class Taken(NamedTuple):
     """What one page holds, and what it says of the next one."""
 
-    rows: list[Row]
-    problems: list[Problem]
+    rows: Sequence[Row]
+    problems: Sequence[Problem]
     more: bool
     following: str | None
 
@@ -200,6 +201,16 @@ def require_groups(source: str, group_by: Sequence[str], known: Iterable[str], a
         raise InputError(
             f"source {source}: group_by cannot be {', '.join(unknown)}",
             f"Use some of {', '.join(sorted(known))}; {always} always are",
+        )
+
+
+def require_names(source: str, option: str, names: object, *, least: int = 0) -> None:
+    """Raises InputError unless an option is a list of at least `least` names."""
+    listed = isinstance(names, list | tuple)
+    if not listed or len(names) < least or not all(isinstance(n, str) and n for n in names):  # type: ignore[arg-type,attr-defined]
+        raise InputError(
+            f"source {source}: {option} is {names!r}",
+            f'Write a list of {"one or more " if least else ""}names: {option} = ["..."]',
         )
 
 

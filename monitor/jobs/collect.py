@@ -77,7 +77,8 @@ def _collect(
     try:
         for start, end in _windows(database, source.name, stream_id, spec, pace, now, deep=deep):
             read = one_currency(source.read(spec.name, start, end, now))
-            changes = store(database, claim, read, now, pace.settle, asked_from=start)
+            settle = max(pace.settle, spec.settle)
+            changes = store(database, claim, read, now, settle, asked_from=start)
             total = Changes(*(a + b for a, b in zip(total, changes, strict=True)))
             problems += len(read.problems)
             _progress(source.name, spec.name, start, end, changes)
@@ -91,7 +92,7 @@ def _collect(
             log.exception("%s %s failed", source.name, spec.name)
         return _failed(database, source.name, spec.name, claim, error, total, now)
     deep_at = now + DAY if deep else claim.row["deep_at"]
-    _finish(database, claim, next_at=now + pace.every, failures=0, deep_at=deep_at)
+    _finish(database, claim, next_at=now + max(pace.every, spec.every), failures=0, deep_at=deep_at)
     return Collected(source.name, spec.name, total, problems, "")
 
 
@@ -115,7 +116,7 @@ def _windows(
     if closed is None:
         start = first
     else:
-        back = pace.deep_days if deep else pace.overlap_days
+        back = max(pace.deep_days if deep else pace.overlap_days, spec.overlap_days)
         # Never past today: a clock that was set back must not make an empty window. Never past
         # what is closed, however long ago: a gap would keep the stream from closing for ever.
         start = min(closed, max(first, min(closed, today) - back * DAY))
