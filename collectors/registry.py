@@ -9,6 +9,7 @@ from monitor.domain.errors import InputError
 
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
+    "aws_costs": "collectors.aws_costs:AWSCosts",
     "bedrock": "collectors.bedrock:Bedrock",
     "litellm": "collectors.litellm:LiteLLM",
     "openai": "collectors.openai:OpenAI",

@@ -214,6 +214,14 @@ def require_names(source: str, option: str, names: object, *, least: int = 0) ->
         )
 
 
+def require_hours(source: str, hours: object) -> None:
+    """Raises InputError unless the option `every_hours` is a time between an hour and a week."""
+    if isinstance(hours, bool) or not (isinstance(hours, int | float) and 1 <= hours <= 24 * 7):
+        raise InputError(
+            f"source {source}: every_hours is {hours!r}", "Write hours between 1 and 168"
+        )
+
+
 def require_days(start: int, end: int) -> None:
     """Raises ValueError unless [start, end) is a window of whole UTC days."""
     if start % DAY or end % DAY or start >= end:
