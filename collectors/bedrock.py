@@ -48,6 +48,8 @@ from monitor.ports import Read, StreamSpec
 BASE_URL = "https://monitoring.{region}.amazonaws.com"
 LISTED_DAYS = 14
 """`ListMetrics` names what had data in the last two weeks, and nothing else."""
+KEPT_DAYS = 455
+"""Days of hourly sums that CloudWatch keeps."""
 
 _API = Api("monitoring", "GraniteServiceVersion20100801", "1.0")
 _RIGHTS = (
@@ -259,13 +261,15 @@ class Bedrock:
             SourceError: a page is missing or broken; a part is never returned.
         """
         require_days(start, end)
-        first, notes = start, []
-        listed = now - now % DAY - (LISTED_DAYS - 1) * DAY
-        if not self._models and start < listed:
-            first = min(end, listed)
+        days = KEPT_DAYS if self._models else LISTED_DAYS
+        known = now - now % DAY - (days - 1) * DAY
+        first, notes = min(end, max(start, known)), []
+        if start < known:
             notes.append(
-                f"CloudWatch names what was used in the last two weeks: nothing before {utc(first)}"
-                " was read; with models in the options it is"
+                f"CloudWatch keeps no hours before {utc(known)}"
+                if self._models
+                else "CloudWatch names what was used in the last two weeks: nothing before"
+                f" {utc(known)} was read; with models in the options it is"
             )
         until = asked_until(end, now)
         regions = self._clients if first < until else []

@@ -14,6 +14,7 @@ REGISTRY = {
     "litellm": "collectors.litellm:LiteLLM",
     "openai": "collectors.openai:OpenAI",
     "openrouter": "collectors.openrouter:OpenRouter",
+    "vertex": "collectors.vertex:Vertex",
 }
 
 
