@@ -29,6 +29,7 @@ from collectors.window import (
     instant,
     merged,
     pico_of,
+    require_currency,
     require_days,
     require_hours,
     require_names,
@@ -103,9 +104,7 @@ def _row(result: object, *, day: int, metric: str, account: str) -> BillRow:
     amount = found.metrics.get(metric)
     if amount is None:
         raise ValueError(f"it has no {metric}")
-    currency = amount.unit
-    if not (len(currency) == len("USD") and currency.isalpha() and currency.isupper()):
-        raise ValueError(f"{clean_name(currency)} is no currency")
+    currency = require_currency(amount.unit)
     return BillRow(
         Dimensions(account=account, provider="aws"),
         day,

@@ -240,6 +240,18 @@ def pico_of(amount: Decimal, currency: str) -> int:
     return to_pico(amount)
 
 
+def require_currency(currency: str) -> str:
+    """A currency's code; raises ValueError where it is none."""
+    if not (
+        len(currency) == len("USD")
+        and currency.isascii()
+        and currency.isalpha()
+        and currency.isupper()
+    ):
+        raise ValueError(f"{clean_name(currency)!r} is no currency")
+    return currency
+
+
 def merged(rows: Iterable[Row]) -> list[Row]:
     """One row for each key: names that become equal when cleaned are one series."""
     found: dict[tuple[object, ...], Row] = {}

@@ -52,7 +52,7 @@ class FakeGoogle(FakeApi):
         raise NotImplementedError
 
     def page(self, request):
-        if request.path == "/token":
+        if request.path == f"{self.root}/token":
             return self.give(request.document)
         if request.headers.get("authorization") != f"Bearer {self.token}":
             sent = request.headers.get("authorization")
