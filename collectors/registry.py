@@ -10,6 +10,7 @@ from monitor.domain.errors import InputError
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
     "aws_costs": "collectors.aws_costs:AWSCosts",
+    "azure": "collectors.azure:Azure",
     "bedrock": "collectors.bedrock:Bedrock",
     "google_billing": "collectors.google_billing:GoogleBilling",
     "litellm": "collectors.litellm:LiteLLM",

@@ -270,6 +270,7 @@ def _admit(buckets: Buckets, series: _Series) -> None:
     for point in series.points:
         try:
             interval = msgspec.convert(point, _Point).interval
-        except msgspec.ValidationError:
+            start, end = epoch(interval.start_time), epoch(interval.end_time)
+        except ValueError:
             continue
-        buckets.admit(epoch(interval.start_time), epoch(interval.end_time), key)
+        buckets.admit(start, end, key)
