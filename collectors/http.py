@@ -5,6 +5,7 @@ No other module imports httpx, so a change of client costs this file.
 
 from __future__ import annotations
 
+import base64
 import calendar
 import errno
 import json
@@ -14,8 +15,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from types import TracebackType
@@ -27,7 +29,7 @@ import stamina
 
 from monitor.domain.errors import SourceError
 from monitor.domain.names import clean_name
-from monitor.ports import Posted
+from monitor.ports import Page, Posted
 
 LONGEST_WAIT_S = 900.0
 DETAIL_CAP = 300
@@ -41,7 +43,7 @@ _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy",
 # Names and IPv6 addresses; the resolver's codec raises on labels outside this length.
 _HOST = re.compile(r"(?=.{1,253}$)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|[\da-f:.]*:[\da-f:.]*", re.ASCII)
 
-_SENDABLE = re.compile(r"(?:Bearer )?[!-~]+")
+_SENDABLE = re.compile(r"(?:(?:Bearer|Basic) )?[!-~]+")
 
 # Providers quote a refused key in part, such as `sk-admin-****abcd`.
 _KEY_LIKE = re.compile(r"\bsk-[\w*.-]{4,}")
@@ -61,9 +63,24 @@ class Limits(NamedTuple):
     """The first wait where the server names none; doubled each time, with jitter."""
     wait_s: float = 30.0
     """The longest wait in this process; a longer one is left to the schedule."""
+    every_s: float = 0.0
+    """The least time from the beginning of one attempt to that of the next."""
 
 
 DEFAULT_LIMITS = Limits()
+
+
+_listener: ContextVar[Callable[[Page], None] | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def recorded(keep: Callable[[Page], None]) -> Iterator[None]:
+    """Inside the block `keep` gets each page that this thread fetches, without secrets."""
+    before = _listener.set(keep)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
 
 
 class HttpError(SourceError):
@@ -127,6 +144,7 @@ class Http:
         self._pace = pace
         self._clock = clock
         self._scrub = _Scrub(secret_headers.values())
+        self._next = 0.0
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(self._scrub)
         self._client = httpx.Client(
@@ -185,7 +203,10 @@ class Http:
             wait_max=self._limits.wait_s,
         ):
             with attempt:
-                return self._exchange(method, path, params, content)
+                self._take_turn()
+                body = self._exchange(method, path, params, content)
+                self._hand_over(method, path, params, content, body)
+                return body
         raise AssertionError("stamina ends with an answer or an error")
 
     def close(self) -> None:
@@ -205,6 +226,29 @@ class Http:
         if error.retry_after is None:
             return True
         return self._pace(error.retry_after) if error.retry_after <= self._limits.wait_s else False
+
+    def _take_turn(self) -> None:
+        """Wait until the provider may be asked again: an allowance is spent over its minute."""
+        if self._limits.every_s:
+            time.sleep(max(0.0, self._next - time.monotonic()))
+            self._next = time.monotonic() + self._limits.every_s
+
+    def _hand_over(
+        self,
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        content: bytes | None,
+        body: bytes,
+    ) -> None:
+        """Give a page to who records this thread's pages."""
+        if (keep := _listener.get()) is None:
+            return
+        asked: dict[str, object] = {"method": method, "path": path, "params": list(params)}
+        if content is not None:
+            asked["document"] = content.decode()
+        address = str(self._base_url)
+        keep(Page(self._scrub.text(json.dumps({"base_url": address, **asked})), body))
 
     def _exchange(
         self, method: str, path: str, params: Sequence[tuple[str, str]], content: bytes | None
@@ -381,6 +425,11 @@ def callable_address(url: str) -> bool:
     return target.scheme == "http" and _is_loopback(target.host)
 
 
+def basic(pair: str) -> str:
+    """The header `authorization` for a `user:password`."""
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """The seconds that an answer asks to wait, 0 to 900; None where it names none.
 
@@ -483,12 +532,13 @@ def _checked_headers(source: str, headers: Mapping[str, str]) -> Mapping[str, st
 class _Scrub(logging.Filter):
     """Takes secrets out of log records, error texts and bodies.
 
-    A secret is the last word of a header's value: `Bearer` before it is none.
+    A secret is the last word of a header's value: `Bearer` before it is none. That of `Basic` is
+    the pair that it encodes too, and the password of the pair.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
         super().__init__()
-        self._secrets = [value.split()[-1] for value in values]
+        self._secrets = [secret for value in values for secret in _readings(value)]
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = self.text(record.getMessage()), None
@@ -507,6 +557,16 @@ class _Scrub(logging.Filter):
         for secret in self._secrets:
             body = body.replace(secret.encode(), REDACTED.encode())
         return body
+
+
+def _readings(value: str) -> Iterator[str]:
+    """A header's secret in every form in which the far side may repeat it, the longest first."""
+    scheme, _, secret = value.rpartition(" ")
+    yield secret
+    if scheme == "Basic":
+        pair = base64.b64decode(secret).decode()
+        yield pair
+        yield from filter(None, [pair.partition(":")[2]])
 
 
 class _Deadline:

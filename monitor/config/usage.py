@@ -17,6 +17,8 @@ class Collect(Section):
     deep_days: int = Field(default=35, ge=1)
     settle_hours: float = Field(default=6, ge=0)
     close_after_days: int = Field(default=5, ge=0)
+    archive: str = ""
+    archive_days: int = Field(default=90, ge=1)
 
 
 class SourceSettings(Section):
@@ -29,6 +31,7 @@ class SourceSettings(Section):
     base_url: str = ""
     bucket: Literal["1h", "1d"] = "1h"
     backfill_days: int = Field(default=120, ge=1, le=3650)
+    requests_per_minute: float | None = Field(default=None, gt=0)
     options: dict[str, Any] = {}
     """What only this kind can be told."""
 

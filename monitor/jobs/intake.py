@@ -26,9 +26,9 @@ from sqlalchemy import Connection, text
 
 from monitor.domain.intake import KIND, Answer, Sender
 from monitor.domain.usage import Event, Problem, utc_day
-from monitor.jobs.collect import keep_problems
 from monitor.ports import StreamSpec
 from monitor.storage import setup
+from monitor.storage.collecting import keep_problems
 from monitor.storage.write import put_events
 
 
@@ -95,7 +95,8 @@ def put_requests(
         arrivals: in the order in which they came.
         now: epoch seconds.
         settle: seconds after which a UTC day of a stream that goes on sending counts as complete;
-            what comes later for it is a restatement.
+            what comes later for it is a restatement. Where nothing but what is refused comes, no
+            day is complete.
     """
     streams: dict[tuple[int, int], list[Arrival]] = {}
     ids: dict[tuple[str, str], tuple[int, int]] = {}
@@ -113,7 +114,8 @@ def put_requests(
         put_events(conn, *key, events, fresh[key])
         problems = [problem for arrival in streams[key] for problem in arrival.problems]
         keep_problems(conn, key[1], problems, now)
-        _close(conn, key[1], now, settle)
+        if events or not problems:
+            _close(conn, key[1], now, settle)
     return [
         _counted(arrival.events, fresh[ids[arrival.source, arrival.stream]]) for arrival in arrivals
     ]

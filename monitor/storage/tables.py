@@ -139,10 +139,35 @@ fetch = Table(
     Column("rows_changed", Integer, nullable=False, server_default="0"),
     Column("rows_gone", Integer, nullable=False, server_default="0"),
     Column("problems", Integer, nullable=False, server_default="0"),
+    Column("rows_read", BigInteger, nullable=False, server_default="0"),
     Column("notes", Text, nullable=False, server_default=""),
     Column("error", Text, nullable=False, server_default=""),
     CheckConstraint("status IN ('ok', 'failed')", name="status"),
     info=LOCAL,
+)
+
+# The answers themselves are files, named by their hash: see `monitor.jobs.archive`.
+page = Table(
+    "page",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("fetch_id", BigInteger, nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("day_from", BigInteger, nullable=False),
+    Column("day_to", BigInteger, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("bytes", BigInteger, nullable=False),
+    info=LOCAL,
+)
+
+backfill = Table(
+    "backfill",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("stream.id"), primary_key=True, autoincrement=False),
+    Column("since", BigInteger, nullable=False),
+    Column("done_through", BigInteger, nullable=False),
+    info=REFERENCE,
 )
 
 watermark = Table(
@@ -255,6 +280,8 @@ quarantine = Table(
     Column("first_seen", UtcDateTime, nullable=False),
     Column("last_seen", UtcDateTime, nullable=False),
     Column("count", Integer, nullable=False, server_default="1"),
+    Column("day_from", BigInteger),
+    Column("day_to", BigInteger),
     UniqueConstraint("stream_id", "digest"),
     info=LOCAL,
 )

@@ -27,6 +27,7 @@ from monitor.wiring.reporting import Readers, audiences, calendar, report_issues
 from monitor.wiring.rows import document, fx_rate, midnight, rules, setup
 from monitor.wiring.style import logo, report_style, require_extras
 from monitor.wiring.usage import (
+    archive,
     claim_seconds,
     gpus,
     pace,
@@ -39,6 +40,7 @@ from monitor.wiring.usage import (
 
 __all__ = [
     "Readers",
+    "archive",
     "audiences",
     "calendar",
     "certificates",

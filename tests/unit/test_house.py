@@ -34,6 +34,8 @@ ONE_DOOR = {
     "uvicorn": "monitor.web.app",
     "opentelemetry": "collectors.otlp_protobuf",
     "google": "collectors.otlp_protobuf",
+    "zstandard": "monitor.web.inflate",
+    "anyio": "monitor.web",
 }
 
 
