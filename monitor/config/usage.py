@@ -52,6 +52,25 @@ class Nvml(Section):
     every_seconds: float = Field(default=5, gt=0, le=60)
 
 
+class Imports(Section):
+    """How files are imported."""
+
+    mapping: dict[str, str] = {}
+    """One-line maps by name."""
+
+
+class WatchSettings(Section):
+    """A file or folder that the daemon imports again and again."""
+
+    name: Name
+    path: str = Field(min_length=1)
+    format: str = "auto"
+    account: Name
+    mapping: str = ""
+    """A map, or the name of a saved one."""
+    every_minutes: float = Field(default=5, gt=0)
+
+
 class OtlpView(Section):
     """Which report of a service's use of a provider counts."""
 
