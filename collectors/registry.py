@@ -10,6 +10,7 @@ from monitor.domain.errors import InputError
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
     "focus": "collectors.focus:Focus",
+    "helicone": "collectors.helicone:Helicone",
     "langfuse": "collectors.langfuse:Langfuse",
     "litellm": "collectors.litellm:LiteLLM",
     "litellm_database": "collectors.litellm_database:LiteLLMDatabase",
