@@ -15,6 +15,7 @@ import re
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -34,6 +35,8 @@ from monitor.ports import Page, Posted
 LONGEST_WAIT_S = 900.0
 DETAIL_CAP = 300
 REDACTED = "[redacted]"
+_GZIP = ("gzip", "x-gzip", "deflate")
+_READ_ENCODINGS = ("identity", *_GZIP)
 _ANSWER_BYTES = 8192
 _ANSWER_CAP = 2000
 
@@ -151,7 +154,7 @@ class Http:
             base_url=self._base_url,
             headers={
                 "accept": "application/json",
-                # Inflated bodies have no bound that is known before they are inflated.
+                # Spares inflating; what a proxy compresses anyway is inflated to the cap.
                 "accept-encoding": "identity",
                 "user-agent": "crossover",
                 **headers,
@@ -265,7 +268,7 @@ class Http:
                     extensions={"trace": deadline.trace},
                 ) as response:
                     body = self._body(response)
-            except httpx.TransportError as error:
+            except (httpx.TransportError, zlib.error) as error:
                 # Kept as words: the client's error quotes what it received, and would stay
                 # attached to an error that is raised here.
                 cause = self._scrub.words(f"{type(error).__name__}: {error}")
@@ -275,10 +278,11 @@ class Http:
         return self._scrub.body(body)
 
     def _body(self, response: httpx.Response) -> bytes:
-        """The body as sent, read no further than just over the cap."""
+        """The body, read and inflated no further than just over the cap."""
+        inflate = _inflating(response.headers, self._limits.body_bytes + 1)
         body = bytearray()
         for chunk in response.iter_raw():
-            body += chunk
+            body += inflate(chunk)
             if len(body) > self._limits.body_bytes:
                 break
         return bytes(body)
@@ -286,8 +290,8 @@ class Http:
     def _check(self, path: str, response: httpx.Response, body: bytes) -> None:
         if response.status_code != 200:
             raise self._refused(path, response, body)
-        encoding = response.headers.get("content-encoding", "identity")
-        if encoding != "identity":
+        encoding = _encoding(response.headers)
+        if encoding not in _READ_ENCODINGS:
             raise HttpError(
                 self._source,
                 f"the answer from {path} is compressed ({self._scrub.words(encoding)}) unasked",
@@ -456,6 +460,19 @@ def _until(http_date: str, now: float) -> float | None:
         return calendar.timegm(parsedate_to_datetime(http_date).utctimetuple()) - now
     except (ValueError, OverflowError):
         return None
+
+
+def _encoding(headers: Mapping[str, str]) -> str:
+    return headers.get("content-encoding", "").strip().lower() or "identity"
+
+
+def _inflating(headers: Mapping[str, str], most: int) -> Callable[[bytes], bytes]:
+    """What turns the chunks of a body into what they hold, at most `most` bytes of each."""
+    if _encoding(headers) not in _GZIP:
+        return bytes
+    # The header of gzip or zlib, whichever comes.
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    return lambda chunk: inflater.decompress(chunk, most)
 
 
 def _passes(status: int) -> bool:

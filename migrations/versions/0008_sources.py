@@ -14,9 +14,14 @@ _OF_TOKENS = ("source", "account", "project", "label")
 def upgrade():
     add_pages()
     add_token_bindings()
+    _reconciliation()
+    _files()
 
 
 def downgrade():
+    op.drop_table("file_cursor")
+    op.drop_table("response")
+    op.drop_table("reconciliation")
     drop_token_bindings()
     drop_pages()
 
@@ -71,3 +76,50 @@ def add_token_bindings():
 def drop_token_bindings():
     for name in reversed(_OF_TOKENS):
         op.drop_column("access_token", name)
+
+
+def _reconciliation():
+    op.create_table(
+        "reconciliation",
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("provider", sa.String(200), nullable=False),
+        sa.Column("model", sa.String(200), nullable=False),
+        sa.Column("cause", sa.String(20), nullable=False),
+        sa.Column("month", sa.String(7), nullable=False),
+        sa.Column("pico", sa.BigInteger(), nullable=False),
+        sa.Column("is_final", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "account_id", "day", "provider", "model", "cause", name=op.f("pk_reconciliation")
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["account.id"], name=op.f("fk_reconciliation_account_id_account")
+        ),
+    )
+
+
+def _files():
+    event_id = sa.String(200).with_variant(sa.String(200, collation="C"), "postgresql")
+    op.create_table(
+        "response",
+        sa.Column("message", event_id, nullable=False),
+        sa.Column("source_id", sa.BigInteger(), nullable=False),
+        sa.Column("copies", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("message", "source_id", name=op.f("pk_response")),
+    )
+    op.create_table(
+        "file_cursor",
+        sa.Column("source_id", sa.BigInteger(), nullable=False),
+        sa.Column("path_digest", sa.String(64), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("form", sa.String(40), nullable=False),
+        sa.Column("device", sa.String(40), nullable=False),
+        sa.Column("inode", sa.String(40), nullable=False),
+        sa.Column("changed_ns", sa.String(40), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("line", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("source_id", "path_digest", name=op.f("pk_file_cursor")),
+    )

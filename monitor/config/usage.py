@@ -50,3 +50,22 @@ class Nvml(Section):
     mode: Literal["auto", "required", "off"] = "auto"
     host: str = ""
     every_seconds: float = Field(default=5, gt=0, le=60)
+
+
+class Imports(Section):
+    """How files are imported."""
+
+    mapping: dict[str, str] = {}
+    """One-line maps by name."""
+
+
+class WatchSettings(Section):
+    """A file or folder that the daemon imports again and again."""
+
+    name: Name
+    path: str = Field(min_length=1)
+    format: str = "auto"
+    account: Name
+    mapping: str = ""
+    """A map, or the name of a saved one."""
+    every_minutes: float = Field(default=5, gt=0)

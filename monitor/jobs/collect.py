@@ -321,14 +321,14 @@ def store(
         changes = put_window(conn, window, read.rows)  # type: ignore[arg-type]
         collecting.settle_problems(conn, stream_id, days, read.problems)
         keep_problems(conn, stream_id, read.problems, now, days)
-        fetch_id = _record(conn, stream_id, now, read=read, changes=changes)
+        fetch_id = record(conn, stream_id, now, read=read, changes=changes)
         collecting.keep_pages(conn, fetch_id, (asked_from, read.end), pages)
         if since is not None:
             collecting.advance(conn, stream_id, since, read.end)
     return changes
 
 
-def _record(
+def record(
     conn: Connection,
     stream_id: int,
     now: int,
@@ -337,6 +337,7 @@ def _record(
     changes: Changes = _NONE,
     error: str = "",
 ) -> int:
+    """Write down one attempt to read a stream, and what came of it; returns its id."""
     at = datetime.fromtimestamp(now, UTC)
     made = conn.execute(
         fetch.insert().values(
@@ -370,7 +371,7 @@ def _failed(of: _Stream, error: Exception, total: Changes) -> Collected:
     said = str(error) if known else f"{type(error).__name__}: {error}"
     log.warning("%s", said, extra={"stream": stream, "retry_in_seconds": wait})
     with of.database.write() as conn:
-        fetch_id = _record(conn, of.id, now, error=said)
+        fetch_id = record(conn, of.id, now, error=said)
         collecting.keep_pages(conn, fetch_id, of.reading.days, of.reading.pages)
         work.finish(conn, claim, next_at=now + wait, failures=failures)
     return Collected(source, stream, total, 0, said)

@@ -237,6 +237,38 @@ request_log = Table(
     info=_by("event_id"),
 )
 
+response = Table(
+    "response",
+    metadata,
+    Column("message", EventId, nullable=False),
+    Column("source_id", BigInteger, nullable=False),
+    Column("copies", Text, nullable=False),
+    PrimaryKeyConstraint("message", "source_id"),
+    info=LOCAL,
+)
+"""Messages with copies that differ in request or side chain, each copy as JSON: which of them
+count can change when another file brings a further one."""
+
+file_cursor = Table(
+    "file_cursor",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("path_digest", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("form", String(40), nullable=False),
+    Column("device", String(40), nullable=False),
+    Column("inode", String(40), nullable=False),
+    Column("changed_ns", String(40), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("source_id", "path_digest"),
+    info=LOCAL,
+)
+"""How far each imported file was read."""
+
 quarantine = Table(
     "quarantine",
     metadata,
@@ -559,6 +591,21 @@ fx = Table(
     Column("usd_nano", BigInteger, nullable=False),
     Column("source", String(100), nullable=False),
     PrimaryKeyConstraint("currency", "day"),
+    info=REFERENCE,
+)
+
+reconciliation = Table(
+    "reconciliation",
+    metadata,
+    Column("account_id", BigInteger, ForeignKey("account.id"), nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("provider", String(200), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("cause", String(20), nullable=False),
+    Column("month", String(7), nullable=False),
+    Column("pico", BigInteger, nullable=False),
+    Column("is_final", Boolean, nullable=False),
+    PrimaryKeyConstraint("account_id", "day", "provider", "model", "cause"),
     info=REFERENCE,
 )
 

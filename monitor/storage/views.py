@@ -453,6 +453,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_showback_daily": view_money.showback_daily(q),
         "v_showback": view_money.showback(q),
         "v_bill_daily": _bill_daily(q),
+        "v_reconciliation": view_money.reconciliation(q),
         "v_tokens_served": _tokens_served(q),
         "v_gpu_hourly": _gpu_hourly(q),
         "v_projection": _projection(q),

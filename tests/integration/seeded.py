@@ -53,6 +53,7 @@ def fill(conn: Connection) -> None:
     _runs(conn)
     _repricing(conn)
     _contract(conn)
+    _reconciliation(conn)
     _budget(conn)
 
 
@@ -447,6 +448,22 @@ def _contract(conn: Connection) -> None:
         valid_from=DAY0,
         commit_pico_per_month=20_000 * PICO,
     )
+
+
+def _reconciliation(conn: Connection) -> None:
+    for n, (cause, usd) in enumerate((("discount", -3), ("unexplained", 1))):
+        _put(
+            conn,
+            tables.reconciliation,
+            account_id=conn.scalar(text("SELECT id FROM account WHERE name = 'acme'")),
+            day=DAY0 + n * DAY,
+            provider="openai",
+            model="gpt-5",
+            cause=cause,
+            month="2026-11",
+            pico=usd * PICO + n,
+            is_final=n == 0,
+        )
 
 
 def _budget(conn: Connection) -> None:
