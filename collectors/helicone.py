@@ -176,13 +176,13 @@ class _Log:
         self._waiting: dict[str, tuple[str, Mapping[str, Any]]] = {}
         self._done: set[str] = set()
 
-    def take(self, calls: Sequence[Mapping[str, Any]], place: str) -> None:
-        """Take in a page.
+    def take(self, calls: Sequence[Mapping[str, Any]], place: str) -> bool:
+        """Take in a page; False: it has no request that is new.
 
         Raises:
             ValueError: it cannot belong to the answer.
         """
-        before = self.last
+        before, fresh = self.last, False
         for number, call in enumerate(calls, 1):
             at, name = _at(call), call.get("request_id")
             if not name:
@@ -197,9 +197,13 @@ class _Log:
             known = self._waiting.get(name)
             if known and self.skip:
                 raise ValueError(f"result {number} came twice: rows of one instant change places")
-            if name not in self._done and (known is None or _told(call) > _told(known[1])):
+            if name in self._done:
+                continue
+            fresh = fresh or known is None
+            if known is None or _told(call) > _told(known[1]):
                 self._waiting[name] = (f"{place}, result {number}", call)
         self.skip = self.skip + len(calls) if self.last == before else 0
+        return fresh
 
     def count(self) -> None:
         """Count what waits: nothing more of its instant can come."""
@@ -342,9 +346,9 @@ class Helicone:
 
         def take(body: bytes, place: str) -> Taken:
             calls = _calls(body)
-            log.take(calls, place)
-            following = f"{log.last.isoformat()}+{log.skip}"
-            return Taken([], [], len(calls) >= rows, following)
+            # A server may send less than it was asked for: only a page without news is the last.
+            more = log.take(calls, place) or len(calls) >= rows
+            return Taken([], [], more, f"{log.last.isoformat()}+{log.skip}", empty=not calls)
 
         pages = all_pages(self.name, _STREAM, ask, take, Cursors()).pages
         log.count()

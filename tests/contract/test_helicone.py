@@ -53,6 +53,8 @@ class FakeHelicone(FakeApi):
         super().__init__()
         self.calls = []
         self.in_order = False
+        self.cap = 1000
+        """Rows of a page, whatever is asked for."""
 
     def page(self, request):
         if request.headers.get("authorization") != f"Bearer {KEY}":
@@ -69,7 +71,8 @@ class FakeHelicone(FakeApi):
         turn = len(self.requests) % 2 == 0 and not self.in_order
         found.sort(key=lambda c: c["request_id"], reverse=turn)
         found.sort(key=lambda c: c["request_created_at"])
-        return {"data": found[asked["offset"] :][: asked["limit"]], "error": None}
+        limit = min(asked["limit"], self.cap)
+        return {"data": found[asked["offset"] :][:limit], "error": None}
 
     def error_body(self, message):
         return json.dumps({"error": message}).encode()
@@ -107,7 +110,7 @@ def test_requests_are_summed_by_the_hour(source):
         (9 * HOUR, HOUR): Quantities(*(n and 2 * n for n in ONE)),
         (10 * HOUR, HOUR): ONE,
     }
-    assert (found.pages, list(found.problems), list(found.notes)) == (1, [], [])
+    assert (found.pages, list(found.problems), list(found.notes)) == (2, [], [])
     (row,) = read(source(bucket="1d")).rows
     assert (row.start, row.seconds, row.quantities.requests) == (START, DAY, 3)
 
@@ -118,6 +121,12 @@ def test_requests_are_summed_by_the_hour(source):
 @pytest.mark.parametrize("rows", [2, 3, 7])
 def test_pages_lose_nothing_and_double_nothing(fake, source, monkeypatch, rows):
     monkeypatch.setattr(helicone, "_PAGE_ROWS", rows)
+    fake.calls = [call(f"r{n}", 60 * (n // 2)) for n in range(20)]
+    assert requests(read(source())) == 20
+
+
+def test_a_server_that_sends_less_than_was_asked_for_is_asked_on(fake, source):
+    fake.cap = 3
     fake.calls = [call(f"r{n}", 60 * (n // 2)) for n in range(20)]
     assert requests(read(source())) == 20
 
