@@ -16,13 +16,14 @@ import socket
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import httpx
 import msgspec
@@ -41,12 +42,22 @@ _ANSWER_BYTES = 8192
 _ANSWER_CAP = 2000
 
 # A filter sits on the logger that writes the record; a parent's filters are not asked.
-_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
+_LOGGERS = (
+    *("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"),
+    # Libraries that sign requests or fetch tokens.
+    *("botocore.credentials", "urllib3.connectionpool", "google.auth.transport"),
+    *("azure.core.pipeline.policies.http_logging_policy", "msal.application", "msal.token_cache"),
+)
 
 # Names and IPv6 addresses; the resolver's codec raises on labels outside this length.
 _HOST = re.compile(r"(?=.{1,253}$)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|[\da-f:.]*:[\da-f:.]*", re.ASCII)
 
 _SENDABLE = re.compile(r"(?:(?:Bearer|Basic) )?[!-~]+")
+_SIGNED = re.compile("[ -~]+")
+
+_JSON = {"content-type": "application/json"}
+_LEARNED = 32
+"""Secrets of signed requests that are still looked for: those of the last few."""
 
 # Providers quote a refused key in part, such as `sk-admin-****abcd`.
 _KEY_LIKE = re.compile(r"\bsk-[\w*.-]{4,}")
@@ -113,6 +124,44 @@ class HttpError(SourceError):
         self.again = again
 
 
+class Signed(NamedTuple):
+    """What proves who asks, for one request."""
+
+    headers: Mapping[str, str]
+    """Sent with it, shown nowhere."""
+    secrets: Sequence[str] = ()
+    """Further words that no answer, error or log may repeat."""
+
+
+class Question(NamedTuple):
+    """A request that is about to be sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    """Those that the question itself asks for."""
+    body: bytes
+
+
+Sign = Callable[[Question], Signed]
+"""Signs each request anew, where credentials expire or cover what is asked; raises SourceError."""
+
+Verdict = Literal["denied", "passes", ""]
+
+
+class Dialect(NamedTuple):
+    """What a provider says in another way than HTTP's own."""
+
+    verdict: Callable[[int, bytes], Verdict] = lambda _status, _body: ""
+    """Of a refusal's status and body: whether credentials were refused, or it goes away by itself;
+    empty: what the status says."""
+    wait_headers: re.Pattern[str] | None = None
+    """Names of further headers that hold the seconds to wait; the longest counts."""
+
+
+PLAIN = Dialect()
+
+
 class Http:
     """Reads from one base address with one set of credentials, one request at a time.
 
@@ -120,6 +169,8 @@ class Http:
         source: the source's configured name, for errors.
         base_url: https, or plain http to this machine.
         secret_headers: sent with each request, shown nowhere.
+        sign: further secret headers, made for each request.
+        dialect: how this provider refuses.
         headers: sent with each request, no secret.
         denied: the remedy for 401 and 403.
         limits: times, sizes and attempts.
@@ -131,8 +182,10 @@ class Http:
         self,
         source: str,
         base_url: str,
-        secret_headers: Mapping[str, str],
+        secret_headers: Mapping[str, str] = {},
         *,
+        sign: Sign | None = None,
+        dialect: Dialect = PLAIN,
         headers: Mapping[str, str] = {},
         denied: str = "",
         limits: Limits = DEFAULT_LIMITS,
@@ -142,6 +195,8 @@ class Http:
         self._source = source
         self._base_url = _checked_url(source, base_url)
         self._secret_headers = _checked_headers(source, secret_headers)
+        self._signer = sign
+        self._dialect = dialect
         self._denied = denied
         self._limits = limits
         self._pace = pace
@@ -180,15 +235,23 @@ class Http:
         """
         return self._repeated("GET", path, params)
 
-    def post(self, path: str, document: Any, *, params: Sequence[tuple[str, str]] = ()) -> bytes:
+    def post(
+        self,
+        path: str,
+        document: Any,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] = _JSON,
+    ) -> bytes:
         """The body of a 200 answer to a question that is asked as a JSON document.
 
-        A question only: it is repeated like `get`, which a change must not be.
+        A question only: it is repeated like `get`, which a change must not be. `headers` say what
+        kind of document it is.
 
         Raises:
             HttpError: as of `get`.
         """
-        return self._repeated("POST", path, params, json.dumps(document).encode())
+        return self._repeated("POST", path, params, json.dumps(document).encode(), headers)
 
     def _repeated(
         self,
@@ -196,6 +259,7 @@ class Http:
         path: str,
         params: Sequence[tuple[str, str]],
         content: bytes | None = None,
+        headers: Mapping[str, str] = {},
     ) -> bytes:
         for attempt in stamina.retry_context(
             on=self._wait,
@@ -207,7 +271,7 @@ class Http:
         ):
             with attempt:
                 self._take_turn()
-                body = self._exchange(method, path, params, content)
+                body = self._exchange(method, path, params, content, headers)
                 self._hand_over(method, path, params, content, body)
                 return body
         raise AssertionError("stamina ends with an answer or an error")
@@ -220,6 +284,11 @@ class Http:
 
     def _sign(self, request: httpx.Request) -> httpx.Request:
         request.headers.update(self._secret_headers)
+        if self._signer is not None:
+            asked = Question(request.method, str(request.url), request.headers, request.content)
+            signed = self._signer(asked)
+            self._scrub.learn([*signed.headers.values(), *signed.secrets])
+            request.headers.update(_checked_headers(self._source, signed.headers, _SIGNED))
         return request
 
     def _wait(self, error: Exception) -> bool | float:
@@ -254,7 +323,12 @@ class Http:
         keep(Page(self._scrub.text(json.dumps({"base_url": address, **asked})), body))
 
     def _exchange(
-        self, method: str, path: str, params: Sequence[tuple[str, str]], content: bytes | None
+        self,
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        content: bytes | None,
+        headers: Mapping[str, str],
     ) -> bytes:
         cause = ""
         with _Deadline(self._limits.total_s) as deadline:
@@ -264,7 +338,7 @@ class Http:
                     path,
                     params=list(params),
                     content=content,
-                    headers={} if content is None else {"content-type": "application/json"},
+                    headers=headers,
                     extensions={"trace": deadline.trace},
                 ) as response:
                     body = self._body(response)
@@ -323,13 +397,14 @@ class Http:
     def _refused(self, path: str, response: httpx.Response, body: bytes) -> HttpError:
         status = response.status_code
         detail = self._scrub.words(_error_message(body)).rstrip(".")
+        verdict = self._dialect.verdict(status, body)
         remedy = ""
         if 300 <= status < 400:
             detail = "it redirects to " + self._scrub.words(response.headers.get("location", "?"))
             remedy = "Redirects are not followed: set base_url to the final address"
-        elif status in {401, 403}:
+        elif verdict == "denied" or (status in {401, 403} and not verdict):
             remedy = self._denied
-        wait = retry_after(response.headers, self._clock())
+        wait = self._asked_to_wait(response.headers)
         return HttpError(
             self._source,
             f"HTTP {status} from {path}: {detail or 'no reason given'}"
@@ -337,10 +412,17 @@ class Http:
             remedy,
             status=status,
             detail=detail,
-            again=_worth_repeating(status, response.headers),
-            permanent=not _passes(status),
+            again=_worth_repeating(status, response.headers) or verdict == "passes",
+            permanent=not _passes(status) and verdict != "passes",
             retry_after=wait,
         )
+
+    def _asked_to_wait(self, headers: Mapping[str, str]) -> float | None:
+        waits = [retry_after(headers, self._clock())]
+        if (own := self._dialect.wait_headers) is not None:
+            named = (text for name, text in headers.items() if own.fullmatch(name))
+            waits += [retry_after({"retry-after": text}, self._clock()) for text in named]
+        return max((wait for wait in waits if wait is not None), default=None)
 
 
 def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Posted:
@@ -494,12 +576,20 @@ class _ErrorBody(msgspec.Struct):
     error: _ErrorObject
 
 
+class _AmazonError(msgspec.Struct):
+    kind: str = msgspec.field(name="__type")
+    message: str = ""
+    named: str = msgspec.field(name="Message", default="")
+
+
 def _error_message(body: bytes) -> str:
     """What a provider says: the message of its error object, else the text as it is."""
-    try:
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
         return msgspec.json.decode(body, type=_ErrorBody).error.message
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return body[: 10 * DETAIL_CAP].decode(errors="replace")
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        found = msgspec.json.decode(body, type=_AmazonError)
+        return f"{found.kind.rpartition('#')[2]}: {found.message or found.named}"
+    return body[: 10 * DETAIL_CAP].decode(errors="replace")
 
 
 def _checked_url(source: str, base_url: str) -> httpx.URL:
@@ -532,10 +622,12 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def _checked_headers(source: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+def _checked_headers(
+    source: str, headers: Mapping[str, str], sendable: re.Pattern[str] = _SENDABLE
+) -> Mapping[str, str]:
     """The headers, if each can be sent; the client's own complaint would quote the secret."""
     for name, value in headers.items():
-        if not _SENDABLE.fullmatch(value):
+        if not sendable.fullmatch(value):
             raise SourceError(
                 source,
                 f"the key for the header {name} is empty or holds a space, a line break or a "
@@ -555,7 +647,18 @@ class _Scrub(logging.Filter):
 
     def __init__(self, values: Iterable[str]) -> None:
         super().__init__()
-        self._secrets = [secret for value in values for secret in _readings(value)]
+        self._kept = [secret for value in values for secret in _readings(value)]
+        self._learned: deque[str] = deque(maxlen=_LEARNED)
+
+    def learn(self, values: Iterable[str]) -> None:
+        """Take in what one request was signed with; the newest are enough."""
+        for value in values:
+            if (words := value.split()) and words[-1] not in self._learned:
+                self._learned.append(words[-1])
+
+    @property
+    def _secrets(self) -> list[str]:
+        return [*self._kept, *self._learned]
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = self.text(record.getMessage()), None

@@ -43,7 +43,7 @@ from collectors.window import (
 )
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.names import clean_name
-from monitor.domain.usage import DAY, HOUR, Dimensions, Quantities, UsageRow
+from monitor.domain.usage import DAY, HOUR, Dimensions, Problem, Quantities, UsageRow
 from monitor.ports import Read, StreamSpec
 
 BASE_URL = "https://cloud.langfuse.com"
@@ -427,7 +427,7 @@ class Langfuse:
             page = decoded(body, _Daily, "daily metrics")
             listed, named = listed + len(page.data), page.meta.totalItems
             rows: list[Row] = []
-            taken = Taken(rows, [], page.meta.page < page.meta.totalPages, str(page.meta.page + 1))
+            problems: list[Problem] = []
             for day in page.data:
                 at = _at(day.date)
                 if not days.admit(at, at + DAY):
@@ -436,8 +436,9 @@ class Langfuse:
                 used = [row for row in day.usage if _is_used(row)]
                 found = each(used, read, f"{place}, day {day.date[:10]}")
                 rows += found[0]
-                taken.problems.extend(found[1])
-            return taken
+                problems += found[1]
+            more = page.meta.page < page.meta.totalPages
+            return Taken(rows, problems, more, str(page.meta.page + 1))
 
         answer = all_pages(self.name, _STREAM, ask, take, Cursors())
         if listed < named:

@@ -33,6 +33,7 @@ _MEASURES = ("amount", "tokens", "requests", "quantity")
 
 Row = UsageRow | BillRow
 _Page = TypeVar("_Page")
+_Read = TypeVar("_Read")
 
 
 class Width(NamedTuple):
@@ -87,10 +88,10 @@ def _whole(text: str) -> int | str:
 
 
 def each(
-    results: Sequence[Any], read: Callable[[Any], Row], place: str
-) -> tuple[list[Row], list[Problem]]:
-    """The rows of some results, and those that could not be read."""
-    rows: list[Row] = []
+    results: Sequence[Any], read: Callable[[Any], _Read], place: str
+) -> tuple[list[_Read], list[Problem]]:
+    """What is read of some results, and those that could not be read."""
+    rows: list[_Read] = []
     problems: list[Problem] = []
     for number, result in enumerate(results, 1):
         try:
@@ -235,8 +236,8 @@ class Answer(NamedTuple):
 class Taken(NamedTuple):
     """What one page holds, and what it says of the next one."""
 
-    rows: list[Row]
-    problems: list[Problem]
+    rows: Sequence[Row]
+    problems: Sequence[Problem]
     more: bool
     following: str | None
     empty: bool = False
@@ -294,6 +295,24 @@ def require_groups(source: str, group_by: Sequence[str], known: Iterable[str], a
         )
 
 
+def require_names(source: str, option: str, names: object, *, least: int = 0) -> None:
+    """Raises InputError unless an option is a list of at least `least` names."""
+    listed = isinstance(names, list | tuple)
+    if not listed or len(names) < least or not all(isinstance(n, str) and n for n in names):  # type: ignore[arg-type,attr-defined]
+        raise InputError(
+            f"source {source}: {option} is {names!r}",
+            f'Write a list of {"one or more " if least else ""}names: {option} = ["..."]',
+        )
+
+
+def require_hours(source: str, hours: object) -> None:
+    """Raises InputError unless the option `every_hours` is a time between an hour and a week."""
+    if isinstance(hours, bool) or not (isinstance(hours, int | float) and 1 <= hours <= 24 * 7):
+        raise InputError(
+            f"source {source}: every_hours is {hours!r}", "Write hours between 1 and 168"
+        )
+
+
 def require_days(start: int, end: int) -> None:
     """Raises ValueError unless [start, end) is a window of whole UTC days."""
     if start % DAY or end % DAY or start >= end:
@@ -310,6 +329,18 @@ def pico_of(amount: Decimal, currency: str, unit: int = 0) -> int:
     if not (amount.is_finite() and -_LARGEST_AMOUNT <= amount <= _LARGEST_AMOUNT):
         raise ValueError(f"{amount} {currency} cannot be one line item of one day")
     return to_pico(EXACT.scaleb(amount, unit))
+
+
+def require_currency(currency: str) -> str:
+    """A currency's code; raises ValueError where it is none."""
+    if not (
+        len(currency) == len("USD")
+        and currency.isascii()
+        and currency.isalpha()
+        and currency.isupper()
+    ):
+        raise ValueError(f"{clean_name(currency)!r} is no currency")
+    return currency
 
 
 def merged(rows: Iterable[Row]) -> list[Row]:

@@ -31,6 +31,12 @@ class StreamSpec(NamedTuple):
     feeds: Feeds
     chunk_days: int
     """The most UTC days that one read may ask for."""
+    every: int = 0
+    """Seconds that must lie between two polls, where each of them costs money or patience."""
+    overlap_days: int = 0
+    """Days that each poll must read again, where the provider fills them late."""
+    settle: int = 0
+    """Seconds after its end until a day may be taken as complete."""
 
 
 class Read(NamedTuple):

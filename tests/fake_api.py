@@ -21,7 +21,7 @@ class Request(NamedTuple):
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str]
     document: Any = None
-    """What was sent as JSON."""
+    """What was sent as JSON, or the fields of a form."""
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.query if key == name]
@@ -126,6 +126,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def document(self) -> Any:
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+            return dict(parse_qsl(sent.decode()))
         return json.loads(sent) if sent else None
 
     def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:

@@ -16,9 +16,11 @@ def upgrade():
     add_token_bindings()
     _reconciliation()
     _files()
+    add_telemetry()
 
 
 def downgrade():
+    drop_telemetry()
     op.drop_table("file_cursor")
     op.drop_table("response")
     op.drop_table("reconciliation")
@@ -123,3 +125,38 @@ def _files():
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("source_id", "path_digest", name=op.f("pk_file_cursor")),
     )
+
+
+def add_telemetry():
+    stream = sa.ForeignKey("stream.id")
+    op.create_table(
+        "telemetry_view",
+        sa.Column("stream_id", sa.BigInteger(), stream, primary_key=True, autoincrement=False),
+        sa.Column("service", sa.String(200), nullable=False),
+        sa.Column("provider", sa.String(200), nullable=False),
+        sa.Column("kind", sa.String(100), nullable=False),
+        sa.Column("scope", sa.String(200), nullable=False),
+    )
+    op.create_table(
+        "telemetry_series",
+        sa.Column("source_id", sa.BigInteger(), nullable=False),
+        sa.Column("series", sa.String(64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.Column("requests", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("source_id", "series"),
+    )
+    op.create_index("ix_telemetry_series_at", "telemetry_series", ["at"])
+    op.create_table(
+        "set_aside",
+        sa.Column("stream_id", sa.BigInteger(), sa.ForeignKey("stream.id"), nullable=False),
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("counts_stream_id", sa.BigInteger(), sa.ForeignKey("stream.id"), nullable=False),
+        sa.PrimaryKeyConstraint("stream_id", "day"),
+    )
+
+
+def drop_telemetry():
+    op.drop_table("set_aside")
+    op.drop_table("telemetry_series")
+    op.drop_table("telemetry_view")

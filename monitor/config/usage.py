@@ -69,3 +69,28 @@ class WatchSettings(Section):
     mapping: str = ""
     """A map, or the name of a saved one."""
     every_minutes: float = Field(default=5, gt=0)
+
+
+class OtlpView(Section):
+    """Which report of a service's use of a provider counts."""
+
+    service: str = ""
+    provider: str = ""
+    kind: Literal[
+        "",
+        "spans",
+        "claude_code.api_request",
+        "claude_code.token.usage",
+        "gen_ai.client.inference.usage",
+        "gen_ai.client.inference.tokens",
+        "gen_ai.client.token.usage",
+    ] = ""
+    scope: str = ""
+
+
+class Otlp(Section):
+    """What OpenTelemetry clients send."""
+
+    label: str = ""
+    """The resource attribute that becomes the label."""
+    view: list[OtlpView] = []

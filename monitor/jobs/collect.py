@@ -173,7 +173,13 @@ def _collect(of: _Stream) -> Collected:
     if deep and of.pace.archive:
         of.pace.archive.prune(database, now)
     deep_at = now + DAY if deep else claim.row["deep_at"]
-    _finish(database, claim, next_at=now + of.pace.every, failures=0, deep_at=deep_at)
+    _finish(
+        database,
+        claim,
+        next_at=now + max(of.pace.every, of.spec.every),
+        failures=0,
+        deep_at=deep_at,
+    )
     return done
 
 
@@ -192,7 +198,7 @@ def _read_windows(of: _Stream, *, deep: bool) -> Iterator[tuple[Read, Changes]]:
             of.claim,
             read,
             of.now,
-            of.pace.settle,
+            max(of.pace.settle, spec.settle),
             asked_from=start,
             since=of.asked.since,
             until=int(of.now + seconds) + of.pace.claim,
@@ -250,7 +256,7 @@ def _first_day(of: _Stream, closed: int | None, today: int, *, deep: bool) -> in
     first = today - pace.backfill_days.get(of.source.name, pace.deep_days) * DAY
     if closed is None:
         return first
-    back = pace.deep_days if deep else pace.overlap_days
+    back = max(pace.deep_days if deep else pace.overlap_days, of.spec.overlap_days)
     # Never past today: a clock that was set back must not make an empty window. Never past what
     # is closed, however long ago: a gap would keep the stream from closing for ever.
     return min(closed, max(first, min(closed, today) - back * DAY))

@@ -269,6 +269,37 @@ file_cursor = Table(
 )
 """How far each imported file was read."""
 
+telemetry_view = Table(
+    "telemetry_view",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("stream.id"), primary_key=True, autoincrement=False),
+    Column("service", String(200), nullable=False),
+    Column("provider", String(200), nullable=False),
+    Column("kind", String(100), nullable=False),
+    Column("scope", String(200), nullable=False),
+    info=REFERENCE,
+)
+telemetry_series = Table(
+    "telemetry_series",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("series", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("value", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    PrimaryKeyConstraint("source_id", "series"),
+    Index("ix_telemetry_series_at", "at"),
+    info=LOCAL,
+)
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("stream.id"), nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("counts_stream_id", BigInteger, ForeignKey("stream.id"), nullable=False),
+    PrimaryKeyConstraint("stream_id", "day"),
+    info=REFERENCE,
+)
 quarantine = Table(
     "quarantine",
     metadata,

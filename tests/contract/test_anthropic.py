@@ -374,7 +374,7 @@ def test_the_probe_names_the_api_that_answered(fake, source):
 
 
 def test_streams_say_what_they_feed_and_how_many_days_a_page_holds(source):
-    assert [tuple(each) for each in source().streams()] == [
+    assert [each[:3] for each in source().streams()] == [
         ("usage", "usage", 7),
         ("cost", "bill", 31),
     ]

@@ -616,7 +616,7 @@ def test_the_probe_reads_one_small_bucket(fake, source):
 
 
 def test_streams_say_what_they_feed_and_how_many_days_a_page_holds(source):
-    assert [tuple(spec) for spec in source().streams()] == [
+    assert [spec[:3] for spec in source().streams()] == [
         ("usage/completions", "usage", 7),
         ("usage/embeddings", "usage", 7),
         ("costs", "bill", 180),
