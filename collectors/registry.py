@@ -14,6 +14,7 @@ REGISTRY = {
     "bedrock": "collectors.bedrock:Bedrock",
     "focus": "collectors.focus:Focus",
     "google_billing": "collectors.google_billing:GoogleBilling",
+    "helicone": "collectors.helicone:Helicone",
     "langfuse": "collectors.langfuse:Langfuse",
     "litellm": "collectors.litellm:LiteLLM",
     "litellm_database": "collectors.litellm_database:LiteLLMDatabase",
