@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 from collectors import http
 from collectors.http import DEFAULT_LIMITS
 from collectors.openai import OpenAI
+from monitor import wiring
 from monitor.cli import app
 from monitor.cli.collect import _side_by_side
+from monitor.config import from_tables
 from monitor.domain.errors import CrossoverError, InputError, StorageError
 from monitor.domain.periods import day_of
 from monitor.domain.usage import DAY, HOUR, utc_day
@@ -27,10 +29,11 @@ from monitor.jobs import collect, quarantine
 from monitor.jobs.archive import Archive
 from monitor.jobs.collect import Asked
 from monitor.ports import Page
+from monitor.scheduler import Daemon
 from monitor.storage import collecting, work
 from monitor.storage.write import Changes
 from tests.factories import DAY0
-from tests.fake_api import failing, tampered
+from tests.fake_api import failing, normal, tampered
 from tests.fake_openai import ADMIN_KEY, Cost, FakeOpenAI, Use, counts
 from tests.integration.test_collect import NOW, expected, pace, prepare, stored
 
@@ -364,8 +367,42 @@ def test_pages_are_asked_for_no_faster_than_the_allowance(fake, opened):
     assert min(gaps) > every * 0.8
 
 
-def test_a_slow_source_delays_no_other(sqlite_url, fake, tmp_path):
-    """The daemon gives each source a worker; `crossover collect` a thread."""
+def test_the_daemon_reads_other_sources_while_one_does_not_answer(sqlite_url, fake, monkeypatch):
+    monkeypatch.setenv("ADMIN_KEY", ADMIN_KEY)
+    release = threading.Event()
+
+    def hanging(handler):
+        release.wait(60)
+        normal(handler)
+
+    with FakeOpenAI([], []) as silent:
+        silent.faults += [hanging] * 50
+        entry = {"kind": "openai", "admin_key": "env:ADMIN_KEY", "bucket": "1d"}
+        servers = {"silent": silent.url, "quick": fake.url}
+        items = [
+            entry | {"name": name, "account": name, "base_url": url}
+            for name, url in servers.items()
+        ]
+        off = {"nvml": {"mode": "off"}}
+        settings = from_tables({"database": {"url": sqlite_url}, "source": items} | off)
+        stop = threading.Event()
+        parts = wiring.daemon_parts(settings)._replace(tick_seconds=0.05)
+        daemon = threading.Thread(target=Daemon(parts, clock=lambda: float(NOW)).run, args=(stop,))
+        daemon.start()
+        try:
+            ended = time.monotonic() + 60
+            while stored(parts.database)[0] != expected(fake)[0] and time.monotonic() < ended:
+                time.sleep(0.05)
+            assert stored(parts.database)[0] == expected(fake)[0]
+            assert len(silent.requests) == 1, "it still waits for its first answer"
+        finally:
+            stop.set()
+            release.set()
+            daemon.join(30)
+    assert not daemon.is_alive()
+
+
+def test_the_command_reads_sources_side_by_side():
     others, done = threading.Event(), []
 
     class Named:
