@@ -5,6 +5,7 @@ No other module imports httpx, so a change of client costs this file.
 
 from __future__ import annotations
 
+import base64
 import calendar
 import errno
 import json
@@ -42,7 +43,7 @@ _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy",
 # Names and IPv6 addresses; the resolver's codec raises on labels outside this length.
 _HOST = re.compile(r"(?=.{1,253}$)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|[\da-f:.]*:[\da-f:.]*", re.ASCII)
 
-_SENDABLE = re.compile(r"(?:Bearer )?[!-~]+")
+_SENDABLE = re.compile(r"(?:(?:Bearer|Basic) )?[!-~]+")
 
 # Providers quote a refused key in part, such as `sk-admin-****abcd`.
 _KEY_LIKE = re.compile(r"\bsk-[\w*.-]{4,}")
@@ -424,6 +425,11 @@ def callable_address(url: str) -> bool:
     return target.scheme == "http" and _is_loopback(target.host)
 
 
+def basic(pair: str) -> str:
+    """The header `authorization` for a `user:password`."""
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """The seconds that an answer asks to wait, 0 to 900; None where it names none.
 
@@ -526,12 +532,13 @@ def _checked_headers(source: str, headers: Mapping[str, str]) -> Mapping[str, st
 class _Scrub(logging.Filter):
     """Takes secrets out of log records, error texts and bodies.
 
-    A secret is the last word of a header's value: `Bearer` before it is none.
+    A secret is the last word of a header's value: `Bearer` before it is none. That of `Basic` is
+    the pair that it encodes too, and the password of the pair.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
         super().__init__()
-        self._secrets = [value.split()[-1] for value in values]
+        self._secrets = [secret for value in values for secret in _readings(value)]
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = self.text(record.getMessage()), None
@@ -550,6 +557,16 @@ class _Scrub(logging.Filter):
         for secret in self._secrets:
             body = body.replace(secret.encode(), REDACTED.encode())
         return body
+
+
+def _readings(value: str) -> Iterator[str]:
+    """A header's secret in every form in which the far side may repeat it, the longest first."""
+    scheme, _, secret = value.rpartition(" ")
+    yield secret
+    if scheme == "Basic":
+        pair = base64.b64decode(secret).decode()
+        yield pair
+        yield from filter(None, [pair.partition(":")[2]])
 
 
 class _Deadline:

@@ -9,6 +9,8 @@ from monitor.domain.errors import InputError
 
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
+    "focus": "collectors.focus:Focus",
+    "langfuse": "collectors.langfuse:Langfuse",
     "litellm": "collectors.litellm:LiteLLM",
     "litellm_database": "collectors.litellm_database:LiteLLMDatabase",
     "openai": "collectors.openai:OpenAI",

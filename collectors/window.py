@@ -17,7 +17,7 @@ import msgspec
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import MAX_PICO, PICO, to_pico
 from monitor.domain.names import clean_name
-from monitor.domain.usage import DAY, HOUR, BillRow, Problem, UsageRow, add
+from monitor.domain.usage import DAY, HOUR, MAX_COUNT, BillRow, Problem, UsageRow, add
 
 PAYLOAD_CAP = 2_000
 """Characters of a row in quarantine."""
@@ -238,6 +238,36 @@ def _joined(a: Row, b: Row) -> Row:
     assert isinstance(a, UsageRow)
     assert isinstance(b, UsageRow)
     return a._replace(quantities=add(a.quantities, b.quantities))
+
+
+def count_of(value: object) -> int | None:
+    """A count as lenient writers have it, `120000`, `"120000"` or `120000.0`; None is unknown.
+
+    Raises:
+        ValueError: it is no count that a row may hold.
+    """
+    if value is None:
+        return None
+    try:
+        number = Decimal(str(value))
+    except ArithmeticError:
+        raise ValueError(f"{clean_name(repr(value))} is no count") from None
+    if not number.is_finite() or not 0 <= number <= MAX_COUNT or number != int(number):
+        raise ValueError(f"{clean_name(str(value))} is no count from 0 to {MAX_COUNT}")
+    return int(number)
+
+
+def moment(text: object) -> datetime:
+    """An instant as lenient writers have it: without T, without a zone, which is UTC then.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        found = datetime.fromisoformat(str(text).strip())
+    except ValueError:
+        raise ValueError(f"{clean_name(repr(text))} is no time") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def utc(at: int) -> str:

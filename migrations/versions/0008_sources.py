@@ -7,15 +7,17 @@ revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
-
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_OF_TOKENS = ("source", "account", "project", "label")
 
 
 def upgrade():
     add_pages()
+    add_token_bindings()
 
 
 def downgrade():
+    drop_token_bindings()
     drop_pages()
 
 
@@ -57,3 +59,15 @@ def drop_pages():
     op.drop_column("quarantine", "day_to")
     op.drop_column("quarantine", "day_from")
     op.drop_column("fetch", "rows_read")
+
+
+def add_token_bindings():
+    for name in _OF_TOKENS:
+        op.add_column(
+            "access_token", sa.Column(name, sa.String(200), nullable=False, server_default="")
+        )
+
+
+def drop_token_bindings():
+    for name in reversed(_OF_TOKENS):
+        op.drop_column("access_token", name)

@@ -38,6 +38,7 @@ from monitor.cli import (
     report,
     run,
     runs,
+    tokens,
 )
 from monitor.domain.errors import ConfigError, CrossoverError
 
@@ -104,6 +105,7 @@ app.add_typer(outbox.app, name="outbox")
 app.add_typer(runs.app, name="runs")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(pages.app, name="pages")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(export.app, name="export")
 app.add_typer(db.app, name="db")
 

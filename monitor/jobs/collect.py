@@ -23,7 +23,7 @@ from monitor.storage.engine import Database
 from monitor.storage.tables import fetch
 from monitor.storage.write import Changes, Window, put_window
 
-__all__ = ["Asked", "Collected", "Pace", "Progress", "collect_all", "collect_next", "keep_problems"]
+__all__ = ["Asked", "Collected", "Pace", "Progress", "collect_all", "collect_next"]
 
 log = logging.getLogger("crossover.collect")
 

@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from monitor.domain.periods import day_of
 from monitor.domain.usage import DAY, Event, Problem, utc_day
-from monitor.jobs.collect import keep_problems
 from monitor.ports import Events, StreamSpec
 from monitor.storage import setup
+from monitor.storage.collecting import keep_problems
 from monitor.storage.engine import Database
 from monitor.storage.write import Changes, put_events
 

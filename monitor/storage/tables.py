@@ -588,6 +588,10 @@ access_token = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_used_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+    Column("source", String(200), nullable=False, server_default=""),
+    Column("account", String(200), nullable=False, server_default=""),
+    Column("project", String(200), nullable=False, server_default=""),
+    Column("label", String(200), nullable=False, server_default=""),
     info=REFERENCE,
 )
 

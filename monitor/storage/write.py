@@ -338,12 +338,23 @@ _LOG_COLUMNS = ("event_id", "source_id", "day", "at", "series_id", *QUANTITY_FIE
 
 
 def put_events(
-    conn: Connection, source_id: int, stream_id: int, events: Iterable[Event]
+    conn: Connection,
+    source_id: int,
+    stream_id: int,
+    events: Iterable[Event],
+    stored: set[str] | None = None,
 ) -> Changes:
     """Add requests once each, by id: within the batch, and against the days around each.
 
     A repeated id keeps the larger usage (the last streamed chunk, a corrected log line). The
     hourly buckets of `usage` move by the difference. `gone` is always 0.
+
+    Args:
+        conn: a writing transaction.
+        source_id: within which ids tell requests apart.
+        stream_id: of that source.
+        events: in any order.
+        stored: gets the ids that were new or changed.
     """
     _, closed_before = _lock_stream(conn, stream_id)
     batch = _largest(events)
@@ -355,6 +366,9 @@ def put_events(
     # In the order of the key, which spares its index many pages.
     new = [batch[i] for i in sorted(batch.keys() - known.keys())]
     changed = [(batch[i], before) for i, before in known.items() if _grew(batch[i], before)]
+    if stored is not None:
+        stored.update(event.id for event in new)
+        stored.update(event.id for event, _ in changed)
     hours: _Hours = {}
     bulk.ensure_partitions(conn, request_log.name, days if new else ())
     bulk.insert(conn, request_log.name, _LOG_COLUMNS, _logged(source_id, ids, new, hours))

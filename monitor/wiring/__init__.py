@@ -1,6 +1,7 @@
 """From configuration to working parts: the only package that names concrete classes."""
 
 from monitor.wiring.alerting import policy, routes, rule_changes, telling, windows
+from monitor.wiring.intake import intake_limits, signals
 from monitor.wiring.opening import database, reader_database
 from monitor.wiring.outlets import (
     channels,
@@ -55,6 +56,7 @@ __all__ = [
     "gpus",
     "handlers",
     "heartbeat",
+    "intake_limits",
     "link_secret",
     "live_prices",
     "logo",
@@ -76,6 +78,7 @@ __all__ = [
     "rules",
     "sampler",
     "setup",
+    "signals",
     "source",
     "source_setup",
     "sources",
