@@ -217,6 +217,13 @@ def settle_problems(
     return len(settled)
 
 
+def settle_dateless(conn: Connection, row: Waiting) -> None:
+    """Let go of a row without days, unless it was stumbled over again and has days by now."""
+    conn.execute(
+        quarantine.delete().where(quarantine.c.id == row.id, quarantine.c.day_from.is_(None))
+    )
+
+
 def waiting(conn: Connection, source: str = "", number: int | None = None) -> list[Waiting]:
     """Rows in quarantine, the newest first."""
     rows = conn.execute(
