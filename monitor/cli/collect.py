@@ -111,7 +111,9 @@ def _side_by_side(
         try:
             for one in sources:
                 reading.append(pool.submit(read, one))  # noqa: PERF401 - known when interrupted
-            wait(reading)
+            # Another thread may take the signal in: only who wakes sees that it came.
+            while wait(reading, timeout=0.5).not_done:
+                pass
         except KeyboardInterrupt:
             interrupted = True
             stop.set()

@@ -424,7 +424,7 @@ def test_an_interrupt_ends_the_reading_after_its_window_and_keeps_what_was_read(
 
     def read(_):
         time.sleep(0.2)  # a person interrupts what has begun
-        signal.raise_signal(signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
         assert stop.wait(30), "nobody told it to end"
         return ["read"]
 
