@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
@@ -16,10 +15,6 @@ from monitor.ports import Pull
 from monitor.storage import collecting
 from monitor.storage.collecting import Waiting
 from monitor.storage.engine import Database
-
-MOST = 0.001
-"""The share of rows in quarantine that is more than an oddity of the data."""
-_LOOKED_AT = 7 * DAY
 
 
 class Replayed(NamedTuple):
@@ -106,8 +101,8 @@ def little_is_unread(database: Database, now: int) -> str:
         CrossoverError: of some stream more than a row of a thousand.
     """
     with database.read() as conn:
-        found = collecting.unread(conn, datetime.fromtimestamp(now - _LOOKED_AT, UTC))
-    many = [item for item in found if item.problems > MOST * item.rows]
+        found = collecting.unread(conn, now)
+    many = [item for item in found if item.too_many]
     if many:
         first = max(many, key=lambda item: item.problems / item.rows)
         raise CrossoverError(
