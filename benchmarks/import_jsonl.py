@@ -150,14 +150,14 @@ from collectors.formats import Chosen
 from monitor.jobs.imports import import_files
 from monitor.storage.engine import Database
 folder, url, now = sys.argv[1], sys.argv[2], int(sys.argv[3])
-started = time.perf_counter()
+started = time.process_time()
 database = Database(url)
 files = Chosen([folder], "claude-code", "logs")
 gc.set_threshold(100_000)  # as the command does
 found = import_files(database, "logs", files, now)
 database.close()
 assert not found.errors, found.errors
-seconds = time.perf_counter() - started
+seconds = time.process_time() - started
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"seconds": seconds, "rss": peak, **found.total._asdict()}))
 """

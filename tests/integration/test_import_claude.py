@@ -32,6 +32,10 @@ def write(folder, traps, names=None):
         path.write_bytes(b"\n".join(traps.files[name]) + b"\n")
 
 
+def joined(traps):
+    return b"".join(line + b"\n" for lines in traps.files.values() for line in lines)
+
+
 def run(database, *paths, form="claude-code"):
     result = import_files(
         database, "claude-code", Chosen([str(p) for p in paths], form, "team"), NOW
@@ -121,8 +125,8 @@ def test_a_file_that_grew_is_read_from_where_it_was_left_and_a_cut_line_waits(da
 @pytest.mark.parametrize("how", ["truncated", "replaced", "rotated"])
 def test_a_file_that_is_another_one_now_is_read_anew(database, tmp_path, how):
     one, two = (trap_logs.generate(seed, spaced=False, responses=12, files=3) for seed in (1, 2))
-    path, before = tmp_path / "log.jsonl", b"\n".join(sum(one.files.values(), [])) + b"\n"
-    after = b"\n".join(sum(two.files.values(), [])) + b"\n"
+    path, before = tmp_path / "log.jsonl", joined(one)
+    after = joined(two)
     path.write_bytes(before)
     run(database, path)
     if how == "rotated":
