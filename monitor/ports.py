@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
 from monitor.domain.notices import Group
 from monitor.domain.usage import BillRow, Device, Event, Minute, Problem, UsageRow
 
 Feeds = Literal["usage", "bill"]
+
+
+class Page(NamedTuple):
+    """One answer of a provider as it came, and what was asked; neither holds a secret of ours."""
+
+    request: str
+    """JSON: address, method, path, parameters."""
+    body: bytes
+
+
+Recorder = Callable[[Callable[[Page], None]], AbstractContextManager[None]]
+"""Inside its block, what it is given gets each page that this thread fetches."""
 
 
 class StreamSpec(NamedTuple):
@@ -18,6 +31,12 @@ class StreamSpec(NamedTuple):
     feeds: Feeds
     chunk_days: int
     """The most UTC days that one read may ask for."""
+    every: int = 0
+    """Seconds that must lie between two polls, where each of them costs money or patience."""
+    overlap_days: int = 0
+    """Days that each poll must read again, where the provider fills them late."""
+    settle: int = 0
+    """Seconds after its end until a day may be taken as complete."""
 
 
 class Read(NamedTuple):
@@ -33,6 +52,8 @@ class Read(NamedTuple):
     """What was asked, without secrets."""
     notes: Sequence[str] = ()
     """Limits the provider imposed, such as a clamped back-fill."""
+    results: int = 0
+    """What the answer had of rows before they were summed; 0: as many as `rows`."""
 
 
 class Pull(Protocol):

@@ -26,6 +26,7 @@ from monitor.config.usage import (
     Collect,
     Imports,
     Nvml,
+    Otlp,
     SourceSettings,
     WatchSettings,
 )
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     watch: list[WatchSettings] = []
     import_: Imports = Field(default=Imports(), alias="import")
     account: dict[str, AccountSettings] = {}
+    otlp: Otlp = Otlp()
     nvml: Nvml = Nvml()
     workload: list[WorkloadSettings] = []
     deployment: list[DeploymentSettings] = []

@@ -15,9 +15,10 @@ from sqlalchemy import Connection, text
 from monitor.domain.errors import InputError
 from monitor.domain.periods import day_of
 from monitor.domain.usage import DAY, BillRow, Event, Problem, utc_day
-from monitor.jobs.collect import keep_problems, one_currency, record
+from monitor.jobs.collect import one_currency, record
 from monitor.ports import Files, Part, Read, StreamSpec
 from monitor.storage import setup, work
+from monitor.storage.collecting import keep_problems
 from monitor.storage.cursors import cursors, put_cursors
 from monitor.storage.engine import Database
 from monitor.storage.responses import put_responses

@@ -343,19 +343,31 @@ _LOG_COLUMNS = ("event_id", "source_id", "day", "at", "series_id", *QUANTITY_FIE
 
 
 def put_events(
-    conn: Connection, source_id: int, stream_id: int, events: Iterable[Event]
+    conn: Connection,
+    source_id: int,
+    stream_id: int,
+    events: Iterable[Event],
+    stored: set[str] | None = None,
 ) -> Changes:
     """Add requests once each, by id: within the batch, and against the days around each.
 
     A repeated id keeps the larger usage (the last streamed chunk, a corrected log line). The
     hourly buckets of `usage` move by the difference. `gone` is always 0.
+
+    Args:
+        conn: a writing transaction.
+        source_id: within which ids tell requests apart.
+        stream_id: of that source.
+        events: in any order.
+        stored: gets the ids that were new or changed.
     """
     batch = _largest(events)
     if not batch:
         return Changes()
     _lock_stream(conn, stream_id)
     days = {utc_day(at) for at in {event.at for event in batch.values()}}
-    return put_known(conn, source_id, stream_id, batch, _known_events(conn, source_id, batch, days))
+    known = _known_events(conn, source_id, batch, days)
+    return put_known(conn, source_id, stream_id, batch, known, stored)
 
 
 def put_known(
@@ -364,8 +376,12 @@ def put_known(
     stream_id: int,
     batch: Mapping[str, Event],
     known: Mapping[str, Known],
+    stored: set[str] | None = None,
 ) -> Changes:
-    """Add requests, one an id, of which those in `known` are stored already."""
+    """Add requests, one an id, of which those in `known` are stored already.
+
+    `stored` gets the ids that were new or changed.
+    """
     _, closed_before = _lock_stream(conn, stream_id)
     if not batch:
         return Changes()
@@ -373,6 +389,9 @@ def put_known(
     # In the order of the key, which spares its index many pages.
     new = [batch[i] for i in sorted(batch.keys() - known.keys())]
     changed = [(batch[i], before) for i, before in known.items() if _grew(batch[i], before)]
+    if stored is not None:
+        stored.update(event.id for event in new)
+        stored.update(event.id for event, _ in changed)
     hours: _Hours = {}
     days = {utc_day(at) for at in {event.at for event in new}}
     bulk.ensure_partitions(conn, request_log.name, days)

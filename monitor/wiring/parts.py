@@ -18,7 +18,7 @@ from monitor.scheduler import LivePrices, Parts
 from monitor.wiring.alerting import policy, telling, windows
 from monitor.wiring.opening import database
 from monitor.wiring.outlets import channels, heartbeat
-from monitor.wiring.prices import live_prices
+from monitor.wiring.prices import live_prices, model_names
 from monitor.wiring.reporting import calendar, report_issues
 from monitor.wiring.rows import rules, setup
 from monitor.wiring.usage import claim_seconds, pace, sampler, sources, watched
@@ -41,6 +41,7 @@ def handlers(
                 close_month,
                 live_sources=chosen.live_sources,
                 prices=prices or live_prices(settings),
+                names=model_names(settings),
             )
         ),
     }

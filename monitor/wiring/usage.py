@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from collectors import formats, registry
+from collectors import formats, http, registry
 from collectors.mapping import Mapped, parse_map
 from collectors.nvml import Nvml
 from monitor.config import Settings, secret
@@ -14,6 +15,7 @@ from monitor.config.usage import SourceSettings, WatchSettings
 from monitor.domain.errors import ConfigError, InputError
 from monitor.domain.names import clean_name
 from monitor.domain.usage import HOUR
+from monitor.jobs.archive import Archive
 from monitor.jobs.collect import Pace
 from monitor.jobs.imports import EVENTS, KIND, Watched
 from monitor.ports import Files, Pull, Sampler
@@ -43,8 +45,23 @@ def _with_key(item: SourceSettings, key: str) -> Pull:
             f"It has {', '.join(sorted(known)) or 'none'}; docs/sources.md explains them.",
         )
     further = item.options | ({"base_url": item.base_url} if item.base_url else {})
+    if item.requests_per_minute is not None:
+        further["limits"] = _paced(item, kind)
     found: Pull = kind(item.name, item.account, key, bucket=item.bucket, **further)
     return found
+
+
+def _paced(item: SourceSettings, kind: type) -> http.Limits:
+    """The limits of its own that a kind has, with the least time between two requests."""
+    own = inspect.signature(kind).parameters.get("limits")
+    if own is None:
+        raise ConfigError(
+            [f"source {item.name}: {item.kind} sends no requests that could be paced"],
+            "Leave out requests_per_minute.",
+        )
+    assert item.requests_per_minute is not None
+    limits: http.Limits = own.default._replace(every_s=60 / item.requests_per_minute)
+    return limits
 
 
 def source_setup(item: SourceSettings) -> SourceSetup:
@@ -136,7 +153,16 @@ def pace(settings: Settings) -> Pace:
         settle=int(chosen.settle_hours * HOUR),
         backfill_days={item.name: item.backfill_days for item in settings.source},
         claim=claim_seconds(settings),
+        archive=archive(settings),
     )
+
+
+def archive(settings: Settings) -> Archive | None:
+    """Where the pages of sources are kept; None: they are not."""
+    chosen = settings.collect
+    if not chosen.archive:
+        return None
+    return Archive(Path(chosen.archive), chosen.archive_days, http.recorded)
 
 
 def claim_seconds(settings: Settings) -> int:
