@@ -5,10 +5,12 @@ import gzip
 import pytest
 from sqlalchemy import text
 
+from collectors.formats import Chosen
 from monitor import wiring
 from monitor.config import from_tables
-from monitor.domain.errors import ConfigError
-from monitor.jobs.imports import import_due
+from monitor.domain.errors import ConfigError, InputError
+from monitor.domain.usage import DAY
+from monitor.jobs.imports import import_due, import_files
 from monitor.scheduler import Daemon
 from monitor.storage import setup
 from monitor.storage.engine import Database
@@ -138,6 +140,47 @@ def test_the_command_reads_folders_and_saved_maps_and_says_what_failed(tmp_path)
         "import", table, "--map", "ours", "--output-format", "json", cwd=tmp_path
     )  # fmt: skip
     assert [(row["source"], row["new"]) for row in ended.rows] == [("t.csv", 1)]
-    ended = crossover("import", table, "--map", "theirs", cwd=tmp_path)
-    assert (ended.code, ended.out) == (2, "")
-    assert "there is no map 'theirs'" in ended.err
+
+
+def test_a_map_that_is_not_saved_is_named_with_those_that_are():
+    settings = from_tables({"import": {"mapping": {"ours": "at=t,input=i,output=o"}}})
+    with pytest.raises(InputError, match=r"there is no map 'theirs'.*Use one of ours"):
+        wiring.files(settings, ["x.csv"], "csv", "theirs")
+
+
+def test_exported_costs_replace_the_bill_of_each_day_that_a_file_has(database_url, tmp_path):
+    header = (
+        "start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,line_item\n"
+    )
+    start = trap_logs.START
+
+    def export(name, *rows):
+        path = tmp_path / name
+        path.write_text(
+            header
+            + "".join(
+                f"{start + day * DAY},{start + (day + 1) * DAY},x,y,{usd},usd,{item}\n"
+                for day, usd, item in rows
+            )
+        )
+        return path
+
+    database = Database(database_url)
+
+    def imported(path):
+        files = Chosen([str(path)], "auto", "acme")
+        assert not import_files(database, "openai-csv", files, NOW).errors
+
+    imported(export("a.csv", (0, "1.25", "a"), (1, "2", "a"), (1, "0.5", "b"), (3, "9", "a")))
+    imported(export("b.csv", (1, "2.75", "a"), (2, "4", "a")))
+    with database.read() as conn:
+        rows = conn.execute(
+            text("SELECT day, line_item, amount_pico FROM bill ORDER BY day, line_item")
+        ).all()
+    assert [((day - start) // DAY, item, pico / 10**12) for day, item, pico in rows] == [
+        (0, "a", 1.25),
+        (1, "a", 2.75),
+        (2, "a", 4.0),
+        (3, "a", 9.0),
+    ]
+    database.close()
