@@ -25,6 +25,13 @@ def database(database_url):
     opened.close()
 
 
+@pytest.fixture
+def on_sqlite(sqlite_url):
+    opened = Database(sqlite_url)
+    yield opened
+    opened.close()
+
+
 def write(folder, traps, names=None):
     for name in names or traps.files:
         path = folder / name
@@ -123,12 +130,12 @@ def test_a_file_that_grew_is_read_from_where_it_was_left_and_a_cut_line_waits(da
 
 
 @pytest.mark.parametrize("how", ["truncated", "replaced", "rotated"])
-def test_a_file_that_is_another_one_now_is_read_anew(database, tmp_path, how):
+def test_a_file_that_is_another_one_now_is_read_anew(on_sqlite, tmp_path, how):
     one, two = (trap_logs.generate(seed, spaced=False, responses=12, files=3) for seed in (1, 2))
     path, before = tmp_path / "log.jsonl", joined(one)
     after = joined(two)
     path.write_bytes(before)
-    run(database, path)
+    run(on_sqlite, path)
     if how == "rotated":
         path.rename(tmp_path / "log.1.jsonl")
     if how == "replaced":
@@ -136,27 +143,27 @@ def test_a_file_that_is_another_one_now_is_read_anew(database, tmp_path, how):
         (tmp_path / "new").rename(path)
     else:
         path.write_bytes(after)
-    run(database, tmp_path)
-    assert sums(database)[:2] == (one.tokens + two.tokens, one.responses + two.responses)
+    run(on_sqlite, tmp_path)
+    assert sums(on_sqlite)[:2] == (one.tokens + two.tokens, one.responses + two.responses)
 
 
-def test_a_gzipped_log_counts_like_the_plain_one(database, tmp_path):
+def test_a_gzipped_log_counts_like_the_plain_one(on_sqlite, tmp_path):
     traps = trap_logs.generate(3, spaced=False)
     for name, lines in traps.files.items():
         path = tmp_path / (name.replace("/", "_") + ".gz")
         path.write_bytes(gzip.compress(b"\n".join(lines)))
-    run(database, tmp_path, form="auto")
-    assert sums(database)[:2] == (traps.tokens, traps.responses)
+    run(on_sqlite, tmp_path, form="auto")
+    assert sums(on_sqlite)[:2] == (traps.tokens, traps.responses)
 
 
-def test_nothing_that_was_said_is_kept(database, tmp_path):
+def test_nothing_that_was_said_is_kept(on_sqlite, tmp_path):
     path = tmp_path / "s.jsonl"
     path.write_bytes(
         b'{"type":"assistant","sessionId":"s","message":{"content":"SECRET","usage":{"input_tokens":"SECRET"}}}\n'
         b'{"SECRET "usage" "assistant"}\n{"cut SECRET\n'
     )
-    assert run(database, path).quarantined == 3
-    with database.read() as conn:
+    assert run(on_sqlite, path).quarantined == 3
+    with on_sqlite.read() as conn:
         rows = conn.execute(text("SELECT place, reason, payload FROM quarantine")).all()
     assert len(rows) == 3
     assert "SECRET" not in repr(rows)
