@@ -2,6 +2,7 @@
 
 import gzip
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
@@ -181,3 +182,23 @@ def test_what_each_response_was_is_kept(tmp_path):
     assert {event.dims[:4] for event in events} == {
         ("team", "anthropic", "claude-sonnet-5", "shop")
     }
+
+
+def test_a_file_of_broken_lines_is_counted_and_does_not_fill_the_quarantine(on_sqlite, tmp_path):
+    path = tmp_path / "s.jsonl"
+    path.write_text("".join(f"broken {n}\n" for n in range(30_000)))
+    assert run(on_sqlite, path).quarantined == 30_000
+    with on_sqlite.read() as conn:
+        rows = conn.execute(text("SELECT place, count FROM quarantine ORDER BY id")).all()
+    assert sum(row.count for row in rows) == 30_000
+    assert len(rows) <= 601
+    assert rows[0].place == f"{path}, line 1"
+
+
+def test_two_that_import_the_same_logs_at_once_count_once(database, tmp_path):
+    traps = trap_logs.generate(11, spaced=False, responses=40, files=3)
+    write(tmp_path, traps)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: run(database, tmp_path), range(3)))
+    assert sums(database) == sums(database, "request_log")
+    assert sums(database)[:2] == (traps.tokens, traps.responses)
