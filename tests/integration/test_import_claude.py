@@ -3,6 +3,7 @@
 import gzip
 import random
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from sqlalchemy import text
@@ -195,10 +196,19 @@ def test_a_file_of_broken_lines_is_counted_and_does_not_fill_the_quarantine(on_s
     assert rows[0].place == f"{path}, line 1"
 
 
-def test_two_that_import_the_same_logs_at_once_count_once(database, tmp_path):
-    traps = trap_logs.generate(11, spaced=False, responses=40, files=3)
-    write(tmp_path, traps)
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: run(database, tmp_path), range(3)))
+def test_those_that_import_the_same_logs_at_once_count_once(database, tmp_path):
+    before, traps = (trap_logs.generate(n, spaced=False, responses=40, files=3) for n in (12, 11))
+    write(tmp_path / "before", before)
+    # So that account and series are there: making them would let the others wait already.
+    run(database, tmp_path / "before")
+    write(tmp_path / "logs", traps)
+    start = Barrier(4)
+
+    def one(_):
+        start.wait()
+        run(database, tmp_path / "logs")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, range(4)))
     assert sums(database) == sums(database, "request_log")
-    assert sums(database)[:2] == (traps.tokens, traps.responses)
+    assert sums(database)[:2] == (before.tokens + traps.tokens, 80)
