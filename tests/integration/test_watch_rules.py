@@ -12,7 +12,6 @@ from monitor.domain.watch_answers import Answered
 from monitor.domain.watch_health import Expiring
 from monitor.jobs import reconcile, watching
 from monitor.storage import tables, watching_fleet
-from monitor.storage import watching as stored
 from tests import seeded
 
 TO = "ann@acme.example"
