@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from collectors.http import DEFAULT_LIMITS, Http, HttpError, Limits
-from collectors.openai_rows import page_of, rows_of
+from collectors.openai_rows import Elsewhere, page_of, require_own, rows_of
 from collectors.window import (
     Answer,
     Buckets,
@@ -72,6 +72,8 @@ _ENDPOINTS = {
 }
 _EVERYWHERE = ("usage/completions", "costs")
 """Endpoints that every organization has; of others a refusal may mean that there is nothing."""
+_NEWER = ("usage/decisions", "usage/moderations")
+"""Endpoints that a gateway may never have heard of."""
 
 # --- A window: pages until the provider says that there are no more ---
 
@@ -186,10 +188,10 @@ class OpenAI:
         spans = self._spans(stream, start, asked_until(end, now), notes)
         try:
             parts = [part for span in spans for part in self._answers(span, notes)]
-        except HttpError as refusal:
-            if not self._lacks(stream, refusal):
+        except (HttpError, Elsewhere) as refusal:
+            if isinstance(refusal, HttpError) and not self._lacks(stream, refusal):
                 raise
-            said = refusal.detail or f"HTTP {refusal.status}"
+            said = getattr(refusal, "detail", "") or str(refusal)
             request = {"stream": stream, "asked": [span.asked() for span in spans]}
             return Read(start, end, [], [], 0, request, [f"the provider has no {stream}: {said}"])
         self._answered.add(stream)
@@ -264,6 +266,8 @@ class OpenAI:
 
         def take(body: bytes, place: str) -> Taken:
             page = page_of(body)
+            if span.stream in _NEWER:
+                require_own(span.stream, page)
             own = [
                 bucket
                 for bucket in overlap.fresh(page.data)

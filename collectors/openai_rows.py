@@ -119,6 +119,23 @@ def rows_of(
     return rows, problems
 
 
+class Elsewhere(Exception):
+    """The results are of another endpoint: counted here too, they would count twice."""
+
+
+def require_own(stream: str, page: Page) -> None:
+    """Raises Elsewhere unless each result says that it is of this endpoint.
+
+    A gateway that knows an endpoint by its beginning may answer with what it has of another one.
+    """
+    own = f"organization.{stream.replace('/', '.')}.result"
+    for bucket in page.data:
+        for result in bucket.results:
+            said = result.get("object") if isinstance(result, dict) else own
+            if said != own:
+                raise Elsewhere(f"it answers with {clean_name(str(said))}")
+
+
 def _completions_row(result: object, start: int, seconds: int, account: str) -> UsageRow:
     found = fit(result, _Completions)
     return UsageRow(_dimensions(found, account), start, seconds, _quantities(found))

@@ -174,6 +174,22 @@ def test_an_endpoint_that_an_organization_lacks_is_empty_and_said(fake, source, 
     assert note.startswith(f"the provider has no {stream}: Invalid URL")
 
 
+@pytest.mark.parametrize("stream", ["usage/decisions", "usage/moderations"])
+def test_results_of_another_endpoint_are_not_counted_once_more(fake, source, stream):
+    openai = source()
+    completions = fake_api.dumps(page_of_completions(fake, openai))
+    fake.faults.append(fake_api.answering(200, completions))
+    found = read(openai, stream)
+    assert (list(found.rows), list(found.problems)) == ([], [])
+    said = f"the provider has no {stream}: it answers with organization.usage.completions.result"
+    assert found.notes == [said]
+
+
+def page_of_completions(fake, openai):
+    read(openai)
+    return fake.pages[-1]
+
+
 def test_an_endpoint_that_answered_is_not_taken_for_one_that_is_lacking(fake, source):
     openai = source()
     read(openai, "usage/embeddings")
