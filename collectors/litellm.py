@@ -344,8 +344,10 @@ class LiteLLM:
             own = [call for call in fresh if _begins_before(call, piece.end)]
             counted = [call for call in own if _counts(call)]
             skipped += len(own) - len(counted)
-            rows, problems = each(counted, partial(self._read_row, start=piece.start), place)
-            return Taken(rows, problems, page.page < page.total_pages, str(page.page + 1))
+            found: tuple[list[Row], list[Problem]] = each(
+                counted, partial(self._read_row, start=piece.start), place
+            )
+            return Taken(*found, page.page < page.total_pages, str(page.page + 1))
 
         def ask(cursor: str | None) -> bytes:
             return self._http.get(_STREAM, _asked(piece, cursor or "1"))

@@ -9,6 +9,7 @@ from monitor.domain.errors import InputError
 
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
+    "anthropic_claude_code": "collectors.claude_code_report:ClaudeCodeReport",
     "litellm": "collectors.litellm:LiteLLM",
     "openai": "collectors.openai:OpenAI",
     "openrouter": "collectors.openrouter:OpenRouter",

@@ -33,6 +33,7 @@ _MEASURES = ("amount", "tokens", "requests", "quantity")
 
 Row = UsageRow | BillRow
 _Page = TypeVar("_Page")
+_Found = TypeVar("_Found")
 
 
 class Width(NamedTuple):
@@ -87,10 +88,10 @@ def _whole(text: str) -> int | str:
 
 
 def each(
-    results: Sequence[Any], read: Callable[[Any], Row], place: str
-) -> tuple[list[Row], list[Problem]]:
+    results: Sequence[Any], read: Callable[[Any], _Found], place: str
+) -> tuple[list[_Found], list[Problem]]:
     """The rows of some results, and those that could not be read."""
-    rows: list[Row] = []
+    rows: list[_Found] = []
     problems: list[Problem] = []
     for number, result in enumerate(results, 1):
         try:
