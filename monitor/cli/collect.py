@@ -13,11 +13,13 @@ def collect(
     ctx: typer.Context,
     source: Annotated[str, typer.Option(help="Only this source.")] = "",
     form: Annotated[common.Format, typer.Option("--format")] = common.Format.TABLE,
+    deep: Annotated[bool, typer.Option(help="Read the last deep_days again.")] = False,
 ) -> None:
     """Read every configured source now, price what changed, and say what it brought.
 
-    Reads the same windows as the daemon; a second call changes nothing that did not change at the
-    source. Exit code 4 if a source failed; the others are read all the same.
+    Reads the same windows as the daemon, and with --deep those that it reads once a day; a second
+    call changes nothing that did not change at the source. Exit code 4 if a source failed; the
+    others are read all the same.
 
     Example: crossover collect --source openai
     """
@@ -41,7 +43,8 @@ def collect(
     with database.write() as conn:
         setup.apply(conn, wiring.setup(settings))
     chosen = [s for s in sources.values() if source in ("", s.name)]
-    rows = [row for s in chosen for row in job.collect_all(database, s, wiring.pace(settings), now)]
+    pace = wiring.pace(settings)
+    rows = [row for s in chosen for row in job.collect_all(database, s, pace, now, deep=deep)]
     resolve = wiring.resolver(settings, wiring.stored_prices(settings))
     days = roll_up(database, resolve, wiring.rules(settings), now)
     if not sources:

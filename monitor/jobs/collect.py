@@ -264,12 +264,17 @@ def _progress(source: str, stream: str, start: int, end: int, changes: Changes) 
     )
 
 
-def collect_all(database: Database, source: Pull, pace: Pace, now: int) -> list[Collected]:
-    """Read every stream of a source now, due or not; one that a daemon is reading is left."""
+def collect_all(
+    database: Database, source: Pull, pace: Pace, now: int, *, deep: bool = False
+) -> list[Collected]:
+    """Read every stream of a source now, due or not; one that a daemon is reading is left.
+
+    `deep` reads as far back as is else read once a day.
+    """
     with database.write() as conn:
         conn.execute(
             text(
-                "UPDATE stream SET next_at = 0"
+                f"UPDATE stream SET next_at = 0{', deep_at = 0' if deep else ''}"
                 " WHERE source_id = (SELECT id FROM source WHERE name = :n)"
             ),
             {"n": source.name},
