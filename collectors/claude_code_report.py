@@ -26,6 +26,7 @@ from collectors.window import (
     instant,
     merged,
     require_days,
+    whole,
 )
 from monitor.domain.errors import InputError
 from monitor.domain.names import clean_name
@@ -198,7 +199,7 @@ class ClaudeCodeReport:
             rows, problems = self._rows(overlap.fresh(page.data), day, place, seats)
             return Taken(rows, problems, page.has_more, page.next_page, empty=not page.data)
 
-        return all_pages(self.name, _STREAM, ask, take, Cursors())
+        return all_pages(self.name, _STREAM, whole(ask), take, Cursors())
 
     def _rows(
         self, records: list[Any], day: int, place: str, seats: list[str]

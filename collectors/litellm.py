@@ -29,6 +29,7 @@ from collectors.window import (
     require_days,
     require_groups,
     utc,
+    whole,
 )
 from monitor.domain.aliases import provider_id
 from monitor.domain.errors import SourceError
@@ -352,7 +353,7 @@ class LiteLLM:
         def ask(cursor: str | None) -> bytes:
             return self._http.get(_STREAM, _asked(piece, cursor or "1"))
 
-        answer = all_pages(self.name, _STREAM, ask, take, Cursors())
+        answer = all_pages(self.name, _STREAM, whole(ask), take, Cursors())
         if len(seen) < total:
             raise _Moved(
                 self.name,

@@ -28,6 +28,7 @@ from collectors.window import (
     require_days,
     require_groups,
     utc,
+    whole,
 )
 from monitor.domain.usage import (
     DAY,
@@ -279,7 +280,7 @@ class OpenAI:
             return Taken(*found, page.has_more, page.next_page, empty=not page.data)
 
         cursors = Cursors(buckets.asked, "buckets asked")
-        answer = all_pages(self.name, span.stream, ask, take, cursors)
+        answer = all_pages(self.name, span.stream, whole(ask), take, cursors)
         return _Part(span, answer, buckets.absent)
 
 

@@ -481,9 +481,17 @@ def test_buckets_that_two_pages_share_count_once(fake, source):
 @pytest.mark.parametrize("body", [b"{", b"<html>", b"", b'{"data": [}'])
 def test_an_answer_that_is_no_json_is_an_error_that_names_its_page(fake, source, body):
     fake.page_buckets = 20
-    fake.faults += [None, fake_api.answering(200, body)]
+    fake.faults += [None, *[fake_api.answering(200, body)] * 2]
     with pytest.raises(SourceError, match="page 2: not a page of usage or costs"):
         read(source())
+
+
+def test_an_answer_that_was_cut_on_the_way_is_asked_for_once_more(fake, source):
+    fake.page_buckets = 20
+    fake.faults += [None, fake_api.answering(200, b'{"data": [{"start_time": 1')]
+    found = read(source())
+    assert (found.pages, total(found).tokens) == (3, true_tokens(fake))
+    assert fake.requests[1].query == fake.requests[2].query
 
 
 # --- Refusals, waits and limits of the exchange ---

@@ -200,7 +200,7 @@ def test_an_ordinary_key_is_named_as_such_and_loses_nothing(database, fake):
 
 
 def test_a_broken_page_fails_the_stream_keeps_its_rows_and_the_others_are_read(database, fake):
-    fake.faults.append(answering(200, b'{"object": "page", "data": ['))
+    fake.faults += [answering(200, b'{"object": "page", "data": [')] * 2
     prepare(database, source(fake))
     found = collect.collect_all(database, source(fake), pace(), NOW)
     failed = [item for item in found if item.error]
