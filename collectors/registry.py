@@ -9,6 +9,7 @@ from monitor.domain.errors import InputError
 
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
+    "anthropic_claude_code": "collectors.claude_code_report:ClaudeCodeReport",
     "aws_costs": "collectors.aws_costs:AWSCosts",
     "azure": "collectors.azure:Azure",
     "bedrock": "collectors.bedrock:Bedrock",

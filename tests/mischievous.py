@@ -157,6 +157,10 @@ def clean(text: str) -> str:
     return " ".join(text.replace("\u202e", " ").split())[:200]
 
 
+FEW = ("embeddings", "moderations")
+"""Endpoints that count input and requests alone."""
+
+
 class OfOpenAI(Provider):
     measures = ("input_tokens", "output_tokens", "num_model_requests", "amount")
     account, provider = "acme", "openai"
@@ -185,12 +189,14 @@ class OfOpenAI(Provider):
         }
         if self.rng.random() < 0.2:
             counts = {"input_tokens": self.count(), "num_model_requests": self.count(99)}
-            use = fake_openai.Use(at, counts, endpoint="embeddings", **of)
+            endpoint = self.rng.choice(["embeddings", "moderations"])
+            use = fake_openai.Use(at, counts, endpoint=endpoint, **of)
         else:
             rest = {
                 "batch": self.rng.random() < 0.2,
                 "service_tier": self.rng.choice(["flex", None]),
             }
+            rest["endpoint"] = self.rng.choice(["completions", "completions", "decisions"])
             use = fake_openai.Use(at, self.counts(), **of, **rest)
         self.fake.truth.append(use)
         item = f"gpt-5, {self.rng.choice(['input', 'output'])}"
@@ -205,7 +211,7 @@ class OfOpenAI(Provider):
     def restated(self, lump: Any) -> Any:
         if isinstance(lump, fake_openai.Cost):
             return lump._replace(value=self.amount())
-        if lump.endpoint == "embeddings":
+        if lump.endpoint in FEW:
             return lump._replace(counts=lump.counts | {"input_tokens": self.count()})
         return lump._replace(counts=self.counts())
 
@@ -213,7 +219,7 @@ class OfOpenAI(Provider):
         return summed((self.dims(use), use.at, quantities_of(use)) for use in self.fake.truth)
 
     def dims(self, use: fake_openai.Use) -> Dimensions:
-        finer = use.endpoint == "completions"
+        finer = use.endpoint not in FEW
         return Dimensions(
             "acme",
             "openai",
@@ -239,7 +245,7 @@ class OfOpenAI(Provider):
 
 def quantities_of(use: fake_openai.Use) -> Quantities:
     c = use.counts
-    if use.endpoint == "embeddings":
+    if use.endpoint in FEW:
         return Quantities(uncached_input=c["input_tokens"], requests=c["num_model_requests"])
     return Quantities(
         c["input_text_tokens"],

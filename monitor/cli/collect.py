@@ -26,12 +26,13 @@ def collect(
         str, typer.Option(help="Read from this UTC day on, whatever is known.", metavar="DATE")
     ] = "",
     form: Annotated[common.Format, typer.Option("--format")] = common.Format.TABLE,
+    deep: Annotated[bool, typer.Option(help="Read the last deep_days again.")] = False,
 ) -> None:
     """Read every configured source now, price what changed, and say what it brought.
 
-    Reads the same windows as the daemon; a second call changes nothing that did not change at the
-    source. Sources are read side by side. Exit code 4 if a source failed; the others are read all
-    the same.
+    Reads the same windows as the daemon, and with --deep those that it reads once a day; a second
+    call changes nothing that did not change at the source. Sources are read side by side. Exit
+    code 4 if a source failed; the others are read all the same.
 
     With --since it reads further back. Interrupted, by Ctrl-C too, the same call goes on where it
     stopped. A provider that keeps less is read as far as it goes, which is said.
@@ -54,7 +55,7 @@ def collect(
         )
     now = int(common.now().timestamp())
     stop = threading.Event()
-    asked = Asked(stopped=stop.is_set)
+    asked = Asked(deep=deep, stopped=stop.is_set)
     if since:
         asked = asked._replace(since=_first(since, now), tell=_Told(since).tell)
     sources = wiring.sources(settings)

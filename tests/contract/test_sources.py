@@ -125,7 +125,7 @@ def summed(found):
         if isinstance(row, BillRow):
             sums[row.currency] += row.amount_pico
         else:
-            sums += Counter(tokens=row.quantities.tokens, requests=row.quantities.requests)
+            sums += Counter(tokens=row.quantities.tokens, requests=row.quantities.requests or 0)
     return dict(sums)
 
 
