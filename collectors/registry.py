@@ -11,6 +11,7 @@ REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
     "aws_costs": "collectors.aws_costs:AWSCosts",
     "azure": "collectors.azure:Azure",
+    "azure_costs": "collectors.azure_costs:AzureCosts",
     "bedrock": "collectors.bedrock:Bedrock",
     "google_billing": "collectors.google_billing:GoogleBilling",
     "litellm": "collectors.litellm:LiteLLM",
