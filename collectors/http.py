@@ -5,6 +5,7 @@ No other module imports httpx, so a change of client costs this file.
 
 from __future__ import annotations
 
+import base64
 import calendar
 import errno
 import json
@@ -14,9 +15,11 @@ import re
 import socket
 import threading
 import time
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from types import TracebackType
@@ -28,11 +31,13 @@ import stamina
 
 from monitor.domain.errors import SourceError
 from monitor.domain.names import clean_name
-from monitor.ports import Posted
+from monitor.ports import Page, Posted
 
 LONGEST_WAIT_S = 900.0
 DETAIL_CAP = 300
 REDACTED = "[redacted]"
+_GZIP = ("gzip", "x-gzip", "deflate")
+_READ_ENCODINGS = ("identity", *_GZIP)
 _ANSWER_BYTES = 8192
 _ANSWER_CAP = 2000
 
@@ -47,7 +52,7 @@ _LOGGERS = (
 # Names and IPv6 addresses; the resolver's codec raises on labels outside this length.
 _HOST = re.compile(r"(?=.{1,253}$)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|[\da-f:.]*:[\da-f:.]*", re.ASCII)
 
-_SENDABLE = re.compile(r"(?:Bearer )?[!-~]+")
+_SENDABLE = re.compile(r"(?:(?:Bearer|Basic) )?[!-~]+")
 _SIGNED = re.compile("[ -~]+")
 
 _JSON = {"content-type": "application/json"}
@@ -72,9 +77,24 @@ class Limits(NamedTuple):
     """The first wait where the server names none; doubled each time, with jitter."""
     wait_s: float = 30.0
     """The longest wait in this process; a longer one is left to the schedule."""
+    every_s: float = 0.0
+    """The least time from the beginning of one attempt to that of the next."""
 
 
 DEFAULT_LIMITS = Limits()
+
+
+_listener: ContextVar[Callable[[Page], None] | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def recorded(keep: Callable[[Page], None]) -> Iterator[None]:
+    """Inside the block `keep` gets each page that this thread fetches, without secrets."""
+    before = _listener.set(keep)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
 
 
 class HttpError(SourceError):
@@ -182,13 +202,14 @@ class Http:
         self._pace = pace
         self._clock = clock
         self._scrub = _Scrub(secret_headers.values())
+        self._next = 0.0
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(self._scrub)
         self._client = httpx.Client(
             base_url=self._base_url,
             headers={
                 "accept": "application/json",
-                # Inflated bodies have no bound that is known before they are inflated.
+                # Spares inflating; what a proxy compresses anyway is inflated to the cap.
                 "accept-encoding": "identity",
                 "user-agent": "crossover",
                 **headers,
@@ -249,7 +270,10 @@ class Http:
             wait_max=self._limits.wait_s,
         ):
             with attempt:
-                return self._exchange(method, path, params, content, headers)
+                self._take_turn()
+                body = self._exchange(method, path, params, content, headers)
+                self._hand_over(method, path, params, content, body)
+                return body
         raise AssertionError("stamina ends with an answer or an error")
 
     def close(self) -> None:
@@ -275,6 +299,29 @@ class Http:
             return True
         return self._pace(error.retry_after) if error.retry_after <= self._limits.wait_s else False
 
+    def _take_turn(self) -> None:
+        """Wait until the provider may be asked again: an allowance is spent over its minute."""
+        if self._limits.every_s:
+            time.sleep(max(0.0, self._next - time.monotonic()))
+            self._next = time.monotonic() + self._limits.every_s
+
+    def _hand_over(
+        self,
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        content: bytes | None,
+        body: bytes,
+    ) -> None:
+        """Give a page to who records this thread's pages."""
+        if (keep := _listener.get()) is None:
+            return
+        asked: dict[str, object] = {"method": method, "path": path, "params": list(params)}
+        if content is not None:
+            asked["document"] = content.decode()
+        address = str(self._base_url)
+        keep(Page(self._scrub.text(json.dumps({"base_url": address, **asked})), body))
+
     def _exchange(
         self,
         method: str,
@@ -295,7 +342,7 @@ class Http:
                     extensions={"trace": deadline.trace},
                 ) as response:
                     body = self._body(response)
-            except httpx.TransportError as error:
+            except (httpx.TransportError, zlib.error) as error:
                 # Kept as words: the client's error quotes what it received, and would stay
                 # attached to an error that is raised here.
                 cause = self._scrub.words(f"{type(error).__name__}: {error}")
@@ -305,10 +352,11 @@ class Http:
         return self._scrub.body(body)
 
     def _body(self, response: httpx.Response) -> bytes:
-        """The body as sent, read no further than just over the cap."""
+        """The body, read and inflated no further than just over the cap."""
+        inflate = _inflating(response.headers, self._limits.body_bytes + 1)
         body = bytearray()
         for chunk in response.iter_raw():
-            body += chunk
+            body += inflate(chunk)
             if len(body) > self._limits.body_bytes:
                 break
         return bytes(body)
@@ -316,8 +364,8 @@ class Http:
     def _check(self, path: str, response: httpx.Response, body: bytes) -> None:
         if response.status_code != 200:
             raise self._refused(path, response, body)
-        encoding = response.headers.get("content-encoding", "identity")
-        if encoding != "identity":
+        encoding = _encoding(response.headers)
+        if encoding not in _READ_ENCODINGS:
             raise HttpError(
                 self._source,
                 f"the answer from {path} is compressed ({self._scrub.words(encoding)}) unasked",
@@ -463,6 +511,11 @@ def callable_address(url: str) -> bool:
     return target.scheme == "http" and _is_loopback(target.host)
 
 
+def basic(pair: str) -> str:
+    """The header `authorization` for a `user:password`."""
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """The seconds that an answer asks to wait, 0 to 900; None where it names none.
 
@@ -489,6 +542,19 @@ def _until(http_date: str, now: float) -> float | None:
         return calendar.timegm(parsedate_to_datetime(http_date).utctimetuple()) - now
     except (ValueError, OverflowError):
         return None
+
+
+def _encoding(headers: Mapping[str, str]) -> str:
+    return headers.get("content-encoding", "").strip().lower() or "identity"
+
+
+def _inflating(headers: Mapping[str, str], most: int) -> Callable[[bytes], bytes]:
+    """What turns the chunks of a body into what they hold, at most `most` bytes of each."""
+    if _encoding(headers) not in _GZIP:
+        return bytes
+    # The header of gzip or zlib, whichever comes.
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    return lambda chunk: inflater.decompress(chunk, most)
 
 
 def _passes(status: int) -> bool:
@@ -575,12 +641,13 @@ def _checked_headers(
 class _Scrub(logging.Filter):
     """Takes secrets out of log records, error texts and bodies.
 
-    A secret is the last word of a header's value: `Bearer` before it is none.
+    A secret is the last word of a header's value: `Bearer` before it is none. That of `Basic` is
+    the pair that it encodes too, and the password of the pair.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
         super().__init__()
-        self._kept = [value.split()[-1] for value in values]
+        self._kept = [secret for value in values for secret in _readings(value)]
         self._learned: deque[str] = deque(maxlen=_LEARNED)
 
     def learn(self, values: Iterable[str]) -> None:
@@ -610,6 +677,16 @@ class _Scrub(logging.Filter):
         for secret in self._secrets:
             body = body.replace(secret.encode(), REDACTED.encode())
         return body
+
+
+def _readings(value: str) -> Iterator[str]:
+    """A header's secret in every form in which the far side may repeat it, the longest first."""
+    scheme, _, secret = value.rpartition(" ")
+    yield secret
+    if scheme == "Basic":
+        pair = base64.b64decode(secret).decode()
+        yield pair
+        yield from filter(None, [pair.partition(":")[2]])
 
 
 class _Deadline:

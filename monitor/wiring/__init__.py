@@ -1,6 +1,7 @@
 """From configuration to working parts: the only package that names concrete classes."""
 
 from monitor.wiring.alerting import policy, routes, rule_changes, telling, windows
+from monitor.wiring.intake import intake_limits, signals
 from monitor.wiring.opening import database, reader_database
 from monitor.wiring.outlets import (
     channels,
@@ -14,6 +15,7 @@ from monitor.wiring.outlets import (
 from monitor.wiring.parts import certificates, daemon_parts, handlers
 from monitor.wiring.prices import (
     live_prices,
+    model_names,
     overrides,
     price_list,
     prices,
@@ -26,18 +28,21 @@ from monitor.wiring.reporting import Readers, audiences, calendar, report_issues
 from monitor.wiring.rows import document, fx_rate, midnight, rules, setup
 from monitor.wiring.style import logo, report_style, require_extras
 from monitor.wiring.usage import (
+    archive,
     claim_seconds,
+    files,
     gpus,
     pace,
-    request_log,
     sampler,
     source,
     source_setup,
     sources,
+    watched,
 )
 
 __all__ = [
     "Readers",
+    "archive",
     "audiences",
     "calendar",
     "certificates",
@@ -49,14 +54,17 @@ __all__ = [
     "database",
     "document",
     "envelope",
+    "files",
     "fx_rate",
     "gpus",
     "handlers",
     "heartbeat",
+    "intake_limits",
     "link_secret",
     "live_prices",
     "logo",
     "midnight",
+    "model_names",
     "overrides",
     "pace",
     "policy",
@@ -66,7 +74,6 @@ __all__ = [
     "reader_database",
     "report_issues",
     "report_style",
-    "request_log",
     "require_extras",
     "resolver",
     "routes",
@@ -74,6 +81,7 @@ __all__ = [
     "rules",
     "sampler",
     "setup",
+    "signals",
     "source",
     "source_setup",
     "sources",
@@ -81,5 +89,6 @@ __all__ = [
     "stored_prices",
     "telling",
     "test_message",
+    "watched",
     "windows",
 ]

@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -89,7 +90,13 @@ class Recorded(FakeApi):
         self.page = lambda _: (_ for _ in ()).throw(Refusal(401, f"no such key: {KEY}"))
 
     def was_used(self):
-        return any(KEY in repr(request.headers) for request in self.requests)
+        return any(KEY in sent(request) for request in self.requests)
+
+
+def sent(request):
+    """All that headers say, a pair of HTTP Basic in the clear."""
+    scheme, _, pair = request.headers.get("authorization", "").partition(" ")
+    return repr(request.headers) + (b64decode(pair).decode() if scheme == "Basic" else "")
 
 
 @pytest.fixture
