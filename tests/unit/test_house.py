@@ -6,6 +6,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,10 @@ ONE_DOOR = {
     "pydantic_settings": "monitor.config",
     "uvicorn": "monitor.web.app",
     "opentelemetry": "collectors.otlp_protobuf",
-    "google": "collectors.otlp_protobuf",
+    "google.protobuf": "collectors.otlp_protobuf",
+    "google.auth": "collectors.googleapi",
+    "botocore": "collectors.amazon",
+    "azure": "collectors.microsoft",
 }
 
 
@@ -87,7 +91,7 @@ def within(name, package):
 
 @pytest.mark.parametrize(("package", "door"), ONE_DOOR.items())
 def test_a_replaceable_package_has_one_door(package, door):
-    behind = {i.module for i in FOREIGN if i.name.split(".")[0] == package}
+    behind = {i.module for i in FOREIGN if within(i.name, package)}
     assert behind
     assert all(within(module, door) for module in behind), behind
 
@@ -114,10 +118,13 @@ FAMILIES = {
 }
 
 
+OWNERS = cache(packages_distributions)
+
+
 def owner(module):
     """The package that a module belongs to."""
     shared = next((name for start, name in FAMILIES.items() if within(module, start)), None)
-    found = shared or packages_distributions()[module.split(".")[0]][0]
+    found = shared or OWNERS()[module.split(".")[0]][0]
     return found.lower().replace("_", "-")
 
 
