@@ -11,7 +11,7 @@ because it may hold what nobody meant to send.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, NamedTuple
@@ -123,12 +123,13 @@ def parse(body: bytes, content_type: str, sender: Sender, now: int, *, most: int
     Raises:
         IntakeError: 400, it is no array of objects at all; 413, it holds more than `most`.
     """
-    separator = b"," if content_type == JSON else b"\n"
-    # Before anything is made of it: no body needs more separators than its fields have.
-    if body.count(separator) > most * (_FIELDS + 5) + _FIELDS * NAME_CAP:
+    # Before anything is made of it: no body needs more commas than its fields have.
+    if content_type == JSON and body.count(b",") > most * (_FIELDS + 5) + _FIELDS * NAME_CAP:
+        raise _too_many(most)
+    if content_type != JSON and body.count(b"\n") > 2 * most + 2_000:
         raise _too_many(most)
     try:
-        said = _read(body, content_type)
+        said = _read(body, content_type, most)
     except RecursionError:
         raise IntakeError(400, "the body is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -142,18 +143,20 @@ def _too_many(most: int) -> IntakeError:
     return IntakeError(413, f"a request brings at most {most} events")
 
 
-def _read(body: bytes, content_type: str) -> list[_Said] | list[_Said | Refused]:
+def _read(body: bytes, content_type: str, most: int) -> list[_Said] | list[_Said | Refused]:
     """Each request, or why there is none at its place."""
     try:
         return _many.decode(body) if content_type == JSON else _one.decode_lines(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # At least one cannot be read: now each by itself.
         parts = _pieces.decode(body) if content_type == JSON else _lines(body)
+        if len(parts) > most:
+            raise _too_many(most) from None
         return [_alone(i, part) for i, part in enumerate(parts)]
 
 
-def _lines(body: bytes) -> Iterator[bytes]:
-    return (line for line in body.split(b"\n") if line.strip())
+def _lines(body: bytes) -> list[bytes]:
+    return [line for line in body.split(b"\n") if line.strip()]
 
 
 def _alone(index: int, part: bytes | msgspec.Raw) -> _Said | Refused:

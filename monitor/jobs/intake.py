@@ -95,7 +95,8 @@ def put_requests(
         arrivals: in the order in which they came.
         now: epoch seconds.
         settle: seconds after which a UTC day of a stream that goes on sending counts as complete;
-            what comes later for it is a restatement.
+            what comes later for it is a restatement. Where nothing but what is refused comes, no
+            day is complete.
     """
     streams: dict[tuple[int, int], list[Arrival]] = {}
     ids: dict[tuple[str, str], tuple[int, int]] = {}
@@ -113,7 +114,8 @@ def put_requests(
         put_events(conn, *key, events, fresh[key])
         problems = [problem for arrival in streams[key] for problem in arrival.problems]
         keep_problems(conn, key[1], problems, now)
-        _close(conn, key[1], now, settle)
+        if events or not problems:
+            _close(conn, key[1], now, settle)
     return [
         _counted(arrival.events, fresh[ids[arrival.source, arrival.stream]]) for arrival in arrivals
     ]
@@ -139,6 +141,10 @@ def _counted(events: Sequence[Event], fresh: set[str]) -> Stored:
 
 def _close(conn: Connection, stream_id: int, now: int, settle: int) -> None:
     """Whoever sends now has sent what was before: days that have settled are complete."""
+    conn.execute(
+        text("INSERT INTO watermark (stream_id) VALUES (:s) ON CONFLICT DO NOTHING"),
+        {"s": stream_id},
+    )
     conn.execute(
         text(
             "UPDATE watermark SET seen_at = :now, closed_through ="

@@ -17,6 +17,8 @@ ENCODINGS = ("identity", "gzip", "zstd")
 
 _GZIP = 16 + zlib.MAX_WBITS
 _PIECE = 2**16
+# Of which each copies what follows it: members without end would take hours.
+_MOST_PARTS = 100
 # A frame may ask for this much memory before its first byte comes out.
 _WINDOW = 8 * 2**20
 
@@ -41,7 +43,7 @@ def inflated(body: bytes, encoding: str, most: int) -> bytes:
 
 def _gzip(body: bytes, most: int) -> bytes:
     out = bytearray()
-    while body:
+    for _ in range(_MOST_PARTS):
         member = zlib.decompressobj(_GZIP)
         try:
             out += member.decompress(body, most - len(out) + 1)
@@ -53,7 +55,9 @@ def _gzip(body: bytes, most: int) -> bytes:
             raise _broken("gzip")
         # Members may follow each other, as files that were joined do.
         body = member.unused_data
-    return bytes(out)
+        if not body:
+            return bytes(out)
+    raise _broken("gzip")
 
 
 def _zstd(body: bytes, most: int) -> bytes:
@@ -77,12 +81,15 @@ def _zstd_size(body: bytes, most: int) -> int:
 
 
 def _zstd_frames(body: bytes) -> Iterator[bytes]:
-    while body:
+    for _ in range(_MOST_PARTS):
         frame = _zstd_decompressor().decompressobj()
         yield frame.decompress(body)
         if not frame.eof:
             raise _broken("zstd")
         body = frame.unused_data
+        if not body:
+            return
+    raise _broken("zstd")
 
 
 def _zstd_decompressor() -> zstandard.ZstdDecompressor:

@@ -10,7 +10,10 @@ import urllib.error
 import urllib.request
 
 import pytest
+from sqlalchemy import text
 
+from monitor.storage import tokens
+from monitor.storage.engine import Database
 from tests.cli import ROOT, crossover
 from tests.factories import give_up
 
@@ -77,6 +80,28 @@ def test_health_counts_what_was_given_up_and_stays_well(folder):
     stop(daemon)
     assert (status, body["ok"]) == (200, True)
     assert (body["dead_runs"], body["dead_messages"]) == (1, 1)
+
+
+def test_it_takes_what_programs_send(folder):
+    daemon = start(folder)
+    url = health_url(daemon)
+    database = Database(f"sqlite:///{folder}/crossover.db")
+    with database.write() as conn:
+        secret = tokens.create(conn, tokens.TokenSetup("t", "team", ("usage",)), {}, 0)
+    names = {"provider": "openai", "model": "gpt-5-mini"}
+    body = json.dumps([{"id": "r1", "at": time.time(), "output": 5, **names}]).encode()
+    request = urllib.request.Request(
+        url.replace("healthz", "v1/usage"), body, {"Authorization": f"Bearer {secret}"}
+    )
+    request.add_header("Content-Type", "application/json")
+    assert answer(request) == (200, {"accepted": 1, "repeated": 0, "refused": []})
+    health = answer(url)[1]
+    assert (health["intake_requests"], health["intake_waiting"]) == (0, 0)
+    code, _, err = stop(daemon)
+    assert (code, secret in err) == (0, False)
+    with database.read() as conn:
+        assert conn.scalar(text("SELECT SUM(output) FROM usage")) == 5
+    database.close()
 
 
 def test_a_second_daemon_on_one_sqlite_file_is_refused_by_name(folder):

@@ -23,7 +23,8 @@ from monitor.domain.intake import Answer, Limits
 from monitor.domain.usage import DAY, HOUR
 from monitor.jobs import push
 from monitor.jobs.intake import Reading, Signal
-from monitor.storage import tables, tokens
+from monitor.jobs.rollup import roll_up
+from monitor.storage import setup, tables, tokens
 from monitor.storage.engine import Database
 from monitor.web.app import serving
 from monitor.web.intake import Intake
@@ -203,6 +204,44 @@ def test_what_cannot_be_used_is_refused_by_place_id_and_reason_and_the_rest_is_s
     assert sum(kept.values()) == 2 * len(wrong)
 
 
+def test_what_was_sent_is_rolled_up_and_told_like_that_of_any_source(service):
+    late = NOW - 3 * DAY
+    with service.database.write() as conn:
+        setup.apply(conn, setup.Setup((), (), (), (), ()))
+    assert service.post([event("a"), event("b", at=late), event("c", at=-1)]).counts == (2, 0, 1)
+    roll_up(service.database, lambda *_: None, (), NOW)
+    assert service.rows(
+        "SELECT day, tokens, unpriced_tokens, source FROM v_usage_daily ORDER BY day"
+    ) == [
+        ("2026-11-07", 130, 130, "team"),
+        ("2026-11-10", 130, 130, "team"),
+    ]
+    assert service.rows(
+        "SELECT source, kind, stream, quarantined_rows, unpriced_tokens, counts FROM v_data_quality"
+    ) == [("team", "push", "events", 1, 260, "yes")]
+    assert service.post([event("d", at=late)]).counts == (1, 0, 0)
+    roll_up(service.database, lambda *_: None, (), NOW)
+    assert service.rows("SELECT day, tokens_before, tokens_after FROM v_restatement") == [
+        ("2026-11-07", 130, 260)
+    ]
+
+
+def test_a_day_is_complete_once_a_sender_has_sent_later_and_not_all_was_refused(on_sqlite):
+    def closed():
+        return on_sqlite.rows("SELECT MAX(closed_through) FROM watermark")
+
+    assert on_sqlite.post([event("a", at=1)]).counts == (0, 0, 1)
+    assert closed() == [(None,)]
+    assert on_sqlite.post([]).status == 200
+    assert closed() == [(DAY0 + 9 * DAY,)]
+    on_sqlite.now = DAY0 + 10 * DAY + SETTLE - 1
+    on_sqlite.post([])
+    assert closed() == [(DAY0 + 9 * DAY,)]
+    on_sqlite.now += 1
+    on_sqlite.post([event("b")])
+    assert closed() == [(DAY0 + 10 * DAY,)]
+
+
 def test_a_line_that_is_no_json_costs_no_other(on_sqlite):
     body = lines(event("a")) + b'\n{"id": "b", "at": \n\n' + lines(event("c")) + b"\n"
     reply = on_sqlite.post(body, LINES)
@@ -353,6 +392,11 @@ NO_BODIES = [
     (zstandard.compress(b"[]" * 500)[:-2], JSON, "zstd", 400),
     (gzip.compress(b"[]") + b"more", JSON, "gzip", 400),
     (zstandard.compress(b"[]") + b"more", JSON, "zstd", 400),
+    (b"", JSON, "gzip", 400),
+    (b"", JSON, "zstd", 400),
+    (gzip.compress(b"") * 400_000, JSON, "gzip", 400),
+    (zstandard.compress(b"") * 600_000, JSON, "zstd", 400),
+    (b"[]\n" * 20_000, LINES, "", 413),
 ]
 
 

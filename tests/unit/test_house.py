@@ -33,6 +33,8 @@ ONE_DOOR = {
     "pydantic": "monitor.config",
     "pydantic_settings": "monitor.config",
     "uvicorn": "monitor.web.app",
+    "zstandard": "monitor.web.inflate",
+    "anyio": "monitor.web",
     "opentelemetry": "collectors.otlp_protobuf",
     "google.protobuf": "collectors.otlp_protobuf",
     "google.auth": "collectors.googleapi",
