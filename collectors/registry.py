@@ -12,6 +12,7 @@ REGISTRY = {
     "anthropic_claude_code": "collectors.claude_code_report:ClaudeCodeReport",
     "aws_costs": "collectors.aws_costs:AWSCosts",
     "azure": "collectors.azure:Azure",
+    "azure_costs": "collectors.azure_costs:AzureCosts",
     "bedrock": "collectors.bedrock:Bedrock",
     "focus": "collectors.focus:Focus",
     "google_billing": "collectors.google_billing:GoogleBilling",

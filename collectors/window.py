@@ -416,6 +416,13 @@ def instant(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def first_of_months_ago(now: int, months: int) -> int:
+    """Midnight of the first day of the month that many months before this one."""
+    today = datetime.fromtimestamp(now, UTC)
+    month = today.year * 12 + today.month - 1 - months
+    return int(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp())
+
+
 def epoch(text: str) -> int:
     """The epoch second of an RFC 3339 instant.
 

@@ -107,6 +107,8 @@ def declared():
     return {re.match(r"[\w-]+", line)[0].lower() for line in product}
 
 
+OWNERS = packages_distributions()
+
 # The first word of a module is not always a package: several share it.
 FAMILIES = {
     "google.protobuf": "protobuf",
@@ -119,7 +121,7 @@ FAMILIES = {
 def owner(module):
     """The package that a module belongs to."""
     shared = next((name for start, name in FAMILIES.items() if within(module, start)), None)
-    found = shared or packages_distributions()[module.split(".")[0]][0]
+    found = shared or OWNERS[module.split(".")[0]][0]
     return found.lower().replace("_", "-")
 
 
