@@ -9,7 +9,7 @@ itself, and has no price. Rows keep the name that their source gave; only look-u
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -33,6 +33,10 @@ _VERTEX = re.compile(r"([^@/]+)@(\d{8}|\d{3}|default|latest)", re.ASCII)
 _SNAPSHOT = re.compile(r"(.+?)-(?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d)", re.ASCII)
 _TUNED = re.compile(r"(ft:[^:]+)(?::.*)?", re.ASCII)
 _GARDEN = re.compile(r"(?:.*/)?(?:publishers/[^/]+/)?models/([^/]+)", re.ASCII)
+_REVISION = re.compile(r"-v\d{1,2}(?::\d{1,2})?$", re.ASCII)
+_VERSION = re.compile(
+    r"(?:[-@](?:latest|preview|exp|default|\d{3,4}|[01]\d-[0-3]\d|[01]\d-\d{4}))+", re.ASCII
+)
 # What a router puts before the name of a deployment that is charged at the list price.
 _GLOBAL = {"azure": ("global", "global-standard")}
 
@@ -129,6 +133,24 @@ def _shorter(name: str) -> str:
         if found := form.fullmatch(name):
             return found[1]
     return name
+
+
+def is_named(model: str, written: Iterable[str]) -> bool:
+    """Whether a name is the whole of one that is written down, with a version behind it or none.
+
+    For lists that find a name by a part of it: `my-gpt-4` holds `gpt-4` and is another model.
+    """
+    own = _core(model)
+    return any(
+        own == name or (own.startswith(name) and _VERSION.fullmatch(own, len(name)))
+        for name in map(_core, written)
+        if name
+    )
+
+
+@lru_cache(maxsize=50_000)
+def _core(name: str) -> str:
+    return _REVISION.sub("", bare(name)).rstrip("-@.:")
 
 
 def parse_names(tables: Mapping[str, Any]) -> list[Known]:
