@@ -47,6 +47,8 @@ class Known(NamedTuple):
     provider: str
     name: str
     model: str
+    instead: bool = False
+    """The name itself says nothing, whatever it looks like: a deployment."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,14 @@ class ModelNames:
     """The table: names that are written down, before the forms that every name may have.
 
     Args:
-        known: rows; those of a later one with the same name count.
+        known: rows; of two with the same name the later one counts.
     """
 
     known: Sequence[Known] = ()
-    _rows: Mapping[tuple[str, str], str] = field(init=False, repr=False)
+    _rows: Mapping[tuple[str, str], Known] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        rows = {(provider_id(k.provider), k.name.lower()): k.model for k in self.known}
+        rows = {(provider_id(k.provider), k.name.lower()): k for k in self.known}
         object.__setattr__(self, "_rows", rows)
 
     def readings(self, provider: str, model: str) -> Iterator[tuple[str, str]]:
@@ -74,16 +76,21 @@ class ModelNames:
         waiting = [(provider_id(provider), model)]
         while waiting:
             reading = waiting.pop(0)
-            if reading not in seen:
-                seen.add(reading)
+            if reading in seen:
+                continue
+            seen.add(reading)
+            row = self._row(*reading)
+            if row is None or not row.instead:
                 yield reading
-                waiting += [next_ for next_ in self._read(*reading) if next_[1]]
+                waiting += [each for each in self._read(*reading) if each[1]]
+            if row is not None:
+                waiting.insert(0, (reading[0], row.model))
 
-    def _read(self, provider: str, model: str) -> Iterator[tuple[str, str]]:
-        low = model.lower()
-        written = self._rows.get((provider, low)) or self._rows.get(("", low))
-        if written:
-            yield provider, written
+    def _row(self, provider: str, model: str) -> Known | None:
+        return self._rows.get((provider, model.lower())) or self._rows.get(("", model.lower()))
+
+    @staticmethod
+    def _read(provider: str, model: str) -> Iterator[tuple[str, str]]:
         prefix, slash, rest = model.partition("/")
         if slash and (provider == "litellm" or provider_id(prefix) == provider):
             yield provider_id(prefix), rest
@@ -99,13 +106,16 @@ class ModelNames:
         if place in _GLOBAL.get(provider, ()):
             yield provider, last
 
-    def bare(self, model: str) -> str:
+    def bare(self, provider: str, model: str) -> str:
         """What a model is called behind every form, in lower case: to tell two reports alike.
 
         No name for a price: a snapshot may cost something else than its successor.
         """
-        named = self._rows.get(("", model.lower()), model)
-        return bare(named)
+        at, seen = provider_id(provider), {model}
+        while (row := self._row(at, model)) and row.model not in seen:
+            model = row.model
+            seen.add(model)
+        return bare(model)
 
 
 @lru_cache(maxsize=10_000)
