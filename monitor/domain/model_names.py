@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -111,11 +112,15 @@ class ModelNames:
 
         No name for a price: a snapshot may cost something else than its successor.
         """
-        at, seen = provider_id(provider), {model}
-        while (row := self._row(at, model)) and row.model not in seen:
-            model = row.model
-            seen.add(model)
-        return bare(model)
+        at, passed = provider_id(provider), [model.strip().lower()]
+        while (name := self._nearer(at, passed[-1])) not in passed:
+            passed.append(name)
+        # Rows that lead round in a circle mean one model: of its names always the same.
+        return min(passed[passed.index(name) :])
+
+    def _nearer(self, provider: str, name: str) -> str:
+        row = self._row(provider, name)
+        return row.model.strip().lower() if row else _shorter(name)
 
 
 @lru_cache(maxsize=10_000)
@@ -133,7 +138,11 @@ def bare(model: str) -> str:
 
 
 def _shorter(name: str) -> str:
-    """A name without one of its forms."""
+    """A lower-case name without one of its forms."""
+    return _inside(name).strip()
+
+
+def _inside(name: str) -> str:
     prefix, slash, rest = name.partition("/")
     if slash and rest and provider_id(prefix) in CANONICAL:
         return rest
@@ -156,6 +165,17 @@ def is_named(model: str, written: Iterable[str]) -> bool:
         for name in map(_core, written)
         if name
     )
+
+
+def fits(model: str, pattern: str) -> bool:
+    """Whether a lower-case pattern such as `gpt-5*` means a model.
+
+    A star stands for a form of the name or a version, never for more of the name.
+    """
+    name = model.lower()
+    if "*" not in pattern:
+        return fnmatchcase(name, pattern)
+    return fnmatchcase(name, pattern) and is_named(name, [pattern.replace("*", "")])
 
 
 @lru_cache(maxsize=50_000)
