@@ -29,14 +29,17 @@ from monitor.cli import (
     imports,
     init,
     outbox,
+    pages,
     prices,
     project,
+    quarantine,
     query,
     readers,
     reconcile,
     report,
     run,
     runs,
+    tokens,
 )
 from monitor.domain.errors import ConfigError, CrossoverError
 
@@ -102,6 +105,9 @@ app.add_typer(report.app, name="report")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(runs.app, name="runs")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(pages.app, name="pages")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(export.app, name="export")
 app.add_typer(db.app, name="db")
 

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -54,6 +54,23 @@ def open_database(ctx: typer.Context) -> Database:
 def now() -> datetime:
     """The command line is an edge: here the clock is read."""
     return datetime.now(UTC)
+
+
+def day(text: str, option: str) -> int:
+    """The epoch second of the midnight that begins a UTC day.
+
+    Raises:
+        InputError: the option names no day.
+    """
+    from monitor.domain.errors import InputError
+
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{option} {text!r} is no day", "Write it as 2026-11-30.") from None
+    if not 1970 <= found.year < date.max.year:
+        raise InputError(f"{option} {text}: no usage is so old or so new", "Name another day.")
+    return int(datetime.combine(found, time(), UTC).timestamp())
 
 
 def note(text: str) -> None:

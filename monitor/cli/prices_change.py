@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -341,7 +340,7 @@ def _say(found: Repriced, *, applied: bool) -> None:
 def _range(first: str, until: str) -> tuple[int, int]:
     from monitor.domain.usage import DAY
 
-    start, end = _day(first, "--from"), _day(until, "--to") + DAY
+    start, end = common.day(first, "--from"), common.day(until, "--to") + DAY
     if end <= start:
         raise InputError(f"--to {until} is before --from {first}", "Name the earlier day first.")
     if end - start > _MOST_DAYS * DAY:
@@ -349,13 +348,3 @@ def _range(first: str, until: str) -> tuple[int, int]:
             f"--from {first} --to {until} is more than {_MOST_DAYS} days", "Name fewer of them."
         )
     return start, end
-
-
-def _day(text: str, option: str) -> int:
-    try:
-        found = date.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{option} {text!r} is no day", "Write it as 2026-11-30.") from None
-    if not 1970 <= found.year < date.max.year:
-        raise InputError(f"{option} {text}: no usage is so old or so new", "Name another day.")
-    return int(datetime.combine(found, time(), UTC).timestamp())

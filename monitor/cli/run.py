@@ -42,6 +42,7 @@ def run(
     from monitor.storage.migrate import upgrade
     from monitor.web.app import serving
     from monitor.web.desk import Desk
+    from monitor.web.intake import Intake
 
     memory.hand_back()
     logs.configure(log_level)
@@ -63,6 +64,11 @@ def run(
             wiring.policy(settings),
             wiring.report_style(settings),
         )
-        with serving(daemon.health, settings.http.host, settings.http.port, desk) as port:
-            common.note(f"crossover runs; health at http://{settings.http.host}:{port}/healthz")
+        intake = Intake(
+            parts.database, time.time, wiring.signals(settings), wiring.intake_limits(settings)
+        )
+        http = settings.http
+        memory.leave_alone()
+        with serving(daemon.health, http.host, http.port, desk, intake) as port:
+            common.note(f"crossover runs; health at http://{http.host}:{port}/healthz")
             daemon.run(stop)

@@ -24,6 +24,16 @@ class Http(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8787, ge=0, le=65535)
+    body_bytes: int = Field(default=8_388_608, ge=1024, le=268_435_456)
+    """As it is sent to the intake, compressed or not."""
+    inflated_bytes: int = Field(default=33_554_432, ge=1024, le=1_073_741_824)
+    events: int = Field(default=10_000, ge=1, le=100_000)
+    """Of one request."""
+    body_seconds: float = Field(default=30, gt=0)
+    open_requests: int = Field(default=64, ge=1, le=10_000)
+    waiting_events: int = Field(default=100_000, ge=1)
+    requests_per_minute: int = Field(default=600, ge=1)
+    """Of one token."""
 
 
 class Mail(Section):

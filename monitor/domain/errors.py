@@ -4,7 +4,8 @@ CrossoverError
 ├── InputError            a file or argument that cannot be used          exit 2
 │   ├── ConfigError       crossover.toml: all problems at once
 │   ├── ScenarioError     a break-even scenario
-│   └── LinkError         a link of a mail
+│   ├── LinkError         a link of a mail
+│   └── IntakeError       a request of the HTTP intake
 ├── StorageError          the database                                    exit 3
 │   ├── DatabaseUnavailable
 │   ├── SchemaAhead
@@ -78,6 +79,21 @@ _LINK_CAUSES = {
     "forged": "this link is not signed by this Crossover",
     "expired": "this link has expired",
 }
+
+
+class IntakeError(InputError):
+    """A request of the HTTP intake cannot be used as a whole.
+
+    Args:
+        status: of the answer, 400 to 499.
+        message: what the sender is told; nothing of what it sent stands in it.
+        retry_after: seconds after which it may be tried again; None: the same would fail again.
+    """
+
+    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class StorageError(CrossoverError):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -15,11 +15,15 @@ from sqlalchemy import Connection, text
 from monitor.domain.errors import CrossoverError, SourceError, StorageError
 from monitor.domain.periods import day_of
 from monitor.domain.usage import DAY, HOUR, BillRow, Problem, utc_day
+from monitor.jobs.archive import Archive
 from monitor.ports import Pull, Read, StreamSpec
-from monitor.storage import work
+from monitor.storage import collecting, work
+from monitor.storage.collecting import Kept, keep_problems
 from monitor.storage.engine import Database
-from monitor.storage.tables import fetch, quarantine
+from monitor.storage.tables import fetch
 from monitor.storage.write import Changes, Window, put_window
+
+__all__ = ["Asked", "Collected", "Pace", "Progress", "collect_all", "collect_next"]
 
 log = logging.getLogger("crossover.collect")
 
@@ -38,6 +42,8 @@ class Pace(NamedTuple):
     settle: int
     backfill_days: Mapping[str, int]
     claim: int
+    archive: Archive | None = None
+    """Where pages are kept, if they are."""
 
 
 class Collected(NamedTuple):
@@ -50,14 +56,83 @@ class Collected(NamedTuple):
     error: str
 
 
-def collect_next(database: Database, source: Pull, pace: Pace, now: int) -> Collected | None:
+class Progress(NamedTuple):
+    """How far the reading of one stream came."""
+
+    source: str
+    stream: str
+    through: int
+    """Days before this instant are read."""
+    days: int
+    """Read in this call."""
+    left: int
+    """Days."""
+    seconds: float
+    """Since this call began with the stream."""
+    first: int
+    """The first day that the provider has, where it has less than was asked for; else 0."""
+    resumed: bool
+    """It goes on where an earlier call was interrupted."""
+
+
+class Asked(NamedTuple):
+    """What a reading is to be beyond what is due."""
+
+    since: int | None = None
+    """Read from this day on, whatever is known: a back-fill, which goes on where it was cut off."""
+    days: tuple[int, int] | None = None
+    """Read these days and no others."""
+    tell: Callable[[Progress], None] | None = None
+    stopped: Callable[[], bool] = lambda: False
+    """True: end before the next window; what was read is kept."""
+
+
+_DUE = Asked()
+
+
+class _Reading:
+    """The window that is being read, and what the archive has of it by now."""
+
+    def __init__(self) -> None:
+        self.days = (0, 0)
+        self.pages: list[Kept] = []
+
+    def begin(self, start: int, end: int) -> None:
+        self.days, self.pages = (start, end), []
+
+
+class _Stream(NamedTuple):
+    """A stream that is ours to read."""
+
+    database: Database
+    source: Pull
+    spec: StreamSpec
+    claim: work.Claim
+    pace: Pace
+    now: int
+    asked: Asked
+    reading: _Reading
+
+    @property
+    def id(self) -> int:
+        return int(self.claim.key)
+
+
+def collect_next(
+    database: Database,
+    source: Pull,
+    pace: Pace,
+    now: int,
+    asked: Asked = _DUE,
+    stream: str | None = None,
+) -> Collected | None:
     """Claim the source's next stream that is due and read it; None: nothing is due.
 
     A failure is recorded and backs off. It never stops another source, which has a worker of its
-    own.
+    own. A stream that is named is read whether it is due or not; None: somebody is reading it.
     """
     with database.write() as conn:
-        claim = work.claim(conn, "stream", now, pace.claim, source.name)
+        claim = work.claim(conn, "stream", now, pace.claim, source.name, stream=stream)
     if claim is None:
         return None
     spec = next((s for s in source.streams() if s.name == claim.row["name"]), None)
@@ -65,63 +140,126 @@ def collect_next(database: Database, source: Pull, pace: Pace, now: int) -> Coll
         # A stream that is no longer configured keeps its rows; nothing is read for a day.
         _finish(database, claim, next_at=now + DAY)
         return Collected(source.name, claim.row["name"], _NONE, 0, "")
-    return _collect(database, source, spec, claim, pace, now)
+    return _collect(_Stream(database, source, spec, claim, pace, now, asked, _Reading()))
 
 
-def _collect(
-    database: Database, source: Pull, spec: StreamSpec, claim: work.Claim, pace: Pace, now: int
-) -> Collected:
-    stream_id = int(claim.key)
+def _collect(of: _Stream) -> Collected:
+    database, claim, now, asked = of.database, of.claim, of.now, of.asked
     deep = claim.row["deep_at"] <= now
     total, problems = Changes(), 0
     try:
-        for start, end in _windows(database, source.name, stream_id, spec, pace, now, deep=deep):
-            read = one_currency(source.read(spec.name, start, end, now))
-            changes = store(database, claim, read, now, pace.settle, asked_from=start)
+        for found, changes in _read_windows(of, deep=deep):
             total = Changes(*(a + b for a, b in zip(total, changes, strict=True)))
-            problems += len(read.problems)
-            _progress(source.name, spec.name, start, end, changes)
+            problems += len(found.problems)
     except StorageError as error:
         # The database may be what fails, or another worker may have the stream by now.
         with suppress(StorageError):
-            _failed(database, source.name, spec.name, claim, error, total, now)
+            _failed(of, error, total)
         raise
     except Exception as error:
         if not isinstance(error, CrossoverError):
-            log.exception("%s %s failed", source.name, spec.name)
-        return _failed(database, source.name, spec.name, claim, error, total, now)
+            log.exception("%s %s failed", of.source.name, of.spec.name)
+        return _failed(of, error, total)
+    done = Collected(of.source.name, of.spec.name, total, problems, "")
+    if asked.stopped():
+        _finish(database, claim, next_at=now)
+        return done
+    if asked.days:
+        _finish(database, claim, next_at=claim.row["next_at"], failures=0)
+        return done
+    if asked.since is not None:
+        with database.write() as conn:
+            collecting.ended(conn, of.id)
+    if deep and of.pace.archive:
+        of.pace.archive.prune(database, now)
     deep_at = now + DAY if deep else claim.row["deep_at"]
-    _finish(database, claim, next_at=now + pace.every, failures=0, deep_at=deep_at)
-    return Collected(source.name, spec.name, total, problems, "")
+    _finish(
+        database,
+        claim,
+        next_at=now + max(of.pace.every, of.spec.every),
+        failures=0,
+        deep_at=deep_at,
+    )
+    return done
 
 
-def _windows(
-    database: Database,
-    source: str,
-    stream_id: int,
-    spec: StreamSpec,
-    pace: Pace,
-    now: int,
-    *,
-    deep: bool,
-) -> Sequence[tuple[int, int]]:
-    """Whole UTC days from where the stream is closed, less the overlap, to the end of today."""
-    with database.read() as conn:
-        closed = conn.scalar(
-            text("SELECT closed_through FROM watermark WHERE stream_id = :s"), {"s": stream_id}
+def _read_windows(of: _Stream, *, deep: bool) -> Iterator[tuple[Read, Changes]]:
+    """Read and store window after window, until all are read or somebody wants an end."""
+    source, spec = of.source, of.spec
+    began, first = time.monotonic(), 0
+    windows, resumed = _windows(of, deep=deep)
+    for number, (start, end) in enumerate(windows):
+        if of.asked.stopped():
+            return
+        read = _read(of, start, end)
+        seconds = time.monotonic() - began
+        changes = store(
+            of.database,
+            of.claim,
+            read,
+            of.now,
+            max(of.pace.settle, spec.settle),
+            asked_from=start,
+            since=of.asked.since,
+            until=int(of.now + seconds) + of.pace.claim,
+            pages=of.reading.pages,
         )
-    today = utc_day(now)
-    first = today - pace.backfill_days.get(source, pace.deep_days) * DAY
-    if closed is None:
-        start = first
+        _progress(source.name, spec.name, start, end, changes)
+        if read.start > start:
+            first = read.start
+        if of.asked.tell:
+            done, left = end - windows[0][0], windows[-1][1] - end
+            of.asked.tell(
+                Progress(
+                    *(source.name, spec.name, end, done // DAY, left // DAY, seconds),
+                    first=first if read.start < read.end else 0,
+                    resumed=resumed and number == 0,
+                )
+            )
+            first = 0 if read.start < read.end else first
+        yield read, changes
+
+
+def _read(of: _Stream, start: int, end: int) -> Read:
+    """Read one window, and keep its pages if pages are kept."""
+    of.reading.begin(start, end)
+    archive = of.pace.archive
+    with archive.recording(of.reading.pages) if archive else nullcontext():
+        return one_currency(of.source.read(of.spec.name, start, end, of.now))
+
+
+def _windows(of: _Stream, *, deep: bool) -> tuple[Sequence[tuple[int, int]], bool]:
+    """What is read in which parts, and whether that goes on where a back-fill was cut off."""
+    step = of.spec.chunk_days * DAY
+    today = utc_day(of.now)
+    resumed = None
+    if of.asked.days:
+        start, end = of.asked.days
     else:
-        back = pace.deep_days if deep else pace.overlap_days
-        # Never past today: a clock that was set back must not make an empty window. Never past
-        # what is closed, however long ago: a gap would keep the stream from closing for ever.
-        start = min(closed, max(first, min(closed, today) - back * DAY))
-    step = spec.chunk_days * DAY
-    end = today + DAY
-    return [(at, min(at + step, end)) for at in range(start, end, step)]
+        end = today + DAY
+        with of.database.read() as conn:
+            closed = conn.scalar(
+                text("SELECT closed_through FROM watermark WHERE stream_id = :s"), {"s": of.id}
+            )
+            if of.asked.since is not None:
+                resumed = collecting.resumed(conn, of.id, of.asked.since)
+        start = _first_day(of, closed, today, deep=deep)
+        if of.asked.since is not None:
+            start = of.asked.since if resumed is None else min(resumed, today)
+    parts = [(at, min(at + step, end)) for at in range(start, end, step)]
+    return parts, resumed is not None
+
+
+def _first_day(of: _Stream, closed: int | None, today: int, *, deep: bool) -> int:
+    """From where the stream is closed, less the overlap."""
+    pace = of.pace
+    first = today - pace.backfill_days.get(of.source.name, pace.deep_days) * DAY
+    if closed is None:
+        return first
+    back = max(pace.deep_days if deep else pace.overlap_days, of.spec.overlap_days)
+    # Never past today: a clock that was set back must not make an empty window. Never past what
+    # is closed, however long ago: a gap would keep the stream from closing for ever.
+    return min(closed, max(first, min(closed, today) - back * DAY))
 
 
 def one_currency(read: Read) -> Read:
@@ -146,15 +284,36 @@ def _billed_twice(row: BillRow, chosen: str) -> Problem:
 
 
 def store(
-    database: Database, claim: work.Claim, read: Read, now: int, settle: int, asked_from: int
+    database: Database,
+    claim: work.Claim,
+    read: Read,
+    now: int,
+    settle: int,
+    asked_from: int,
+    *,
+    since: int | None = None,
+    until: int | None = None,
+    pages: Sequence[Kept] = (),
 ) -> Changes:
     """Put one complete read into the database with its watermark, in one transaction.
+
+    Args:
+        database: where to.
+        claim: of the stream.
+        read: of whole days.
+        now: when it was read.
+        settle: seconds after which a day that ended is closed.
+        asked_from: the first day that was asked for.
+        since: where the back-fill began that this is a part of.
+        until: the claim is ours until then.
+        pages: what the archive has of it.
 
     Raises:
         DatabaseBusy: the read took so long that another worker has the stream; its answer is newer.
     """
     stream_id = int(claim.key)
     closed = min(read.end, utc_day(now - settle))
+    days = (read.start, read.end)
     window = Window(
         stream_id,
         read.start,
@@ -164,38 +323,18 @@ def store(
         asked_from=asked_from,
     )
     with database.write() as conn:
-        work.hold(conn, claim)
+        work.hold(conn, claim, until)
         changes = put_window(conn, window, read.rows)  # type: ignore[arg-type]
-        keep_problems(conn, stream_id, read.problems, now)
-        _record(conn, stream_id, now, read=read, changes=changes)
+        collecting.settle_problems(conn, stream_id, days, read.problems)
+        keep_problems(conn, stream_id, read.problems, now, days)
+        fetch_id = record(conn, stream_id, now, read=read, changes=changes)
+        collecting.keep_pages(conn, fetch_id, (asked_from, read.end), pages)
+        if since is not None:
+            collecting.advance(conn, stream_id, since, read.end)
     return changes
 
 
-def keep_problems(conn: Connection, stream_id: int, problems: Sequence[Problem], now: int) -> None:
-    """Quarantine rows that could not be read; the same one again only counts up."""
-    at = datetime.fromtimestamp(now, UTC)
-    for problem in problems:
-        digest = hashlib.sha256(f"{problem.reason}\0{problem.payload}".encode()).hexdigest()
-        seen = conn.execute(
-            quarantine.update()
-            .where(quarantine.c.stream_id == stream_id, quarantine.c.digest == digest)
-            .values(count=quarantine.c["count"] + 1, last_seen=at, place=problem.place)
-        )
-        if seen.rowcount == 0:
-            conn.execute(
-                quarantine.insert().values(
-                    stream_id=stream_id,
-                    digest=digest,
-                    place=problem.place,
-                    reason=problem.reason,
-                    payload=problem.payload,
-                    first_seen=at,
-                    last_seen=at,
-                )
-            )
-
-
-def _record(
+def record(
     conn: Connection,
     stream_id: int,
     now: int,
@@ -203,9 +342,10 @@ def _record(
     read: Read | None = None,
     changes: Changes = _NONE,
     error: str = "",
-) -> None:
+) -> int:
+    """Write down one attempt to read a stream, and what came of it; returns its id."""
     at = datetime.fromtimestamp(now, UTC)
-    conn.execute(
+    made = conn.execute(
         fetch.insert().values(
             stream_id=stream_id,
             started_at=at,
@@ -217,21 +357,18 @@ def _record(
             rows_changed=changes.changed,
             rows_gone=changes.gone,
             problems=len(read.problems) if read else 0,
+            rows_read=(read.results or len(read.rows)) if read else 0,
             notes="; ".join(read.notes) if read else "",
             error=error[:_ERROR_CAP],
         )
     )
+    key = made.inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
-def _failed(
-    database: Database,
-    source: str,
-    stream: str,
-    claim: work.Claim,
-    error: Exception,
-    total: Changes,
-    now: int,
-) -> Collected:
+def _failed(of: _Stream, error: Exception, total: Changes) -> Collected:
+    source, stream, claim, now = of.source.name, of.spec.name, of.claim, of.now
     failures = claim.row["failures"] + 1
     wait = min(_FIRST_RETRY * 2 ** min(failures - 1, 10), _LONGEST_RETRY)
     if isinstance(error, SourceError) and error.retry_after is not None:
@@ -239,8 +376,9 @@ def _failed(
     known = isinstance(error, CrossoverError)
     said = str(error) if known else f"{type(error).__name__}: {error}"
     log.warning("%s", said, extra={"stream": stream, "retry_in_seconds": wait})
-    with database.write() as conn:
-        _record(conn, int(claim.key), now, error=said)
+    with of.database.write() as conn:
+        fetch_id = record(conn, of.id, now, error=said)
+        collecting.keep_pages(conn, fetch_id, of.reading.days, of.reading.pages)
         work.finish(conn, claim, next_at=now + wait, failures=failures)
     return Collected(source, stream, total, 0, said)
 
@@ -264,7 +402,9 @@ def _progress(source: str, stream: str, start: int, end: int, changes: Changes) 
     )
 
 
-def collect_all(database: Database, source: Pull, pace: Pace, now: int) -> list[Collected]:
+def collect_all(
+    database: Database, source: Pull, pace: Pace, now: int, asked: Asked = _DUE
+) -> list[Collected]:
     """Read every stream of a source now, due or not; one that a daemon is reading is left."""
     with database.write() as conn:
         conn.execute(
@@ -274,7 +414,10 @@ def collect_all(database: Database, source: Pull, pace: Pace, now: int) -> list[
             ),
             {"n": source.name},
         )
-    found = []
-    while (collected := collect_next(database, source, pace, now)) is not None:
+    found: list[Collected] = []
+    while not asked.stopped():
+        collected = collect_next(database, source, pace, now, asked)
+        if collected is None:
+            break
         found.append(collected)
     return found

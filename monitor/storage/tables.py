@@ -139,10 +139,35 @@ fetch = Table(
     Column("rows_changed", Integer, nullable=False, server_default="0"),
     Column("rows_gone", Integer, nullable=False, server_default="0"),
     Column("problems", Integer, nullable=False, server_default="0"),
+    Column("rows_read", BigInteger, nullable=False, server_default="0"),
     Column("notes", Text, nullable=False, server_default=""),
     Column("error", Text, nullable=False, server_default=""),
     CheckConstraint("status IN ('ok', 'failed')", name="status"),
     info=LOCAL,
+)
+
+# The answers themselves are files, named by their hash: see `monitor.jobs.archive`.
+page = Table(
+    "page",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("fetch_id", BigInteger, nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("day_from", BigInteger, nullable=False),
+    Column("day_to", BigInteger, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("bytes", BigInteger, nullable=False),
+    info=LOCAL,
+)
+
+backfill = Table(
+    "backfill",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("stream.id"), primary_key=True, autoincrement=False),
+    Column("since", BigInteger, nullable=False),
+    Column("done_through", BigInteger, nullable=False),
+    info=REFERENCE,
 )
 
 watermark = Table(
@@ -212,6 +237,69 @@ request_log = Table(
     info=_by("event_id"),
 )
 
+response = Table(
+    "response",
+    metadata,
+    Column("message", EventId, nullable=False),
+    Column("source_id", BigInteger, nullable=False),
+    Column("copies", Text, nullable=False),
+    PrimaryKeyConstraint("message", "source_id"),
+    info=LOCAL,
+)
+"""Messages with copies that differ in request or side chain, each copy as JSON: which of them
+count can change when another file brings a further one."""
+
+file_cursor = Table(
+    "file_cursor",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("path_digest", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("form", String(40), nullable=False),
+    Column("device", String(40), nullable=False),
+    Column("inode", String(40), nullable=False),
+    Column("changed_ns", String(40), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("source_id", "path_digest"),
+    info=LOCAL,
+)
+"""How far each imported file was read."""
+
+telemetry_view = Table(
+    "telemetry_view",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("stream.id"), primary_key=True, autoincrement=False),
+    Column("service", String(200), nullable=False),
+    Column("provider", String(200), nullable=False),
+    Column("kind", String(100), nullable=False),
+    Column("scope", String(200), nullable=False),
+    info=REFERENCE,
+)
+telemetry_series = Table(
+    "telemetry_series",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("series", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("value", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    PrimaryKeyConstraint("source_id", "series"),
+    Index("ix_telemetry_series_at", "at"),
+    info=LOCAL,
+)
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("stream.id"), nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("counts_stream_id", BigInteger, ForeignKey("stream.id"), nullable=False),
+    PrimaryKeyConstraint("stream_id", "day"),
+    info=REFERENCE,
+)
 quarantine = Table(
     "quarantine",
     metadata,
@@ -224,6 +312,8 @@ quarantine = Table(
     Column("first_seen", UtcDateTime, nullable=False),
     Column("last_seen", UtcDateTime, nullable=False),
     Column("count", Integer, nullable=False, server_default="1"),
+    Column("day_from", BigInteger),
+    Column("day_to", BigInteger),
     UniqueConstraint("stream_id", "digest"),
     info=LOCAL,
 )
@@ -576,6 +666,10 @@ access_token = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_used_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+    Column("source", String(200), nullable=False, server_default=""),
+    Column("account", String(200), nullable=False, server_default=""),
+    Column("project", String(200), nullable=False, server_default=""),
+    Column("label", String(200), nullable=False, server_default=""),
     info=REFERENCE,
 )
 

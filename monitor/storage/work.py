@@ -70,19 +70,22 @@ def claim(
     ttl: int,
     source: str | None = None,
     channel: str | None = None,
+    stream: str | None = None,
 ) -> Claim | None:
     """Take the next row that is ready, or None.
 
-    Of streams those of one source, of messages those of one channel, where it is named.
+    Of streams those of one source, of messages those of one channel, where it is named; a stream
+    that is named itself is ready at any time.
     """
     spec = _KINDS[kind]
     only = (_OF_SOURCE if source else "") + (_OF_CHANNEL if channel else "")
-    asked = {"now": now, "source": source, "channel": channel}
+    ready = "name = :stream" if stream else spec.ready
+    asked = {"now": now, "source": source, "channel": channel, "stream": stream}
     skip = " FOR UPDATE SKIP LOCKED" if conn.dialect.name == "postgresql" else ""
     row = (
         conn.execute(
             text(
-                f"SELECT * FROM {spec.table} WHERE {spec.ready}{only}"
+                f"SELECT * FROM {spec.table} WHERE {ready}{only}"
                 f" AND (claim IS NULL OR claim_until <= :now) ORDER BY {spec.order} LIMIT 1{skip}"
             ),
             {name: value for name, value in asked.items() if value is not None},
@@ -122,15 +125,21 @@ def finish(conn: Connection, done: Claim, **values: Any) -> None:
         raise _lost(spec, done)
 
 
-def hold(conn: Connection, held: Claim) -> None:
+def hold(conn: Connection, held: Claim, until: int | None = None) -> None:
     """Make sure, in the transaction that writes a part of the work, that the row is still ours.
+
+    Args:
+        conn: that transaction.
+        held: the row.
+        until: what is left of the work takes so long, in epoch seconds.
 
     Raises:
         DatabaseBusy: the claim expired and another worker took the row.
     """
     spec = _KINDS[held.kind]
-    ours = text(f"UPDATE {spec.table} SET claim = :t WHERE {spec.key} = :k AND claim = :t")
-    if conn.execute(ours, {"k": held.key, "t": held.token}).rowcount != 1:
+    ours = text(f"UPDATE {spec.table} SET claim_until = :u WHERE {spec.key} = :k AND claim = :t")
+    until = max(held.until, until or 0)
+    if conn.execute(ours, {"k": held.key, "t": held.token, "u": until}).rowcount != 1:
         raise _lost(spec, held)
 
 

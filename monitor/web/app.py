@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,6 +16,7 @@ from starlette.routing import Route
 from monitor.domain.errors import CrossoverError
 from monitor.web.desk import STYLE, Desk
 from monitor.web.guard import Guard
+from monitor.web.intake import Intake
 
 Health = Callable[[], Mapping[str, object]]
 """What is well and what is not; the key `ok` says whether all of it is well."""
@@ -23,26 +24,40 @@ Health = Callable[[], Mapping[str, object]]
 _START_SECONDS = 10
 
 
-def application(health: Health, desk: Desk | None = None) -> Starlette:
-    """The routes; without a desk only health."""
+def application(
+    health: Health, desk: Desk | None = None, intake: Intake | None = None
+) -> Starlette:
+    """The routes; without a desk and an intake only health."""
 
     def healthz(_request: Request) -> JSONResponse:
-        found = health()
-        return JSONResponse(dict(found), status_code=200 if found["ok"] else 503)
+        found = dict(health()) | (intake.depth() if intake else {})
+        return JSONResponse(found, status_code=200 if found["ok"] else 503)
 
-    routes = [Route("/healthz", healthz), *(desk.routes() if desk else ())]
+    routes = [
+        Route("/healthz", healthz),
+        *(desk.routes() if desk else ()),
+        *(intake.routes() if intake else ()),
+    ]
     return Starlette(routes=routes, middleware=[Middleware(Guard, style=STYLE)])
 
 
 @contextmanager
-def serving(health: Health, host: str, port: int, desk: Desk | None = None) -> Iterator[int]:
+def serving(
+    health: Health,
+    host: str,
+    port: int,
+    desk: Desk | None = None,
+    intake: Intake | None = None,
+) -> Iterator[int]:
     """Serve in a thread while the block runs; yields the port in use.
+
+    What is sent to the intake is stored from here on; at the end what it has taken is.
 
     Raises:
         CrossoverError: the address cannot be listened on.
     """
     config = uvicorn.Config(
-        application(health, desk),
+        application(health, desk, intake),
         host=host,
         port=port,
         log_config=None,
@@ -51,6 +66,11 @@ def serving(health: Health, host: str, port: int, desk: Desk | None = None) -> I
         server_header=False,
     )
     server = uvicorn.Server(config)
+    with intake.running() if intake else nullcontext():
+        yield from _served(server, host, port)
+
+
+def _served(server: uvicorn.Server, host: str, port: int) -> Iterator[int]:
     thread = threading.Thread(target=_run, args=(server,), name="http", daemon=True)
     thread.start()
     for _ in range(_START_SECONDS * 100):

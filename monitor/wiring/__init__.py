@@ -1,6 +1,7 @@
 """From configuration to working parts: the only package that names concrete classes."""
 
 from monitor.wiring.alerting import policy, routes, rule_changes, telling, windows
+from monitor.wiring.intake import intake_limits, signals
 from monitor.wiring.opening import database, reader_database
 from monitor.wiring.outlets import (
     channels,
@@ -27,18 +28,21 @@ from monitor.wiring.reporting import Readers, audiences, calendar, report_issues
 from monitor.wiring.rows import document, fx_rate, midnight, rules, setup
 from monitor.wiring.style import logo, report_style, require_extras
 from monitor.wiring.usage import (
+    archive,
     claim_seconds,
+    files,
     gpus,
     pace,
-    request_log,
     sampler,
     source,
     source_setup,
     sources,
+    watched,
 )
 
 __all__ = [
     "Readers",
+    "archive",
     "audiences",
     "calendar",
     "certificates",
@@ -50,10 +54,12 @@ __all__ = [
     "database",
     "document",
     "envelope",
+    "files",
     "fx_rate",
     "gpus",
     "handlers",
     "heartbeat",
+    "intake_limits",
     "link_secret",
     "live_prices",
     "logo",
@@ -68,7 +74,6 @@ __all__ = [
     "reader_database",
     "report_issues",
     "report_style",
-    "request_log",
     "require_extras",
     "resolver",
     "routes",
@@ -76,6 +81,7 @@ __all__ = [
     "rules",
     "sampler",
     "setup",
+    "signals",
     "source",
     "source_setup",
     "sources",
@@ -83,5 +89,6 @@ __all__ = [
     "stored_prices",
     "telling",
     "test_message",
+    "watched",
     "windows",
 ]

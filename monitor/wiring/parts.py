@@ -21,7 +21,7 @@ from monitor.wiring.outlets import channels, heartbeat
 from monitor.wiring.prices import live_prices, model_names
 from monitor.wiring.reporting import calendar, report_issues
 from monitor.wiring.rows import rules, setup
-from monitor.wiring.usage import claim_seconds, pace, sampler, sources
+from monitor.wiring.usage import claim_seconds, pace, sampler, sources, watched
 from reports.channels.smtp import Smtp
 
 
@@ -73,6 +73,7 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
             policy=policy(settings, demo=demo),
             settle=int(settings.collect.settle_hours * HOUR),
         ),
+        watched=watched(settings),
         certificates=certificates(settings, demo=demo),
     )
 

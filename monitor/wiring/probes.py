@@ -9,6 +9,7 @@ from collectors import http
 from monitor.config import Settings, secret
 from monitor.domain.errors import ConfigError, DatabaseUnavailable
 from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up, nothing_twice
+from monitor.jobs.quarantine import little_is_unread
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
 from monitor.wiring import (
@@ -35,6 +36,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
         found.append(Probe("deployments", partial(_probe_deployments, settings)))
     bills = partial(_probe_bills, settings, now) if settings.source else None
     found.append(Probe("bill against estimate", bills))
+    unread = partial(_probe_quarantine, settings, now) if settings.source else None
+    found.append(Probe("unread rows", unread))
     found.append(Probe("double counts", partial(_probe_doubles, settings, now)))
     found.append(Probe("work", partial(_probe_work, settings, now)))
     found.append(Probe("prices", partial(_probe_prices, settings)))
@@ -83,6 +86,10 @@ def _probe_bills(settings: Settings, now: int) -> str:
 def _probe_doubles(settings: Settings, now: int) -> str:
     names = model_names(settings)
     return _asked(settings, lambda opened: nothing_twice(opened, now, names))
+
+
+def _probe_quarantine(settings: Settings, now: int) -> str:
+    return _asked(settings, lambda opened: little_is_unread(opened, now))
 
 
 def _probe_work(settings: Settings, now: int) -> str:

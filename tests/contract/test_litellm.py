@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 
@@ -11,85 +11,10 @@ from monitor.domain.errors import InputError, SourceError
 from monitor.domain.usage import DAY, HOUR, Quantities, add
 from tests import fake_api, needs
 from tests.contract.conftest import QUICK
-from tests.fake_api import FakeApi, Refusal
+from tests.fake_litellm import KEY, FakeProxy, call, iso
 
-KEY = "sk-CANARY-master-0000000000000000000"
 DAY0 = 1_795_132_800  # 2026-11-20
 NOW = DAY0 + 2 * DAY
-
-
-def iso(at):
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-
-
-def call(at, name, **changed):
-    """A successful request of 1,000 prompt tokens, of which 300 were read and 100 written."""
-    usage = {
-        "prompt_tokens_details": {
-            "cached_tokens": 300,
-            "cache_creation_tokens": 100,
-            "cache_creation_token_details": {
-                "ephemeral_5m_input_tokens": 60,
-                "ephemeral_1h_input_tokens": 40,
-            },
-        },
-        "cache_read_input_tokens": 300,
-        "cache_creation_input_tokens": 100,
-        "completion_tokens_details": {"reasoning_tokens": 7},
-        "service_tier": "standard",
-    }
-    return {
-        "request_id": name,
-        "startTime": iso(at),
-        "prompt_tokens": 1000,
-        "completion_tokens": 50,
-        "model": "anthropic/claude-sonnet-4-5",
-        "custom_llm_provider": "anthropic",
-        "api_key": "hash-1",
-        "team_id": "team-shop",
-        "user": "u-ana",
-        "status": "success",
-        "cache_hit": "None",
-        "metadata": {"usage_object": usage},
-    } | changed
-
-
-class FakeProxy(FakeApi):
-    """`calls` as the proxy serves them: both ends of a window included, counted to a cap."""
-
-    def __init__(self, calls=()):
-        super().__init__()
-        self.calls = list(calls)
-        self.cap = 10_000
-
-    def page(self, request):
-        if request.headers.get("authorization") != f"Bearer {KEY}":
-            raise Refusal(401, "Authentication Error, Invalid proxy server token passed.")
-        if request.path != "/spend/logs/v2":
-            raise Refusal(404, "Not Found")
-        query = dict(request.query)
-        first, last = (
-            datetime.strptime(query[name], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-            for name in ("start_date", "end_date")
-        )
-        size, number = int(query["page_size"]), int(query["page"])
-        if size > 1000:
-            raise Refusal(422, "Input should be less than or equal to 1000")
-        assert (query["sort_by"], query["sort_order"]) == ("startTime", "asc")
-        found = [c for c in self.calls if first <= datetime.fromisoformat(c["startTime"]) <= last]
-        found.sort(key=lambda c: c["startTime"])
-        total = min(len(found), self.cap)
-        return {
-            "data": found[(number - 1) * size : number * size],
-            "total": total,
-            "page": number,
-            "page_size": size,
-            "total_pages": -(-total // size),
-            "total_is_capped": len(found) > self.cap,
-        }
-
-    def error_body(self, message):
-        return json.dumps({"error": {"message": message, "type": "x", "code": "400"}}).encode()
 
 
 @pytest.fixture
@@ -200,6 +125,51 @@ def test_several_pages_are_followed_and_a_row_that_comes_twice_counts_once(fake,
     assert total(found.rows).requests == 2_500
 
 
+def test_a_time_without_a_zone_and_metadata_as_text_are_read_as_the_table_has_them(fake, source):
+    as_sent = call(DAY0 + 5, "a")
+    fake.calls = [as_sent]
+    (sent,) = read(source()).rows
+    stored = {
+        "startTime": "2026-11-20 00:00:05.000000",
+        "metadata": json.dumps(as_sent["metadata"]),
+    }
+    fake.calls = [as_sent | stored]
+    assert list(read(source()).rows) == [sent]
+
+
+def test_a_failure_that_only_the_metadata_tells_is_not_counted(fake, source):
+    fake.calls = [call(DAY0, "a"), call(DAY0, "b", status=None, metadata={"status": "failure"})]
+    assert total(read(source()).rows).requests == 1
+
+
+@pytest.mark.parametrize("late", [0, 1_500, 3_000])
+def test_a_row_that_is_added_while_pages_are_read_is_found(fake, source, late):
+    fake.calls = [call(DAY0 + n, f"r{n}") for n in range(2_500)]
+    fake.faults += [
+        None,
+        fake_api.before(lambda: fake.calls.append(call(DAY0 + late + 0.5, "late"))),
+    ]
+    assert total(read(source()).rows).requests == 2_501
+
+
+def test_rows_that_are_deleted_while_pages_are_read_hide_no_other(fake, source):
+    fake.calls = [call(DAY0 + n, f"r{n}") for n in range(2_500)]
+    fake.faults += [None, fake_api.before(lambda: fake.calls.__delitem__(slice(0, 10)))]
+    assert total(read(source()).rows).requests == 2_490
+
+
+def test_a_proxy_that_does_not_say_that_it_stopped_counting_is_read_in_slices(fake, source):
+    fake.calls = [call(DAY0 + 8 * n, f"r{n}") for n in range(10_010)]
+
+    def silent(page):
+        del page["total_is_capped"]
+
+    fake.faults += [fake_api.tampered(silent)] * 40
+    found = read(source(group_by=[]))
+    assert total(found.rows).requests == 10_010
+    assert len(found.request["slices"]) > 1
+
+
 @pytest.mark.parametrize("cap", [1, 7, 100])
 def test_a_window_above_the_cap_is_read_in_slices_without_a_gap(fake, source, cap):
     fake.calls = [call(DAY0 + n * DAY / 300, f"r{n}") for n in range(300)]
@@ -234,7 +204,7 @@ def test_a_second_above_the_cap_is_an_error_with_a_way_out(fake, source):
 
 def test_fewer_rows_than_were_named_are_refused(fake, source):
     fake.calls = [call(DAY0, "a"), call(DAY0, "b")]
-    fake.faults.append(fake_api.tampered(lambda page: page["data"].pop()))
+    fake.faults += [fake_api.tampered(lambda page: page["data"].pop())] * 3
     with pytest.raises(SourceError, match=r"2 requests from .* were named and 1 came"):
         read(source())
 
@@ -255,7 +225,6 @@ def test_an_answer_that_is_no_log_is_refused(fake, source, body):
         {"prompt_tokens": -1},
         {"completion_tokens": None},
         {"startTime": "yesterday"},
-        {"startTime": "2026-11-20T09:00:00"},
         {"startTime": "2026-11-19T23:59:59+00:00"},
     ],
 )
@@ -288,3 +257,209 @@ def test_the_probe_counts_the_last_hour(fake, source):
     assert source().probe(NOW) == "30 requests in the last hour"
     fake.cap = 20
     assert source().probe(NOW) == "at least 20 requests in the last hour"
+
+
+# --- Calls that were logged twice ---
+
+
+def twins(**second):
+    """A Responses call and the completion that carried it, as LiteLLM 1.77.1 to 1.80 logged both."""
+    outer = call(DAY0 + 1, "resp_1", call_type="aresponses", litellm_call_id="c-1")
+    inner = call(DAY0 + 1.2, "chatcmpl-1", call_type="acompletion", litellm_call_id="c-1")
+    return [outer, inner | {"metadata": {}} | second]
+
+
+def test_a_responses_call_that_was_logged_twice_under_one_id_counts_once(fake, source):
+    fake.calls = twins()
+    found = read(source())
+    assert total(found.rows).requests == 1
+    assert total(found.rows).cache_read == 300
+    assert found.notes == ["1 Responses calls were logged twice under one id and count once"]
+
+
+def test_the_id_of_a_call_is_found_in_older_rows_too(fake, source):
+    fake.calls = twins(litellm_call_id=None, metadata={"litellm_call_id": "c-1"})
+    assert total(read(source()).rows).requests == 1
+
+
+def test_rows_that_only_look_like_one_call_both_count_and_are_told_of(fake, source):
+    fake.calls = twins(litellm_call_id="c-2")
+    found = read(source())
+    assert total(found.rows).requests == 2
+    assert found.notes[0].startswith("1 Responses calls look as if they were logged twice")
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"prompt_tokens": 900, "litellm_call_id": "c-1"},
+        {"call_type": "aresponses", "litellm_call_id": "c-1"},
+        {"startTime": iso(DAY0 + 60), "litellm_call_id": "c-2"},
+        {"api_key": "hash-2", "litellm_call_id": "c-2"},
+    ],
+)
+def test_two_calls_are_two(fake, source, second):
+    fake.calls = twins(**second)
+    found = read(source())
+    assert (total(found.rows).requests, found.notes) == (2, [])
+
+
+def test_an_answer_that_was_fetched_again_is_told_of(fake, source):
+    fake.calls = [call(DAY0, "a", call_type="aget_responses")]
+    assert "stored answers that were fetched again" in read(source()).notes[0]
+
+
+# --- Daily sums ---
+
+
+class Recording(fake_api.FakeApi):
+    """Real answers of a real proxy, by path and parameters."""
+
+    def __init__(self, folder):
+        super().__init__()
+        found = [json.loads(p.read_text()) for p in sorted(folder.glob("*.json"))]
+        self.answers = {f["path"]: f for f in found if "path" in f}
+
+    def page(self, request):
+        query = "&".join(f"{name}={value}" for name, value in request.query)
+        found = self.answers[f"{request.path}?{query}"]
+        if found["status"] != 200:
+            raise fake_api.Refusal(found["status"], json.dumps(found["body"]))
+        return found["body"]
+
+    def error_body(self, message):
+        return message.encode()
+
+
+def test_the_recorded_daily_sums_are_the_truth_and_the_guesses_for_failed_requests(opened):
+    folder = needs.shared("data/payloads/litellm")
+    rows = [json.loads(x) for x in (folder / "table_spendlogs.jsonl").read_text().splitlines()]
+    guessed = sum(r["prompt_tokens"] for r in rows if r["status"] == "failure")
+    truth = json.loads((folder / "truth.json").read_text())
+    with Recording(folder) as recording:
+        proxy = opened(LiteLLM("p", "acme", KEY, base_url=recording.url, limits=QUICK, api="daily"))
+        found = read(proxy, now=DAY0 + DAY // 2)
+    assert found.notes == [
+        "9 failed requests are in the sums, with the prompt tokens that the proxy guessed"
+    ]
+    assert {r.dims.provider for r in found.rows} == {"openai", "anthropic"}
+    assert {(r.start, r.seconds) for r in found.rows} == {(DAY0, DAY)}
+    groups = {"our-own-70b": "unpriced-own", "claude-sonnet-4-5": "claude-main"}
+    groups |= {"text-embedding-3-small": "embed", "gpt-5-mini": "gpt-fast"}
+    for model, group in groups.items():
+        q, t = total([r for r in found.rows if r.dims.model == model]), truth["by_model"][group]
+        extra = guessed if group == "gpt-fast" else 0
+        assert (q.uncached_input, q.cache_read, q.cache_write, q.output, q.requests) == (
+            t["uncached"] + extra,
+            t["read"],
+            t["write"],
+            t["out"],
+            t["requests"] - t["failed"],
+        )
+    assert {r.dims.api_key for r in found.rows} == set(truth["by_key"])
+    teams = Counter()
+    for r in found.rows:
+        teams[r.dims.project] += r.quantities.requests
+    assert teams == {"team-shop": 67, "team-lab": 24, "team-search": 35, "": 15}
+
+
+@pytest.fixture
+def days(opened):
+    """The daily sums of a proxy with one model and two keys, changed by `change`."""
+    served = []
+
+    def make(change):
+        metrics = {
+            "prompt_tokens": 100,
+            "completion_tokens": 10,
+            "successful_requests": 4,
+            "cache_read_input_tokens": 30,
+        }
+        part = {name: value // 2 for name, value in metrics.items()}
+        keys = {"k1": {"metrics": dict(part)}, "k2": {"metrics": dict(part)}}
+        model = {"metrics": dict(metrics), "api_key_breakdown": keys}
+        breakdown = {"models": {"openai/gpt-5-mini": model}, "providers": {"openai": {}}}
+        day = {"date": "2026-11-20", "metrics": metrics, "breakdown": breakdown}
+        page = {"results": [day], "metadata": {"total_pages": 1, "has_more": False}}
+        change(page)
+        fake = FakeProxy().__enter__()
+        served.append(fake)
+        fake.page = lambda _: page
+        return opened(LiteLLM("p", "acme", KEY, base_url=fake.url, limits=QUICK, api="daily"))
+
+    yield make
+    for fake in served:
+        fake.__exit__()
+
+
+def test_keys_beyond_the_hundred_that_are_listed_are_one_row_without_a_key(days):
+    proxy = days(
+        lambda p: p["results"][0]["breakdown"]["models"]["openai/gpt-5-mini"][
+            "api_key_breakdown"
+        ].pop("k2")
+    )
+    found = read(proxy)
+    assert {r.dims.api_key: r.quantities.tokens for r in found.rows} == {"k1": 55, "": 55}
+
+
+def test_a_sum_that_no_model_explains_is_a_row_without_a_model(days):
+    def more(page):
+        page["results"][0]["metrics"]["prompt_tokens"] += 7
+
+    assert {r.dims.model: r.quantities.tokens for r in read(days(more)).rows}[""] == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda p: p["metadata"].update(has_more=True), "one page of several"),
+        (lambda p: p["results"][0].update(date="2026-11-22"), "outside the days"),
+        (lambda p: p["results"][0]["metrics"].update(prompt_tokens=1), "more than their sum"),
+        (lambda p: p.pop("results"), "not a page of daily activity"),
+    ],
+)
+def test_daily_sums_that_cannot_be_whole_are_refused(days, change, said):
+    with pytest.raises(SourceError, match=said):
+        read(days(change))
+
+
+def test_the_probe_of_daily_sums_reads_today(days):
+    proxy = days(lambda page: None)
+    assert proxy.probe(DAY0 + HOUR) == "2 daily sums of today"
+    with pytest.raises(InputError, match="api cannot be 'weekly'"):
+        LiteLLM("p", "acme", KEY, api="weekly")
+
+
+def test_recorded_pages_give_the_rows_that_the_recorded_table_has(fake, source):
+    folder = needs.shared("data/payloads/litellm")
+    pages = [json.loads((folder / f"spend_logs_v2_p{n}.json").read_text())["body"] for n in (1, 2)]
+    table = [json.loads(x) for x in (folder / "table_spendlogs.jsonl").read_text().splitlines()]
+    recorded = {c["request_id"] for page in pages for c in page["data"]}
+
+    def served(request):
+        page = pages[int(dict(request.query)["page"]) - 1]
+        return page | {"total": 40, "total_pages": 2}
+
+    fake.page = served
+    over_pages = read(source())
+    del fake.page
+    fake.calls = [c | {"startTime": c["startTime"] + "+00:00"} for c in table]
+    fake.calls = [c for c in fake.calls if c["request_id"] in recorded]
+    assert over_pages.rows == read(source()).rows
+    failed = [c for page in pages for c in page["data"] if c["status"] == "failure"]
+    assert (over_pages.pages, total(over_pages.rows).requests) == (2, 40 - len(failed))
+
+
+def test_the_recorded_refusals_say_what_to_do(fake, source):
+    folder = needs.shared("data/payloads/litellm")
+    for name, said in (
+        ("bad_key", "needs the proxy's master key"),
+        ("spend_logs_v2_no_dates", "HTTP 400"),
+        ("spend_logs_v2_size_2000", "HTTP 422"),
+    ):
+        found = json.loads((folder / f"{name}.json").read_text())
+        body = json.dumps(found["body"]).encode()
+        fake.faults.append(fake_api.answering(found["status"], body))
+        with pytest.raises(SourceError, match=said) as refused:
+            read(source())
+        assert refused.value.permanent

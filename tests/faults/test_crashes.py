@@ -197,9 +197,18 @@ CALLS = {"migrate": 1, "tell": 1, "render": 1}
 """Points that are passed once a start; the others at least twice."""
 
 
+def each_point():
+    """Every point on both engines; at the small count on one of them by turns."""
+    for number, point in enumerate(POINTS):
+        for engine in ("sqlite", "postgres"):
+            if FULL or engine == ("sqlite", "postgres")[number % 2]:
+                marks = [pytest.mark.postgres] if engine == "postgres" else []
+                yield pytest.param(engine, point, marks=marks)
+
+
 @pytest.mark.proof
 @pytest.mark.parametrize("nth", range(1, ROUNDS + 1))
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("engine", "point"), list(each_point()), indirect=["engine"])
 def test_a_crash_at_each_point_loses_nothing(parent, config, database, mail, tmp_path, point, nth):
     log = tmp_path / "log"
     parent.start(
