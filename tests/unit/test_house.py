@@ -33,7 +33,6 @@ ONE_DOOR = {
     "pydantic_settings": "monitor.config",
     "uvicorn": "monitor.web.app",
     "opentelemetry": "collectors.otlp_protobuf",
-    "google": "collectors.otlp_protobuf",
     "zstandard": "monitor.web.inflate",
     "anyio": "monitor.web",
 }
