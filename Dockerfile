@@ -7,6 +7,8 @@
 # Only /data (a SQLite database, if that is what the configuration names) and /tmp are written.
 
 FROM python:3.12-slim AS builder
+# What else is installed, such as `--build-arg EXTRAS=postgres,aws` for the sources of Amazon.
+ARG EXTRAS=postgres
 WORKDIR /build
 RUN python -m venv /opt/crossover
 COPY pyproject.toml README.md LICENSE ./
@@ -15,7 +17,7 @@ COPY collectors collectors
 COPY reports reports
 COPY migrations migrations
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
- && /opt/crossover/bin/pip install --no-cache-dir "$(echo /wheels/*.whl)[postgres]"
+ && /opt/crossover/bin/pip install --no-cache-dir "$(echo /wheels/*.whl)[${EXTRAS}]"
 
 # glibc, not musl: the NVIDIA runtime brings a driver library that needs it.
 FROM python:3.12-slim

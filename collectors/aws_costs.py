@@ -26,6 +26,7 @@ from collectors.window import (
     all_pages,
     decoded,
     each,
+    first_of_months_ago,
     instant,
     merged,
     pico_of,
@@ -195,7 +196,7 @@ class AWSCosts:
         """
         require_days(start, end)
         notes: list[str] = []
-        kept = _first_kept(now)
+        kept = first_of_months_ago(now, KEPT_MONTHS)
         first = min(end, max(start, kept))
         if start < kept:
             notes.append(f"Cost Explorer has nothing before {utc(kept)[:10]}")
@@ -308,10 +309,3 @@ def _period(start: int, end: int) -> dict[str, str]:
 def _day(text: str) -> int:
     """The midnight of a date; raises ValueError."""
     return int(datetime.fromisoformat(text[:10]).replace(tzinfo=UTC).timestamp())
-
-
-def _first_kept(now: int) -> int:
-    """The first day of the earliest month that Cost Explorer has."""
-    today = datetime.fromtimestamp(now, UTC)
-    months = today.year * 12 + today.month - 1 - KEPT_MONTHS
-    return int(datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC).timestamp())

@@ -72,7 +72,7 @@ class Login:
         found = self._found
         if not found.valid:
             self._renew(found)
-        return Signed({"authorization": f"Bearer {found.token}"})
+        return Signed({"authorization": f"Bearer {found.token}"}, [found.token])
 
     def _renew(self, found: Any) -> None:
         errors = import_module("google.auth.exceptions")

@@ -128,9 +128,8 @@ class Signed(NamedTuple):
     """What proves who asks, for one request."""
 
     headers: Mapping[str, str]
-    """Sent with it, shown nowhere."""
-    secrets: Sequence[str] = ()
-    """Further words that no answer, error or log may repeat."""
+    secrets: Sequence[str]
+    """Words that no answer, error or log may repeat."""
 
 
 class Question(NamedTuple):
@@ -169,7 +168,7 @@ class Http:
         source: the source's configured name, for errors.
         base_url: https, or plain http to this machine.
         secret_headers: sent with each request, shown nowhere.
-        sign: further secret headers, made for each request.
+        sign: further headers, made for each request.
         dialect: how this provider refuses.
         headers: sent with each request, no secret.
         denied: the remedy for 401 and 403.
@@ -287,7 +286,7 @@ class Http:
         if self._signer is not None:
             asked = Question(request.method, str(request.url), request.headers, request.content)
             signed = self._signer(asked)
-            self._scrub.learn([*signed.headers.values(), *signed.secrets])
+            self._scrub.learn(signed.secrets)
             request.headers.update(_checked_headers(self._source, signed.headers, _SIGNED))
         return request
 
@@ -652,9 +651,7 @@ class _Scrub(logging.Filter):
 
     def learn(self, values: Iterable[str]) -> None:
         """Take in what one request was signed with; the newest are enough."""
-        for value in values:
-            if (words := value.split()) and words[-1] not in self._learned:
-                self._learned.append(words[-1])
+        self._learned.extend(value for value in values if value not in self._learned)
 
     @property
     def _secrets(self) -> list[str]:

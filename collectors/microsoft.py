@@ -92,7 +92,8 @@ class Login:
                 "Check tenant, client_id and the secret, which may have expired",
                 permanent=isinstance(error, errors.ClientAuthenticationError),
             ) from None
-        return Signed({"authorization": f"Bearer {token}"}, [self._key] if self._key else [])
+        secrets = [secret for secret in (token, self._key) if secret]
+        return Signed({"authorization": f"Bearer {token}"}, secrets)
 
     def close(self) -> None:
         """Release what the library holds."""

@@ -142,6 +142,10 @@ def _counted(events: Sequence[Event], fresh: set[str]) -> Stored:
 def _close(conn: Connection, stream_id: int, now: int, settle: int) -> None:
     """Whoever sends now has sent what was before: days that have settled are complete."""
     conn.execute(
+        text("INSERT INTO watermark (stream_id) VALUES (:s) ON CONFLICT DO NOTHING"),
+        {"s": stream_id},
+    )
+    conn.execute(
         text(
             "UPDATE watermark SET seen_at = :now, closed_through ="
             " CASE WHEN COALESCE(closed_through, 0) > :t THEN closed_through ELSE :t END"

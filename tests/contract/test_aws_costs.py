@@ -1,10 +1,15 @@
 """The source of Amazon's bill over real HTTP; botocore's models judge every question and answer."""
 
+import re
+import tomllib
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from collectors.aws_costs import AWSCosts
+from monitor import wiring
+from monitor.config import from_tables
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import PICO
 from monitor.domain.usage import DAY, HOUR
@@ -150,3 +155,13 @@ def test_calls_that_are_too_many_pass_and_missing_rights_do_not(fake, source):
 
 def test_the_probe_names_what_was_billed(fake, source):
     assert source().probe(START + DAY) == "Amazon Bedrock billed on 2026-11-18"
+
+
+def test_the_documents_example_is_two_sources_of_one_account():
+    text = (Path(__file__).parents[2] / "docs/sources.md").read_text()
+    settings = from_tables(tomllib.loads(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1]))
+    setups = [wiring.source_setup(item) for item in settings.source]
+    fed = {setup.name: {spec.feeds for spec in setup.streams} for setup in setups}
+    account = settings.account["aws-main"]
+    assert fed[account.tokens_from] == {"usage"}
+    assert fed[account.money_from] == {"bill"}

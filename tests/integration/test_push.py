@@ -228,7 +228,7 @@ def test_what_was_sent_is_rolled_up_and_told_like_that_of_any_source(service):
 
 def test_a_day_is_complete_once_a_sender_has_sent_later_and_not_all_was_refused(on_sqlite):
     def closed():
-        return on_sqlite.rows("SELECT closed_through FROM watermark")
+        return on_sqlite.rows("SELECT MAX(closed_through) FROM watermark")
 
     assert on_sqlite.post([event("a", at=1)]).counts == (0, 0, 1)
     assert closed() == [(None,)]
