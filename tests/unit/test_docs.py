@@ -64,7 +64,7 @@ def expected():
     found = blocks_of(config.Settings, "")
     for key in (
         *("source", "watch", "account", "workload", "deployment", "contract", "fx"),
-        *("budget", "channel"),
+        *("budget", "channel", "names"),
     ):
         del found["", key]
     return (
