@@ -22,6 +22,7 @@ from collectors.window import (
     Answer,
     Buckets,
     Cursors,
+    Overlap,
     Row,
     Taken,
     Width,
@@ -30,6 +31,8 @@ from collectors.window import (
     decoded,
     each,
     epoch,
+    fit,
+    groups_of,
     instant,
     merged,
     pico_of,
@@ -147,12 +150,12 @@ class _Group(msgspec.Struct):
 
 
 class _Amount(msgspec.Struct):
-    amount: str
+    amount: Decimal
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Za-z]{3}$")]
 
 
 def _usage_row(result: object, group: object, start: int, seconds: int, account: str) -> UsageRow:
-    found = msgspec.convert(result, _Usage)
+    found = fit(result, _Usage)
     quantities = Quantities(
         uncached_input=found.uncached_input_tokens,
         cache_read=found.cache_read_input_tokens,
@@ -163,13 +166,13 @@ def _usage_row(result: object, group: object, start: int, seconds: int, account:
     )
     if found.total_tokens not in {None, quantities.tokens}:
         raise ValueError(f"its tokens add up to {quantities.tokens}, not to total_tokens")
-    of = msgspec.convert(group, _Group)
+    of = fit(group, _Group)
     return UsageRow(_dimensions(of, account, _tier(of)), start, seconds, quantities)
 
 
 def _bill_row(result: object, group: object, start: int, seconds: int, account: str) -> BillRow:
     del seconds
-    found, of = msgspec.convert(result, _Amount), msgspec.convert(group, _Group)
+    found, of = fit(result, _Amount), fit(group, _Group)
     item = of.description or of.token_type or of.cost_type or ""
     return BillRow(
         dims=_dimensions(of, account, ""),
@@ -204,11 +207,7 @@ def _tier(of: _Group) -> str:
 
 def _pico(found: _Amount) -> int:
     """Cents as the API writes them, `"137.5"` for 1.375 dollars, in 10^-12 of the currency."""
-    try:
-        cents = Decimal(found.amount)
-    except ArithmeticError:
-        raise ValueError(f"the amount {found.amount!r} is no number") from None
-    return pico_of(cents.scaleb(-2), found.currency)
+    return pico_of(found.amount, found.currency, -2)
 
 
 _READERS: Mapping[str, Callable[..., Row]] = {_USAGE: _usage_row, _COST: _bill_row}
@@ -408,7 +407,7 @@ class Anthropic:
     def _answer(self, span: _Span) -> _Part:
         """All pages of one span."""
         http = self._analytics if span.analytics else self._reports
-        buckets = Buckets(span.start, span.end, span.width)
+        buckets, overlap = Buckets(span.start, span.end, span.width), Overlap()
         refreshed: list[int] = []
 
         def ask(cursor: str | None) -> bytes:
@@ -417,25 +416,27 @@ class Anthropic:
         def take(body: bytes, place: str) -> Taken:
             if not span.analytics:
                 report = decoded(body, _Report, span.stream)
-                found = self._take_buckets(span, report, buckets, place)
-                return Taken(*found, report.has_more, report.next_page)
+                found = self._take_buckets(span, overlap.fresh(report.data), buckets, place)
+                return Taken(*found, report.has_more, report.next_page, empty=not report.data)
             page = decoded(body, _Analytics, span.stream)
             if page.data_refreshed_at:
                 refreshed.append(epoch(page.data_refreshed_at))
-            found = self._take_rows(span, page, buckets, place)
-            return Taken(*found, page.has_more, page.next_page)
+            found = self._take_rows(span, overlap.fresh(page.data), buckets, place)
+            return Taken(*found, page.has_more, page.next_page, empty=not page.data)
 
         answer = all_pages(self.name, span.stream, ask, take, Cursors())
         return _Part(span, answer, min(refreshed) if refreshed else None)
 
     def _take_buckets(
-        self, span: _Span, page: _Report, buckets: Buckets, place: str
+        self, span: _Span, page: list[_Bucket], buckets: Buckets, place: str
     ) -> tuple[list[Row], list[Problem]]:
         rows: list[Row] = []
         problems: list[Problem] = []
-        for bucket in page.data:
+        for bucket in page:
             start = epoch(bucket.starting_at)
-            buckets.admit(start, epoch(bucket.ending_at))
+            groups = groups_of(bucket.results)
+            if not buckets.admit(start, epoch(bucket.ending_at), groups=groups):
+                continue
             found = each(
                 bucket.results,
                 partial(self._row, span=span, start=start),
@@ -446,16 +447,16 @@ class Anthropic:
         return rows, problems
 
     def _take_rows(
-        self, span: _Span, page: _Analytics, buckets: Buckets, place: str
+        self, span: _Span, page: list[_Item], buckets: Buckets, place: str
     ) -> tuple[list[Row], list[Problem]]:
-        for item in page.data:
+        own = []
+        for item in page:
             group = tuple(sorted((k, str(v)) for k, v in item.group.items() if v is not None))
-            buckets.admit(epoch(item.starting_at), epoch(item.ending_at), group)
-        if page.has_more and not page.data:
-            raise ValueError("has_more is true and the page is empty")
+            if buckets.admit(epoch(item.starting_at), epoch(item.ending_at), group):
+                own.append(item)
         measure = "usage" if span.stream == _USAGE else "cost"
         return each(
-            [msgspec.to_builtins(item, builtin_types=(Decimal,)) for item in page.data],
+            [msgspec.to_builtins(item, builtin_types=(Decimal,)) for item in own],
             lambda item: self._row(
                 item[measure], span=span, start=epoch(item["starting_at"]), group=item["group"]
             ),

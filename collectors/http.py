@@ -15,13 +15,15 @@ import re
 import socket
 import threading
 import time
+import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import httpx
 import msgspec
@@ -34,16 +36,28 @@ from monitor.ports import Page, Posted
 LONGEST_WAIT_S = 900.0
 DETAIL_CAP = 300
 REDACTED = "[redacted]"
+_GZIP = ("gzip", "x-gzip", "deflate")
+_READ_ENCODINGS = ("identity", *_GZIP)
 _ANSWER_BYTES = 8192
 _ANSWER_CAP = 2000
 
 # A filter sits on the logger that writes the record; a parent's filters are not asked.
-_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
+_LOGGERS = (
+    *("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"),
+    # Libraries that sign requests or fetch tokens.
+    *("botocore.credentials", "urllib3.connectionpool", "google.auth.transport"),
+    *("azure.core.pipeline.policies.http_logging_policy", "msal.application", "msal.token_cache"),
+)
 
 # Names and IPv6 addresses; the resolver's codec raises on labels outside this length.
 _HOST = re.compile(r"(?=.{1,253}$)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|[\da-f:.]*:[\da-f:.]*", re.ASCII)
 
 _SENDABLE = re.compile(r"(?:(?:Bearer|Basic) )?[!-~]+")
+_SIGNED = re.compile("[ -~]+")
+
+_JSON = {"content-type": "application/json"}
+_LEARNED = 32
+"""Secrets of signed requests that are still looked for: those of the last few."""
 
 # Providers quote a refused key in part, such as `sk-admin-****abcd`.
 _KEY_LIKE = re.compile(r"\bsk-[\w*.-]{4,}")
@@ -110,6 +124,44 @@ class HttpError(SourceError):
         self.again = again
 
 
+class Signed(NamedTuple):
+    """What proves who asks, for one request."""
+
+    headers: Mapping[str, str]
+    """Sent with it, shown nowhere."""
+    secrets: Sequence[str] = ()
+    """Further words that no answer, error or log may repeat."""
+
+
+class Question(NamedTuple):
+    """A request that is about to be sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    """Those that the question itself asks for."""
+    body: bytes
+
+
+Sign = Callable[[Question], Signed]
+"""Signs each request anew, where credentials expire or cover what is asked; raises SourceError."""
+
+Verdict = Literal["denied", "passes", ""]
+
+
+class Dialect(NamedTuple):
+    """What a provider says in another way than HTTP's own."""
+
+    verdict: Callable[[int, bytes], Verdict] = lambda _status, _body: ""
+    """Of a refusal's status and body: whether credentials were refused, or it goes away by itself;
+    empty: what the status says."""
+    wait_headers: re.Pattern[str] | None = None
+    """Names of further headers that hold the seconds to wait; the longest counts."""
+
+
+PLAIN = Dialect()
+
+
 class Http:
     """Reads from one base address with one set of credentials, one request at a time.
 
@@ -117,6 +169,8 @@ class Http:
         source: the source's configured name, for errors.
         base_url: https, or plain http to this machine.
         secret_headers: sent with each request, shown nowhere.
+        sign: further secret headers, made for each request.
+        dialect: how this provider refuses.
         headers: sent with each request, no secret.
         denied: the remedy for 401 and 403.
         limits: times, sizes and attempts.
@@ -128,8 +182,10 @@ class Http:
         self,
         source: str,
         base_url: str,
-        secret_headers: Mapping[str, str],
+        secret_headers: Mapping[str, str] = {},
         *,
+        sign: Sign | None = None,
+        dialect: Dialect = PLAIN,
         headers: Mapping[str, str] = {},
         denied: str = "",
         limits: Limits = DEFAULT_LIMITS,
@@ -139,6 +195,8 @@ class Http:
         self._source = source
         self._base_url = _checked_url(source, base_url)
         self._secret_headers = _checked_headers(source, secret_headers)
+        self._signer = sign
+        self._dialect = dialect
         self._denied = denied
         self._limits = limits
         self._pace = pace
@@ -151,7 +209,7 @@ class Http:
             base_url=self._base_url,
             headers={
                 "accept": "application/json",
-                # Inflated bodies have no bound that is known before they are inflated.
+                # Spares inflating; what a proxy compresses anyway is inflated to the cap.
                 "accept-encoding": "identity",
                 "user-agent": "crossover",
                 **headers,
@@ -177,15 +235,23 @@ class Http:
         """
         return self._repeated("GET", path, params)
 
-    def post(self, path: str, document: Any, *, params: Sequence[tuple[str, str]] = ()) -> bytes:
+    def post(
+        self,
+        path: str,
+        document: Any,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] = _JSON,
+    ) -> bytes:
         """The body of a 200 answer to a question that is asked as a JSON document.
 
-        A question only: it is repeated like `get`, which a change must not be.
+        A question only: it is repeated like `get`, which a change must not be. `headers` say what
+        kind of document it is.
 
         Raises:
             HttpError: as of `get`.
         """
-        return self._repeated("POST", path, params, json.dumps(document).encode())
+        return self._repeated("POST", path, params, json.dumps(document).encode(), headers)
 
     def _repeated(
         self,
@@ -193,6 +259,7 @@ class Http:
         path: str,
         params: Sequence[tuple[str, str]],
         content: bytes | None = None,
+        headers: Mapping[str, str] = {},
     ) -> bytes:
         for attempt in stamina.retry_context(
             on=self._wait,
@@ -204,7 +271,7 @@ class Http:
         ):
             with attempt:
                 self._take_turn()
-                body = self._exchange(method, path, params, content)
+                body = self._exchange(method, path, params, content, headers)
                 self._hand_over(method, path, params, content, body)
                 return body
         raise AssertionError("stamina ends with an answer or an error")
@@ -217,6 +284,11 @@ class Http:
 
     def _sign(self, request: httpx.Request) -> httpx.Request:
         request.headers.update(self._secret_headers)
+        if self._signer is not None:
+            asked = Question(request.method, str(request.url), request.headers, request.content)
+            signed = self._signer(asked)
+            self._scrub.learn([*signed.headers.values(), *signed.secrets])
+            request.headers.update(_checked_headers(self._source, signed.headers, _SIGNED))
         return request
 
     def _wait(self, error: Exception) -> bool | float:
@@ -251,7 +323,12 @@ class Http:
         keep(Page(self._scrub.text(json.dumps({"base_url": address, **asked})), body))
 
     def _exchange(
-        self, method: str, path: str, params: Sequence[tuple[str, str]], content: bytes | None
+        self,
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        content: bytes | None,
+        headers: Mapping[str, str],
     ) -> bytes:
         cause = ""
         with _Deadline(self._limits.total_s) as deadline:
@@ -261,11 +338,11 @@ class Http:
                     path,
                     params=list(params),
                     content=content,
-                    headers={} if content is None else {"content-type": "application/json"},
+                    headers=headers,
                     extensions={"trace": deadline.trace},
                 ) as response:
                     body = self._body(response)
-            except httpx.TransportError as error:
+            except (httpx.TransportError, zlib.error) as error:
                 # Kept as words: the client's error quotes what it received, and would stay
                 # attached to an error that is raised here.
                 cause = self._scrub.words(f"{type(error).__name__}: {error}")
@@ -275,10 +352,11 @@ class Http:
         return self._scrub.body(body)
 
     def _body(self, response: httpx.Response) -> bytes:
-        """The body as sent, read no further than just over the cap."""
+        """The body, read and inflated no further than just over the cap."""
+        inflate = _inflating(response.headers, self._limits.body_bytes + 1)
         body = bytearray()
         for chunk in response.iter_raw():
-            body += chunk
+            body += inflate(chunk)
             if len(body) > self._limits.body_bytes:
                 break
         return bytes(body)
@@ -286,8 +364,8 @@ class Http:
     def _check(self, path: str, response: httpx.Response, body: bytes) -> None:
         if response.status_code != 200:
             raise self._refused(path, response, body)
-        encoding = response.headers.get("content-encoding", "identity")
-        if encoding != "identity":
+        encoding = _encoding(response.headers)
+        if encoding not in _READ_ENCODINGS:
             raise HttpError(
                 self._source,
                 f"the answer from {path} is compressed ({self._scrub.words(encoding)}) unasked",
@@ -319,13 +397,14 @@ class Http:
     def _refused(self, path: str, response: httpx.Response, body: bytes) -> HttpError:
         status = response.status_code
         detail = self._scrub.words(_error_message(body)).rstrip(".")
+        verdict = self._dialect.verdict(status, body)
         remedy = ""
         if 300 <= status < 400:
             detail = "it redirects to " + self._scrub.words(response.headers.get("location", "?"))
             remedy = "Redirects are not followed: set base_url to the final address"
-        elif status in {401, 403}:
+        elif verdict == "denied" or (status in {401, 403} and not verdict):
             remedy = self._denied
-        wait = retry_after(response.headers, self._clock())
+        wait = self._asked_to_wait(response.headers)
         return HttpError(
             self._source,
             f"HTTP {status} from {path}: {detail or 'no reason given'}"
@@ -333,10 +412,17 @@ class Http:
             remedy,
             status=status,
             detail=detail,
-            again=_worth_repeating(status, response.headers),
-            permanent=not _passes(status),
+            again=_worth_repeating(status, response.headers) or verdict == "passes",
+            permanent=not _passes(status) and verdict != "passes",
             retry_after=wait,
         )
+
+    def _asked_to_wait(self, headers: Mapping[str, str]) -> float | None:
+        waits = [retry_after(headers, self._clock())]
+        if (own := self._dialect.wait_headers) is not None:
+            named = (text for name, text in headers.items() if own.fullmatch(name))
+            waits += [retry_after({"retry-after": text}, self._clock()) for text in named]
+        return max((wait for wait in waits if wait is not None), default=None)
 
 
 def post(url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Posted:
@@ -458,6 +544,19 @@ def _until(http_date: str, now: float) -> float | None:
         return None
 
 
+def _encoding(headers: Mapping[str, str]) -> str:
+    return headers.get("content-encoding", "").strip().lower() or "identity"
+
+
+def _inflating(headers: Mapping[str, str], most: int) -> Callable[[bytes], bytes]:
+    """What turns the chunks of a body into what they hold, at most `most` bytes of each."""
+    if _encoding(headers) not in _GZIP:
+        return bytes
+    # The header of gzip or zlib, whichever comes.
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    return lambda chunk: inflater.decompress(chunk, most)
+
+
 def _passes(status: int) -> bool:
     """Whether an error of this status goes away without anybody changing something."""
     return status in {408, 429} or status >= 500
@@ -477,12 +576,20 @@ class _ErrorBody(msgspec.Struct):
     error: _ErrorObject
 
 
+class _AmazonError(msgspec.Struct):
+    kind: str = msgspec.field(name="__type")
+    message: str = ""
+    named: str = msgspec.field(name="Message", default="")
+
+
 def _error_message(body: bytes) -> str:
     """What a provider says: the message of its error object, else the text as it is."""
-    try:
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
         return msgspec.json.decode(body, type=_ErrorBody).error.message
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return body[: 10 * DETAIL_CAP].decode(errors="replace")
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        found = msgspec.json.decode(body, type=_AmazonError)
+        return f"{found.kind.rpartition('#')[2]}: {found.message or found.named}"
+    return body[: 10 * DETAIL_CAP].decode(errors="replace")
 
 
 def _checked_url(source: str, base_url: str) -> httpx.URL:
@@ -515,10 +622,12 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def _checked_headers(source: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+def _checked_headers(
+    source: str, headers: Mapping[str, str], sendable: re.Pattern[str] = _SENDABLE
+) -> Mapping[str, str]:
     """The headers, if each can be sent; the client's own complaint would quote the secret."""
     for name, value in headers.items():
-        if not _SENDABLE.fullmatch(value):
+        if not sendable.fullmatch(value):
             raise SourceError(
                 source,
                 f"the key for the header {name} is empty or holds a space, a line break or a "
@@ -538,7 +647,18 @@ class _Scrub(logging.Filter):
 
     def __init__(self, values: Iterable[str]) -> None:
         super().__init__()
-        self._secrets = [secret for value in values for secret in _readings(value)]
+        self._kept = [secret for value in values for secret in _readings(value)]
+        self._learned: deque[str] = deque(maxlen=_LEARNED)
+
+    def learn(self, values: Iterable[str]) -> None:
+        """Take in what one request was signed with; the newest are enough."""
+        for value in values:
+            if (words := value.split()) and words[-1] not in self._learned:
+                self._learned.append(words[-1])
+
+    @property
+    def _secrets(self) -> list[str]:
+        return [*self._kept, *self._learned]
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = self.text(record.getMessage()), None

@@ -43,7 +43,7 @@ from collectors.window import (
 )
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.names import clean_name
-from monitor.domain.usage import DAY, HOUR, Dimensions, Quantities, UsageRow
+from monitor.domain.usage import DAY, HOUR, Dimensions, Problem, Quantities, UsageRow
 from monitor.ports import Read, StreamSpec
 
 BASE_URL = "https://cloud.langfuse.com"
@@ -333,7 +333,7 @@ class Langfuse:
             page = decoded(body, _Metrics, "metrics")
             if len(page.data) >= _ROWS:
                 raise _TooLarge
-            own = [row for row in page.data if self._belongs(row, piece, buckets)]
+            own = [row for row in page.data if self._belongs(row, buckets)]
             found = each(own, partial(self._row, notes=notes), place)
             return Taken(*found, more=False, following=None)
 
@@ -370,7 +370,7 @@ class Langfuse:
             "config": {"row_limit": _ROWS},
         }
 
-    def _belongs(self, row: Mapping[str, Any], piece: _Slice, buckets: Buckets) -> bool:
+    def _belongs(self, row: Mapping[str, Any], buckets: Buckets) -> bool:
         """Whether a row counts something, and in this slice.
 
         Raises:
@@ -384,11 +384,10 @@ class Langfuse:
             said = _measure(row, "count", "count")
         except LookupError as error:
             raise ValueError(error.args[0]) from None
-        # The end of a question may belong to its answer, and gaps in time are filled with nothing.
-        if at == piece.end or (said in (0, "0", None) and not names[0]):
+        # Gaps in time are filled with nothing.
+        if said in (0, "0", None) and not names[0]:
             return False
-        buckets.admit(at, at + self._width.seconds, names)
-        return True
+        return buckets.admit(at, at + self._width.seconds, names)
 
     def _row(self, row: Mapping[str, Any], notes: list[str]) -> UsageRow:
         counted = _counted(row)
@@ -428,18 +427,18 @@ class Langfuse:
             page = decoded(body, _Daily, "daily metrics")
             listed, named = listed + len(page.data), page.meta.totalItems
             rows: list[Row] = []
-            taken = Taken(rows, [], page.meta.page < page.meta.totalPages, str(page.meta.page + 1))
+            problems: list[Problem] = []
             for day in page.data:
                 at = _at(day.date)
-                if at == piece.end:
+                if not days.admit(at, at + DAY):
                     continue
-                days.admit(at, at + DAY)
                 read = partial(self._daily_row, day=at, notes=notes)
                 used = [row for row in day.usage if _is_used(row)]
                 found = each(used, read, f"{place}, day {day.date[:10]}")
                 rows += found[0]
-                taken.problems.extend(found[1])
-            return taken
+                problems += found[1]
+            more = page.meta.page < page.meta.totalPages
+            return Taken(rows, problems, more, str(page.meta.page + 1))
 
         answer = all_pages(self.name, _STREAM, ask, take, Cursors())
         if listed < named:

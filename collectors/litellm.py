@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +21,7 @@ from collectors.litellm_rows import (
     STREAM,
     Chosen,
     Count,
+    logged_at,
     notes,
     reader,
 )
@@ -31,7 +33,6 @@ from collectors.window import (
     asked_until,
     decoded,
     each,
-    epoch,
     merged,
     require_days,
     require_groups,
@@ -44,6 +45,10 @@ from monitor.ports import Read, StreamSpec
 BASE_URL = "http://127.0.0.1:4000"
 
 _PAGE_ROWS = 1_000
+_CAP = 10_000
+"""As far as the proxy counts."""
+_READINGS = 3
+"""Of a slice in which rows came or went between its pages."""
 _MASTER_KEY = (
     "It needs the proxy's master key or an admin's: the key of a user sees only their own rows"
 )
@@ -54,7 +59,14 @@ class _Page(msgspec.Struct):
     total: Count
     page: int
     total_pages: int
-    total_is_capped: bool = False
+    total_is_capped: bool | None = None
+    """None: this proxy is too old to say."""
+
+    @property
+    def capped(self) -> bool:
+        if self.total_is_capped is None:
+            return self.total >= _CAP
+        return self.total_is_capped
 
 
 # --- A window: slices that the proxy counts in full ---
@@ -78,6 +90,10 @@ class _Part(NamedTuple):
 
 class _TooLarge(Exception):
     """The proxy counts no further than to its cap."""
+
+
+class _Moved(SourceError):
+    """Fewer rows came than were counted."""
 
 
 class LiteLLM:
@@ -186,7 +202,7 @@ class LiteLLM:
             page = decoded(body, _Page, "the request log")
         except ValueError as error:
             raise SourceError(self.name, f"{STREAM}: {error}", "Check base_url") from None
-        more = "at least " if page.total_is_capped else ""
+        more = "at least " if page.capped else ""
         return f"{more}{page.total:,} requests in the last hour"
 
     def close(self) -> None:
@@ -199,7 +215,7 @@ class LiteLLM:
         while waiting:
             piece = waiting.pop()
             try:
-                part = self._part(piece)
+                part = self._settled(piece)
             except _TooLarge:
                 middle = (piece.start + piece.end) // 2
                 if middle == piece.start:
@@ -215,6 +231,13 @@ class LiteLLM:
             asked.append(piece)
             yield part
 
+    def _settled(self, piece: _Slice) -> _Part:
+        """A slice, once none of its rows was added or deleted while it was read."""
+        for _ in range(_READINGS - 1):
+            with suppress(_Moved):
+                return self._part(piece)
+        return self._part(piece)
+
     def _part(self, piece: _Slice) -> _Part:
         """All pages of one slice; its rows are summed at once, so that a busy day stays small."""
         total = -1
@@ -224,7 +247,7 @@ class LiteLLM:
         def take(body: bytes, place: str) -> Taken:
             nonlocal total
             page = decoded(body, _Page, "the request log")
-            if page.total_is_capped:
+            if page.capped:
                 raise _TooLarge
             total = max(total, page.total)
             fresh = []
@@ -243,7 +266,7 @@ class LiteLLM:
 
         answer = all_pages(self.name, STREAM, ask, take, Cursors())
         if len(seen) < total:
-            raise SourceError(
+            raise _Moved(
                 self.name,
                 f"{STREAM}: {total:,} requests from {utc(piece.start)} on were named and"
                 f" {len(seen):,} came",
@@ -257,7 +280,7 @@ class LiteLLM:
 def _begins_before(call: object, end: int) -> bool:
     """False: it belongs to the next slice. What cannot be told is looked at with the rest."""
     try:
-        return epoch(call["startTime"]) < end  # type: ignore[index]
+        return logged_at(call["startTime"]) < end  # type: ignore[index]
     except (KeyError, TypeError, ValueError):
         return True
 

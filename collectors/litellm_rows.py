@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from collectors.window import epoch
+from collectors.window import decoded, fit
 from monitor.domain.aliases import provider_id
 from monitor.domain.names import clean_name
 from monitor.domain.usage import DAY, HOUR, MAX_COUNT, Dimensions, Quantities, UsageRow
@@ -81,7 +81,7 @@ class _Call(msgspec.Struct):
     api_key: str | None = None
     team_id: str | None = None
     user: str | None = None
-    metadata: _Metadata | None = None
+    metadata: _Metadata | str | None = None
 
 
 def reader(account: str, bucket: str, group_by: Sequence[str]) -> Callable[[object, int], UsageRow]:
@@ -95,9 +95,9 @@ def reader(account: str, bucket: str, group_by: Sequence[str]) -> Callable[[obje
 def _row(
     call: object, start: int, *, seconds: int, account: str, group_by: frozenset[str]
 ) -> UsageRow:
-    found = msgspec.convert(call, _Call)
-    used = (found.metadata and found.metadata.usage_object) or _UsageObject()
-    at = epoch(found.startTime)
+    found = fit(call, _Call)
+    used = _metadata(found).usage_object or _UsageObject()
+    at = logged_at(found.startTime)
     if at < start:
         raise ValueError("it lies before the window that was asked for")
 
@@ -114,6 +114,19 @@ def _row(
         tier=clean_name(used.service_tier or ""),
     )
     return UsageRow(dims, at - at % seconds, seconds, _quantities(found, used))
+
+
+def _metadata(found: _Call) -> _Metadata:
+    """What the proxy keeps of a request beside its columns; as text where its database does."""
+    if isinstance(found.metadata, str):
+        return decoded(found.metadata.encode() or b"{}", _Metadata, "its metadata")
+    return found.metadata or _Metadata()
+
+
+def logged_at(text: str) -> int:
+    """An instant of the log; its table holds UTC and names no zone."""
+    at = datetime.fromisoformat(text)
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
 def model_name(model: str, provider: str) -> str:
@@ -181,7 +194,7 @@ class Chosen:
         """Whether tokens were used for it that no other row has."""
         if not isinstance(call, dict):
             return True
-        if call.get("status") == "failure" or str(call.get("cache_hit")).lower() == "true":
+        if _failed(call) or str(call.get("cache_hit")).lower() == "true":
             self.left[_SKIPPED] += 1
             return False
         if call.get("call_type") in _FETCHED:
@@ -204,6 +217,14 @@ class Chosen:
         if known and known.family != family and abs(known.at - this.at) <= _TWIN_SECONDS:
             self.left[_ALIKE] += 1
         return False
+
+
+def _failed(call: Mapping[str, Any]) -> bool:
+    status = call.get("status")
+    if status is None and isinstance(call.get("metadata"), dict):
+        # Older proxies have no column for it.
+        status = call["metadata"].get("status")
+    return bool(status == "failure")
 
 
 def notes(left: Mapping[str, int]) -> list[str]:

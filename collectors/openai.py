@@ -8,7 +8,7 @@ here hold them as disjoint classes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
@@ -20,6 +20,7 @@ from collectors.window import (
     Answer,
     Buckets,
     Cursors,
+    Overlap,
     Row,
     Taken,
     Width,
@@ -27,6 +28,8 @@ from collectors.window import (
     asked_until,
     decoded,
     each,
+    fit,
+    groups_of,
     merged,
     pico_of,
     query,
@@ -158,15 +161,15 @@ def parse(
     Raises:
         ValueError: these bytes are no page.
     """
-    return _rows(stream, decoded(page, _Page, _PAGE), seconds, account, place)
+    return _rows(stream, decoded(page, _Page, _PAGE).data, seconds, account, place)
 
 
 def _rows(
-    stream: str, page: _Page, seconds: int, account: str, place: str
+    stream: str, buckets: Iterable[_Bucket], seconds: int, account: str, place: str
 ) -> tuple[list[Row], list[Problem]]:
     rows: list[Row] = []
     problems: list[Problem] = []
-    for bucket in page.data:
+    for bucket in buckets:
         reader = partial(
             _READERS[stream], start=bucket.start_time, seconds=seconds, account=account
         )
@@ -177,12 +180,12 @@ def _rows(
 
 
 def _completions_row(result: object, start: int, seconds: int, account: str) -> UsageRow:
-    found = msgspec.convert(result, _Completions)
+    found = fit(result, _Completions)
     return UsageRow(_dimensions(found, account), start, seconds, _quantities(found))
 
 
 def _embeddings_row(result: object, start: int, seconds: int, account: str) -> UsageRow:
-    found = msgspec.convert(result, _Usage)
+    found = fit(result, _Usage)
     quantities = Quantities(uncached_input=found.input_tokens, requests=found.num_model_requests)
     return UsageRow(_dimensions(found, account), start, seconds, quantities)
 
@@ -283,7 +286,7 @@ def _cache_writes(found: _Completions) -> tuple[int | None, int | None]:
 def _bill_row(result: object, start: int, seconds: int, account: str) -> BillRow:
     """A cost; its model is what stands before the first comma of `<model>, <component>`."""
     del seconds
-    found = msgspec.convert(result, _Costs)
+    found = fit(result, _Costs)
     model, comma, _ = (found.line_item or "").partition(", ")
     return BillRow(
         dims=Dimensions(
@@ -477,16 +480,22 @@ class OpenAI:
     def _answer(self, span: _Span) -> _Part:
         """All pages of one span."""
         buckets = Buckets(span.start, span.end, span.width)
+        overlap = Overlap()
 
         def ask(cursor: str | None) -> bytes:
             return self._http.get(span.path, query(span.asked(), self._array_name, cursor))
 
         def take(body: bytes, place: str) -> Taken:
             page = decoded(body, _Page, _PAGE)
-            for bucket in page.data:
-                buckets.admit(bucket.start_time, bucket.end_time)
-            found = _rows(span.stream, page, span.width.seconds, self.account, place)
-            return Taken(*found, page.has_more, page.next_page)
+            own = [
+                bucket
+                for bucket in overlap.fresh(page.data)
+                if buckets.admit(
+                    bucket.start_time, bucket.end_time, groups=groups_of(bucket.results)
+                )
+            ]
+            found = _rows(span.stream, own, span.width.seconds, self.account, place)
+            return Taken(*found, page.has_more, page.next_page, empty=not page.data)
 
         cursors = Cursors(buckets.asked, "buckets asked")
         answer = all_pages(self.name, span.stream, ask, take, cursors)

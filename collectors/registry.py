@@ -9,12 +9,17 @@ from monitor.domain.errors import InputError
 
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
+    "aws_costs": "collectors.aws_costs:AWSCosts",
+    "azure": "collectors.azure:Azure",
+    "bedrock": "collectors.bedrock:Bedrock",
     "focus": "collectors.focus:Focus",
+    "google_billing": "collectors.google_billing:GoogleBilling",
     "langfuse": "collectors.langfuse:Langfuse",
     "litellm": "collectors.litellm:LiteLLM",
     "litellm_database": "collectors.litellm_database:LiteLLMDatabase",
     "openai": "collectors.openai:OpenAI",
     "openrouter": "collectors.openrouter:OpenRouter",
+    "vertex": "collectors.vertex:Vertex",
 }
 
 

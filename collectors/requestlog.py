@@ -1,183 +1,47 @@
-"""Request logs as CSV: one row a request, columns named by a map.
-
-A map is one line: `at=TIMESTAMP,input=ContextTokens,output=GeneratedTokens,model=:gpt-4o`. Left of
-each `=` stands one of our fields, right of it a column of the file, or after a colon a constant.
-"""
+"""Request logs as CSV: one row a request, columns named by a map."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO, NamedTuple
+from collections.abc import Iterator
 
+from collectors.mapping import Mapped, Rows
+from collectors.tables import Table, tables
 from monitor.domain.errors import InputError
-from monitor.domain.names import clean_name
-from monitor.domain.usage import MAX_COUNT, Dimensions, Event, Problem, Quantities
-
-_QUANTITIES = {
-    "input": "uncached_input",
-    "cache_read": "cache_read",
-    "cache_write": "cache_write",
-    "cache_write_long": "cache_write_long",
-    "output": "output",
-    "reasoning": "reasoning",
-}
-FIELDS = ("at", "id", *_QUANTITIES, *Dimensions._fields)
-_REQUIRED = ("at", "input", "output")
-_PAYLOAD_CAP = 500
-
-
-class Mapped(NamedTuple):
-    """A parsed map: field -> column, and field -> constant."""
-
-    columns: Mapping[str, str]
-    constants: Mapping[str, str]
-
-
-def parse_map(text: str) -> Mapped:
-    """Read a one-line map.
-
-    Raises:
-        InputError: a part is no `field=column`, a field is unknown, or a required one is absent.
-    """
-    columns: dict[str, str] = {}
-    constants: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        field, sign, column = part.partition("=")
-        if not sign or not column or field not in FIELDS:
-            raise InputError(
-                f"--map: {part!r} is not FIELD=COLUMN or FIELD=:CONSTANT",
-                f"Fields are {', '.join(FIELDS)}.",
-            )
-        if column.startswith(":"):
-            constants[field] = column[1:]
-        else:
-            columns[field] = column
-    missing = [name for name in _REQUIRED if name not in columns]
-    if missing:
-        raise InputError(
-            f"--map names no column for {', '.join(missing)}",
-            "Write for example --map at=TIMESTAMP,input=ContextTokens,output=GeneratedTokens.",
-        )
-    return Mapped(columns, constants)
+from monitor.domain.usage import Event, Problem
+from monitor.ports import Cursor, Part
 
 
 class RequestLog:
-    """`ports.Events` over one CSV file.
+    """`ports.FileReader` for CSV files, UTF-8, with a header.
 
     Args:
-        path: the file, UTF-8, with a header.
+        account: who is billed where the map names no account.
         mapped: which column is what; times without a zone are UTC.
-        name: the source's name.
     """
 
-    def __init__(self, path: Path, mapped: Mapped, name: str) -> None:
-        self.name = name
-        self._path = path
-        self._map = mapped
-        self._seen: Counter[str] = Counter()
-        self.position = 0
-        """Bytes read so far, for progress."""
+    form = "csv"
+    copies = False
 
-    def events(self) -> Iterator[Event | Problem]:
-        """Every row in file order.
+    def __init__(self, account: str, mapped: Mapped) -> None:
+        self._account, self._map = account, mapped
 
-        Raises:
-            InputError: the file cannot be read, is empty, or lacks a mapped column.
-        """
-        try:
-            with self._path.open(encoding="utf-8-sig", newline="") as file:
-                yield from self._rows(file)
-        except OSError as error:
-            raise InputError(
-                f"cannot read {self._path}: {error.strerror}", "Name another file."
-            ) from None
-        except UnicodeDecodeError:
-            raise InputError(f"{self._path} is not UTF-8 text", "Convert it to UTF-8.") from None
-
-    def _rows(self, file: IO[str]) -> Iterator[Event | Problem]:
-        reader = csv.DictReader(self._counted(file), restkey="", restval=None)
-        header = reader.fieldnames
-        if not header:
-            raise InputError(f"{self._path} is empty", "A request log has a header and rows.")
-        absent = [c for c in self._map.columns.values() if c not in header]
-        if absent:
-            raise InputError(
-                f"{self._path} has no column {', '.join(absent)}",
-                f"Its columns are {', '.join(header)}; name them in --map.",
-            )
-        try:
-            for row in reader:
-                yield self._event(row, f"line {reader.line_num}")
-        except csv.Error as error:
-            yield Problem(f"line {reader.line_num}", f"not CSV: {error}")
-
-    def _counted(self, file: IO[str]) -> Iterator[str]:
-        for line in file:
-            self.position += len(line)
-            yield line
-
-    def _event(self, row: Mapping[str, str | None], place: str) -> Event | Problem:
-        values = {field: row[column] for field, column in self._map.columns.items()}
-        try:
-            at = _instant(values["at"])
-            counts = {
-                ours: _count(values[field], field)
-                for field, ours in _QUANTITIES.items()
-                if field in values
-            }
-        except ValueError as error:
-            shown = ",".join("" if v is None else str(v) for v in row.values())
-            return Problem(place, str(error), clean_name(shown, _PAYLOAD_CAP))
-        names = {"account": self.name, **values, **self._map.constants}
-        dims = Dimensions(
-            **{name: clean_name(str(names.get(name) or "")) for name in Dimensions._fields}
-        )
-        return Event(self._id(row, values), at, dims, Quantities(**counts, requests=1))
-
-    def _id(self, row: Mapping[str, str | None], values: Mapping[str, str | None]) -> str:
-        """The row's own id, else what it says and how often the file has said it before.
-
-        Two equal rows are two requests; the same file again gives the same ids.
-        """
-        if given := values.get("id"):
-            return clean_name(given)
-        said = "\0".join("" if value is None else str(value) for value in row.values())
-        said += "\0".join(f"{k}={v}" for k, v in sorted(self._map.constants.items()))
-        self._seen[said] += 1
-        return hashlib.sha256(f"{said}\0{self._seen[said]}".encode()).hexdigest()[:40]
+    def parts(self, path: str, cursor: Cursor | None) -> Iterator[Part]:
+        """See `ports.FileReader`."""
+        rows = Rows(self._account, self._map)
+        for table in tables(path, self.form, cursor):
+            absent = [c for c in self._map.columns.values() if c not in table.columns]
+            if absent:
+                raise InputError(
+                    f"{path} has no column {', '.join(absent)}",
+                    f"Its columns are {', '.join(table.columns)}; name them in --map.",
+                )
+            yield _part(table, rows, path)
 
 
-def _instant(text: str | None) -> int:
-    if not text:
-        raise ValueError("at is missing")
-    if text.isdigit():
-        return int(text)
-    try:
-        # Python reads at most six decimals of a second; logs write seven or nine.
-        whole, dot, rest = text.strip().partition(".")
-        digits = rest.rstrip("Zz").split("+")[0]
-        zone = rest[len(digits) :]
-        at = datetime.fromisoformat(whole + (f".{digits[:6]}" if dot else "") + zone)
-    except ValueError:
-        raise ValueError(f"at = {clean_name(text, 60)!r} is not a time") from None
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
-
-
-def _count(text: str | None, field: str) -> int | None:
-    """A count; an empty cell is unknown, an absent one means a cut row."""
-    if text is None:
-        raise ValueError(f"{field} is missing: the row is cut off")
-    if not text.strip():
-        return None
-    try:
-        count = int(text)
-    except ValueError:
-        raise ValueError(f"{field} = {clean_name(text, 60)!r} is not a whole number") from None
-    if not 0 <= count <= MAX_COUNT:
-        raise ValueError(f"{field} = {count} is not between 0 and {MAX_COUNT}")
-    return count
+def _part(table: Table, rows: Rows, path: str) -> Part:
+    found = [rows.event(row, f"{path}, line {line}") for line, row in table.rows]
+    events = [item for item in found if isinstance(item, Event)]
+    problems = [item for item in found if isinstance(item, Problem)]
+    return Part(
+        len(found) + len(table.problems), events, [*problems, *table.problems], table.cursor
+    )

@@ -7,7 +7,7 @@ complete stands here: a total that is too small looks like a saving.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
@@ -15,17 +15,25 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from monitor.domain.errors import InputError, SourceError
-from monitor.domain.money import MAX_PICO, PICO, to_pico
+from monitor.domain.money import EXACT, MAX_PICO, PICO, to_pico
 from monitor.domain.names import clean_name
 from monitor.domain.usage import DAY, HOUR, MAX_COUNT, BillRow, Problem, UsageRow, add
 
 PAYLOAD_CAP = 2_000
 """Characters of a row in quarantine."""
 MOST_PAGES = 10_000
+MOST_EMPTY = 20
+"""Pages in a row that may be empty before it is clear that none will end the answer."""
 _LARGEST_AMOUNT = MAX_PICO // PICO
+_LONGEST_COUNT = 18
+_LONGEST_NUMBER = 100
+"""Digits."""
+
+_MEASURES = ("amount", "tokens", "requests", "quantity")
 
 Row = UsageRow | BillRow
 _Page = TypeVar("_Page")
+_Read = TypeVar("_Read")
 
 
 class Width(NamedTuple):
@@ -49,17 +57,41 @@ def decoded(page: bytes, kind: type[_Page], of: str) -> _Page:
     """
     try:
         # NaN is not JSON, but some writers emit it: as text it spoils its row and not the page.
-        document = json.loads(page, parse_float=Decimal, parse_constant=str)
-        return msgspec.convert(document, kind)
+        document = json.loads(page, parse_float=_exact, parse_int=_whole, parse_constant=str)
+        return fit(document, kind)
     except (ValueError, ArithmeticError, RecursionError, msgspec.ValidationError) as error:
         raise ValueError(f"not a page of {of}: {clean_name(str(error))}") from None
 
 
+def fit(document: Any, kind: type[_Page]) -> _Page:
+    """A document as `kind`; a number that some writer put into quotes is that number.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    return msgspec.convert(document, kind, strict=False)
+
+
+def _exact(text: str) -> int | Decimal | str:
+    """A number with a point or an exponent; one that is whole may count something."""
+    try:
+        value = Decimal(text)
+    except ArithmeticError:
+        return text
+    whole = value.adjusted() < _LONGEST_COUNT and value == value.to_integral_value()
+    return int(value) if whole else value
+
+
+def _whole(text: str) -> int | str:
+    """A number of digits alone; what no field could hold stays text and spoils its row only."""
+    return int(text) if len(text) <= _LONGEST_NUMBER else text
+
+
 def each(
-    results: Sequence[Any], read: Callable[[Any], Row], place: str
-) -> tuple[list[Row], list[Problem]]:
-    """The rows of some results, and those that could not be read."""
-    rows: list[Row] = []
+    results: Sequence[Any], read: Callable[[Any], _Read], place: str
+) -> tuple[list[_Read], list[Problem]]:
+    """What is read of some results, and those that could not be read."""
+    rows: list[_Read] = []
     problems: list[Problem] = []
     for number, result in enumerate(results, 1):
         try:
@@ -78,21 +110,31 @@ class Cursors:
         self.pages = 0
         self._most, self._of = most, of
         self._followed: set[str] = set()
+        self._empty, self._in_a_row = 0, 0
 
-    def admit(self, more: bool, following: str | None) -> str | None:
+    def admit(self, more: bool, following: str | None, *, empty: bool = False) -> str | None:
         """The cursor of the next page, None after the last.
+
+        Args:
+            more: what the page says of a next one.
+            following: the cursor that it gives.
+            empty: nothing is on the page.
 
         Raises:
             ValueError: the page cannot belong to a complete answer.
         """
         self.pages += 1
+        self._empty += empty
+        self._in_a_row = self._in_a_row + 1 if empty else 0
         if not more:
             return None
         if not following:
             raise ValueError("it says that more follows and gives no cursor")
         if following in self._followed:
             raise ValueError("its cursor was already followed")
-        if self.pages > self._most:
+        if self._in_a_row >= MOST_EMPTY:
+            raise ValueError(f"{MOST_EMPTY} pages in a row are empty and more follows")
+        if self.pages - self._empty > self._most:
             raise ValueError(f"there are more pages than the {self._most} {self._of}")
         self._followed.add(following)
         return following
@@ -100,6 +142,10 @@ class Cursors:
 
 class Buckets:
     """The buckets of one answer: aligned, inside the window, none twice.
+
+    A page may end within a bucket, of which the next one has the other groups. The bucket before
+    the first and the one after the last belong to other questions, whoever sends them: they are
+    left to those.
 
     Args:
         start: the first instant that was asked for.
@@ -110,28 +156,73 @@ class Buckets:
     def __init__(self, start: int, end: int, width: Width) -> None:
         self.asked = -(-(end - start) // width.seconds)
         self._start, self._end, self._width = start, end, width
-        self._seen: set[object] = set()
+        self._seen: dict[object, set[Group]] = {}
+        self._last: object = None
 
     @property
     def absent(self) -> int:
         """Buckets that were asked for and have not come."""
         return self.asked - len(self._seen)
 
-    def admit(self, start: int, end: int, key: object = ()) -> None:
-        """Take in a bucket, or the row of a group in one.
+    def admit(self, start: int, end: int, key: object = (), groups: Collection[Group] = ()) -> bool:
+        """Take in a bucket with its groups, or the row of one group; False: it is not asked for.
 
         Raises:
             ValueError: it cannot belong to the answer.
         """
         name = f"bucket {utc(start)}"
+        width = self._width.seconds
         # The end of a bucket that is still filling may be the end of the question.
-        if start % self._width.seconds or not 0 < end - start <= self._width.seconds:
+        if start % width or not 0 < end - start <= width:
             raise ValueError(f"{name} to {utc(end)} is not aligned to {self._width.name}")
         if not self._start <= start < self._end:
+            if self._start - width <= start < self._end + width:
+                return False
             raise ValueError(f"{name} lies outside the window that was asked for")
-        if (start, key) in self._seen:
+        known = self._seen.get((start, key))
+        if known is None:
+            self._seen[start, key] = set(groups)
+        elif self._last == (start, key) and groups and known.isdisjoint(groups):
+            known.update(groups)
+        else:
             raise ValueError(f"{name} came twice")
-        self._seen.add((start, key))
+        self._last = (start, key)
+        return True
+
+
+Group = frozenset[tuple[str, object]]
+
+
+def groups_of(results: Iterable[Any]) -> list[Group]:
+    """What the results of a bucket are of: texts and truth values that measure nothing."""
+    return [
+        frozenset(
+            (name, value)
+            for name, value in result.items()
+            if isinstance(value, str | bool) and not name.endswith(_MEASURES)
+        )
+        for result in results
+        if isinstance(result, dict)
+    ]
+
+
+class Overlap:
+    """Pages one after the other, each without what the end of the page before it already had."""
+
+    def __init__(self) -> None:
+        self._before: list[Any] = []
+
+    def fresh(self, page: list[_Page]) -> list[_Page]:
+        """What is new on a page.
+
+        One that repeats the page before it whole stays as it is: that is no overlap, but a cursor
+        that leads nowhere.
+        """
+        before, self._before = self._before, page or self._before
+        for n in range(min(len(page), len(before) - 1), 0, -1):
+            if page[:n] == before[-n:]:
+                return page[n:]
+        return page
 
 
 class Answer(NamedTuple):
@@ -145,10 +236,11 @@ class Answer(NamedTuple):
 class Taken(NamedTuple):
     """What one page holds, and what it says of the next one."""
 
-    rows: list[Row]
-    problems: list[Problem]
+    rows: Sequence[Row]
+    problems: Sequence[Problem]
     more: bool
     following: str | None
+    empty: bool = False
 
 
 def all_pages(
@@ -170,7 +262,7 @@ def all_pages(
         place = f"page {cursors.pages + 1}"
         try:
             page = take(body, place)
-            cursor = cursors.admit(page.more, page.following)
+            cursor = cursors.admit(page.more, page.following, empty=page.empty)
         except ValueError as error:
             raise SourceError(
                 source,
@@ -203,14 +295,32 @@ def require_groups(source: str, group_by: Sequence[str], known: Iterable[str], a
         )
 
 
+def require_names(source: str, option: str, names: object, *, least: int = 0) -> None:
+    """Raises InputError unless an option is a list of at least `least` names."""
+    listed = isinstance(names, list | tuple)
+    if not listed or len(names) < least or not all(isinstance(n, str) and n for n in names):  # type: ignore[arg-type,attr-defined]
+        raise InputError(
+            f"source {source}: {option} is {names!r}",
+            f'Write a list of {"one or more " if least else ""}names: {option} = ["..."]',
+        )
+
+
+def require_hours(source: str, hours: object) -> None:
+    """Raises InputError unless the option `every_hours` is a time between an hour and a week."""
+    if isinstance(hours, bool) or not (isinstance(hours, int | float) and 1 <= hours <= 24 * 7):
+        raise InputError(
+            f"source {source}: every_hours is {hours!r}", "Write hours between 1 and 168"
+        )
+
+
 def require_days(start: int, end: int) -> None:
     """Raises ValueError unless [start, end) is a window of whole UTC days."""
     if start % DAY or end % DAY or start >= end:
         raise ValueError(f"[{start}, {end}) is not a window of whole UTC days")
 
 
-def pico_of(amount: Decimal, currency: str) -> int:
-    """An amount of one line item and day in 10^-12 of its currency.
+def pico_of(amount: Decimal, currency: str, unit: int = 0) -> int:
+    """An amount of one line item and day in 10^-12 of its currency; cents are its `unit` -2.
 
     Raises:
         ValueError: it is no such amount.
@@ -218,7 +328,19 @@ def pico_of(amount: Decimal, currency: str) -> int:
     # Compared, not computed with: abs() would round, and overflow on a large exponent.
     if not (amount.is_finite() and -_LARGEST_AMOUNT <= amount <= _LARGEST_AMOUNT):
         raise ValueError(f"{amount} {currency} cannot be one line item of one day")
-    return to_pico(amount)
+    return to_pico(EXACT.scaleb(amount, unit))
+
+
+def require_currency(currency: str) -> str:
+    """A currency's code; raises ValueError where it is none."""
+    if not (
+        len(currency) == len("USD")
+        and currency.isascii()
+        and currency.isalpha()
+        and currency.isupper()
+    ):
+        raise ValueError(f"{clean_name(currency)!r} is no currency")
+    return currency
 
 
 def merged(rows: Iterable[Row]) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
@@ -31,6 +31,12 @@ class StreamSpec(NamedTuple):
     feeds: Feeds
     chunk_days: int
     """The most UTC days that one read may ask for."""
+    every: int = 0
+    """Seconds that must lie between two polls, where each of them costs money or patience."""
+    overlap_days: int = 0
+    """Days that each poll must read again, where the provider fills them late."""
+    settle: int = 0
+    """Seconds after its end until a day may be taken as complete."""
 
 
 class Read(NamedTuple):
@@ -69,13 +75,64 @@ class Pull(Protocol):
         """Release connections."""
 
 
-class Events(Protocol):
-    """Requests one by one, deduplicated by id."""
+class Cursor(NamedTuple):
+    """How far one file was read, and what tells that it is still that file."""
 
-    name: str
+    form: str
+    device: str
+    inode: str
+    changed_ns: str
+    """The instant of the last change; text, since it needs more than 63 bits some day."""
+    size: int
+    position: int
+    """Bytes that were read completely."""
+    line: int
+    """Lines in them."""
+    digest: str
+    """Of the first bytes and of those before `position`."""
 
-    def events(self) -> Iterator[Event | Problem]:
-        """Every event in the order of the input; a row that cannot be read is a Problem."""
+
+class Part(NamedTuple):
+    """What some whole lines of a file gave."""
+
+    rows: int
+    """That were looked at as usage, readable or not, before repeats are taken out."""
+    events: Sequence[Event]
+    problems: Sequence[Problem]
+    cursor: Cursor
+    """Up to the end of this part."""
+    bills: Sequence[BillRow] = ()
+    """Charges by day: a file has all of a day that it has."""
+
+
+class FileReader(Protocol):
+    """Files of one format."""
+
+    form: str
+    """The format's name."""
+    copies: bool
+    """True: the file may repeat a response, and ids are those of `monitor.domain.responses`."""
+
+    def parts(self, path: str, cursor: Cursor | None) -> Iterator[Part]:
+        """What is new since `cursor`, in the file's order; nothing where nothing is.
+
+        Raises:
+            InputError: the file cannot be read, or is not of this format.
+        """
+
+
+class Files(Protocol):
+    """Files to import, and what reads each."""
+
+    def paths(self) -> Iterable[str]:
+        """All that are named or lie in named folders; raises InputError where one is missing."""
+
+    def reader(self, path: str, cursor: Cursor | None) -> FileReader | None:
+        """None: a file in a folder that is of no format which can be imported.
+
+        Raises:
+            InputError: it was named itself, or cannot be read.
+        """
 
 
 class Sampler(Protocol):

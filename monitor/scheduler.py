@@ -22,7 +22,7 @@ from monitor.domain.errors import CrossoverError, DatabaseBusy
 from monitor.domain.silences import Window
 from monitor.domain.usage import HOUR
 from monitor.domain.workloads import Rule
-from monitor.jobs import collect, deliver, gpu, notify, plan, reprice, rollup
+from monitor.jobs import collect, deliver, gpu, imports, notify, plan, reprice, rollup
 from monitor.jobs.certificates import Certificates
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.ports import Channel, Pull, Sampler
@@ -74,6 +74,8 @@ class Parts(NamedTuple):
     """How alerts become messages; None: their notices wait."""
     watch: Callable[[Database, int], None] | None = None
     """Looks each hour at what is not about a closed day."""
+    watched: Sequence[imports.Watched] = ()
+    """Files and folders that are imported again and again."""
     certificates: Certificates | None = None
     """Of configured servers; None: none of them has one."""
 
@@ -154,6 +156,8 @@ class Daemon:
             f"collect {name}": (lambda source=source: self.collect(source), tick)  # type: ignore[misc]
             for name, source in self.parts.sources.items()
         }
+        for watched in self.parts.watched:
+            jobs[f"import {watched.name}"] = (lambda w=watched: self.import_files(w), tick)  # type: ignore[misc]
         jobs["plan"] = (self.plan, tick)
         for name in self.parts.channels:
             jobs[f"send {name}"] = (lambda name=name: self.send(name), tick)  # type: ignore[misc]
@@ -198,6 +202,18 @@ class Daemon:
                 return
             self._ticked[name] = self._clock()
             self._waiting.discard(name)
+
+    def import_files(self, watched: imports.Watched) -> None:
+        """Import what is new in watched files, where it is time to."""
+        parts = self.parts
+        while not self._stop.is_set():
+            found = imports.import_due(parts.database, watched, parts.claim_seconds, self._now())
+            if found is None:
+                return
+            self._ticked[f"import {watched.name}"] = self._clock()
+            if found.errors:
+                # Each file has its say in the record of reads; the health names the first.
+                raise found.errors[0]
 
     def plan(self) -> None:
         """Roll up what changed, add what is due, carry it out."""

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
+from monitor.domain.attribution import in_cents
 from monitor.domain.money import to_cents
-from monitor.domain.reconcile import unit_suspicion
+from monitor.domain.reconcile import CAUSES, unit_suspicion
 from reports import after_move, budgets, formats
 from reports.audiences import FINANCE, Audience
 from reports.formats import change, count, day, month, name, percent, plural, signed, span, usd
@@ -23,6 +25,7 @@ from reports.weekly_tiles import Tile
 ZERO = Decimal(0)
 CELLS = {
     "bills": "bill",
+    "reconciliation": "reconciled",
     "budgets": "budget",
     "cost_centres": "cost_centre",
     "labels": "label",
@@ -132,7 +135,7 @@ def view(facts: ClosingFacts) -> View:
         unsent=facts.unsent,
         summary=_summary(facts),
         tiles=_tiles(facts),
-        bills=[_bill(row) for row in facts.tables["bills"]],
+        bills=[_bill(row, _causes(facts, row)) for row in facts.tables["bills"]],
         finance=budgets.section(facts.tables, facts.numbers),
         restatements=[_restated(row) for row in facts.tables["restatements.month"]],
         record=_record(facts),
@@ -224,7 +227,22 @@ def _year_tile(numbers: Row) -> Tile:
     return Tile("Year to date", "unknown" if spent is None else usd(spent), note)
 
 
-def _bill(row: Row) -> Bill:
+def _causes(facts: ClosingFacts, bill: Row) -> dict[str, Decimal]:
+    """Why an account's bill differs, in cents that add up to the difference as it is shown."""
+    rows = [r for r in facts.tables["reconciliation"] if r["account"] == bill["account"]]
+    apart = decimal(bill, "difference")
+    if not rows or apart is None:
+        return {}
+    parts = {words(row, "cause"): Fraction(decimal(row, "usd") or ZERO) for row in rows}
+    # What came after the closing was not looked at then.
+    parts["unexplained"] = parts.get("unexplained", Fraction(0)) + (
+        Fraction(apart) - sum(parts.values())
+    )
+    shared = in_cents(parts, int(to_cents(apart) * 100))
+    return {cause: Decimal(shared[cause]).scaleb(-2) for cause in CAUSES if shared.get(cause)}
+
+
+def _bill(row: Row, causes: Mapping[str, Decimal]) -> Bill:
     billed, estimated, apart = (
         decimal(row, key) for key in ("compared_billed", "compared_estimated", "difference")
     )
@@ -242,13 +260,15 @@ def _bill(row: Row) -> Bill:
         usd(billed),
         usd(estimated or ZERO),
         signed(apart),
-        _why(row, billed, estimated or ZERO, apart),
+        _why(row, causes, billed, estimated or ZERO),
     )
 
 
-def _why(row: Row, billed: Decimal, estimated: Decimal, apart: Decimal) -> str:
+def _why(row: Row, causes: Mapping[str, Decimal], billed: Decimal, estimated: Decimal) -> str:
     """Why both differ, as far as it is known."""
     found = []
+    if causes:
+        found.append("Apart by " + ", ".join(f"{c} {signed(usd)}" for c, usd in causes.items()))
     if suspicion := unit_suspicion(billed, estimated):
         found.append(f"It looks like {suspicion.rstrip('?')}: check it before anything is paid")
     if unpriced := whole(row, "unpriced_tokens"):
@@ -258,13 +278,15 @@ def _why(row: Row, billed: Decimal, estimated: Decimal, apart: Decimal) -> str:
     days, final = whole(row, "days") or 0, whole(row, "billed_days") or 0
     if final < days:
         found.append(f"{plural(days - final, 'day')} without a final bill are not compared")
-    if not to_cents(apart):
+    if not to_cents(billed - estimated):
         found.append("Both agree to the cent")
-    elif not found:
+    elif "unexplained" in causes:
         found.append(
-            "No cause is known: fees, discounts and charges for more than tokens are in the bill"
-            " alone, and no reconciliation by line is configured"
+            "What is unexplained may be fees and charges for more than tokens: `crossover"
+            " reconcile` shows each day"
         )
+    elif not causes:
+        found.append("Why is told once the month is closed")
     return ". ".join(found) + "."
 
 
@@ -338,10 +360,12 @@ def _footer(facts: ClosingFacts) -> list[str]:
 
 def _traced(facts: ClosingFacts) -> list[Traced]:
     """Every figure: those of the whole, then row by row as far as shown."""
-    keys = {"bills": "account", "budgets": "budget", "cost_centres": "cost_centre"}
-    keys |= {"labels": "label", "contracts": "account"}
+    keys: dict[str, tuple[str, ...]] = {"bills": ("account",)}
+    keys |= {"budgets": ("budget",), "cost_centres": ("cost_centre",)}
+    keys |= {"labels": ("label",), "contracts": ("account",)}
+    keys |= {"reconciliation": ("account", "cause")}
     rows = [
-        cells(facts.units, CELLS[table], row, (keys[table],))
+        cells(facts.units, CELLS[table], row, keys[table])
         for table in CELLS
         for row in facts.tables[table][:SHOWN]
     ]

@@ -8,8 +8,10 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import reduce
 from typing import Any, NamedTuple
 
+from monitor.domain.money import EXACT
 from tests.fake_api import FakeApi, Refusal, Request, cursor, cursor_start
 
 ADMIN_KEY = "sk-ant-admin01-CANARY0fake00000000000"
@@ -222,7 +224,7 @@ def _reported(uses: list[Use]) -> dict[str, Any]:
 
 
 def _charged(costs: list[Cost]) -> dict[str, Any]:
-    amount = f"{sum(cost.cents for cost in costs):f}"
+    amount = f"{reduce(EXACT.add, (cost.cents for cost in costs)):f}"
     return {
         "amount": amount,
         "list_amount": amount,
@@ -235,7 +237,7 @@ def _described(costs: list[Cost], ask: Ask) -> dict[str, Any]:
     named = "description" in ask.groups
     names = ("description", *_DESCRIBED)
     of = {name: getattr(costs[0], name) if named else None for name in names}
-    amount = f"{sum(cost.cents for cost in costs):f}"
+    amount = f"{reduce(EXACT.add, (cost.cents for cost in costs)):f}"
     return {"currency": costs[0].currency, "amount": amount, **of}
 
 

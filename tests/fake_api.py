@@ -1,13 +1,16 @@
 """A provider's API on loopback: a real HTTP server over a truth that tests own, with scripted faults."""
 
 import base64
+import gzip
 import json
 import re
 import threading
+import zlib
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -18,7 +21,7 @@ class Request(NamedTuple):
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str]
     document: Any = None
-    """What was sent as JSON."""
+    """What was sent as JSON, or the fields of a form."""
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.query if key == name]
@@ -123,6 +126,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def document(self) -> Any:
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+            return dict(parse_qsl(sent.decode()))
         return json.loads(sent) if sent else None
 
     def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
@@ -145,6 +150,16 @@ def normal(handler: Handler) -> None:
     tampered(lambda _: None)(handler)
 
 
+def before(change: Callable[[], object]) -> Fault:
+    """The normal page, after something has changed."""
+
+    def play(handler: Handler) -> None:
+        change()
+        normal(handler)
+
+    return play
+
+
 def tampered(change: Callable[[dict[str, Any]], object]) -> Fault:
     """The normal page, changed in place."""
 
@@ -159,6 +174,28 @@ def tampered(change: Callable[[dict[str, Any]], object]) -> Fault:
         handler.send(200, dumps(page))
 
     return play
+
+
+def compressed(encoding: str) -> Fault:
+    """The normal page, compressed although that was not asked for."""
+
+    def play(handler: Handler) -> None:
+        body = dumps(handler.fake.page(handler.request_seen))
+        handler.send(200, packed(body, encoding), {"Content-Encoding": encoding})
+
+    return play
+
+
+def packed(body: bytes, encoding: str) -> bytes:
+    return gzip.compress(body, 1) if encoding == "gzip" else zlib.compress(body, 1)
+
+
+@cache
+def bomb(megabytes: int = 300) -> bytes:
+    """A small gzip body that is large inside, made piece by piece."""
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    piece = b" " * 2**20
+    return b"".join(packer.compress(piece) for _ in range(megabytes)) + packer.flush()
 
 
 def answering(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Fault:

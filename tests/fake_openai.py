@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from monitor.domain.money import EXACT
 from tests.fake_api import FakeApi, Refusal, Request, cursor, cursor_start
 
 ADMIN_KEY = "sk-admin-CANARY0fake0000000000000000"
@@ -257,7 +258,7 @@ def _cost_results(costs: Iterable[Cost], groups: tuple[str, ...]) -> list[dict[s
                 "quantity_unit": None,
             },
         )
-        result["amount"]["value"] += cost.value
+        result["amount"]["value"] = EXACT.add(result["amount"]["value"], cost.value)
     return list(sums.values())
 
 

@@ -35,6 +35,7 @@ from monitor.cli import (
     quarantine,
     query,
     readers,
+    reconcile,
     report,
     run,
     runs,
@@ -93,6 +94,7 @@ app.command()(capacity.capacity)
 app.command()(advise.advise)
 app.command()(decide.decide)
 app.command()(query.query)
+app.command()(reconcile.reconcile)
 app.command()(explain.explain)
 app.add_typer(config.app, name="config")
 app.add_typer(prices.app, name="prices")

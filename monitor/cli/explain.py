@@ -36,6 +36,7 @@ def explain(
     cost_centre: Annotated[str, typer.Option(help="For a figure of one cost centre.")] = "",
     label: Annotated[str, typer.Option(help="For a figure of one tag.")] = "",
     owner: Annotated[str, typer.Option(help="For a figure of one owner of workloads.")] = "",
+    cause: Annotated[str, typer.Option(help="For why a bill differs, such as discount.")] = "",
     currency: Annotated[str, typer.Option(help="For the rate of a currency, such as EUR.")] = "",
     form: Annotated[common.Format, typer.Option("--format", help="How to print it.")] = (
         common.Format.TABLE
@@ -56,7 +57,7 @@ def explain(
     end = _end(week, month, as_of)
     named = {"workload": workload, "deployment": deployment, "budget": budget, "account": account}
     named |= {"cost_centre": cost_centre, "label": label, "owner": owner}
-    named["currency"] = currency
+    named |= {"currency": currency, "cause": cause}
     params = figures.period(end) | {name: value for name, value in named.items() if value}
     with common.open_database(ctx).read() as conn:
         found = _answer(conn, figure, params)

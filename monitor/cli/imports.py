@@ -1,82 +1,114 @@
-"""`crossover import`: requests from a file."""
+"""`crossover import`: requests from files."""
 
 from __future__ import annotations
 
+import gc
 import time
-from enum import StrEnum
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitor.cli import common
 
+if TYPE_CHECKING:
+    from monitor.domain.errors import InputError
 
-class FileFormat(StrEnum):
-    """What can be imported."""
-
-    CSV = "csv"
+_SAY_EVERY = 2.0
+"""Seconds."""
 
 
 def import_file(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The file to import.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files, and folders of files.")],
     mapping: Annotated[
         str,
         typer.Option(
             "--map",
-            help="FIELD=COLUMN or FIELD=:CONSTANT, comma separated; fields: at, id, input,"
+            help="FIELD=COLUMN or FIELD=:CONSTANT, comma separated, or the name of a map in"
+            " [import.mapping]; fields: at, id, input,"
             " cache_read, cache_write, cache_write_long, output, reasoning, account, provider,"
             " model, project, api_key, actor, tier, batch, region, label.",
         ),
-    ],
-    form: Annotated[FileFormat, typer.Option("--format")] = FileFormat.CSV,
-    source: Annotated[str, typer.Option(help="Name of the source; else the file's name.")] = "",
+    ] = "",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="auto, claude-code, openai-csv, litellm-jsonl, bedrock-logs, openrouter-csv; with"
+            " --map csv, jsonl, parquet.",
+        ),
+    ] = "auto",
+    source: Annotated[
+        str, typer.Option(help="Name of the source; else the format's, with --map the file's.")
+    ] = "",
+    account: Annotated[str, typer.Option(help="Who is billed; else the source's name.")] = "",
     shown: Annotated[
         common.Format, typer.Option("--output-format", help="How the result is printed.")
     ] = common.Format.TABLE,
 ) -> None:
-    """Import a request log: one row a request. Importing it again adds nothing.
+    """Import usage from files. Importing them again reads what is new, and adds nothing else.
 
-    `input` are input tokens that were not read from a cache. Times without a zone are UTC.
+    With a map, each row is a request: `input` are input tokens that were not read from a cache.
+    Times without a zone are UTC. Gzipped files are read as they are. Exit code 2 if a file could
+    not be read; the others are imported all the same.
 
-    Example: crossover import requests.csv --format csv
+    Example: crossover import ~/.claude/projects
+
+    Example: crossover import requests.csv
     --map at=TIMESTAMP,input=ContextTokens,output=GeneratedTokens,provider=:openai,model=:gpt-4o
     """
     from monitor import wiring
-    from monitor.domain.names import clean_name
-    from monitor.jobs.imports import import_events
+    from monitor.jobs.imports import import_files
     from monitor.jobs.rollup import roll_up
     from monitor.storage import setup
     from monitor.storage.migrate import upgrade
 
-    del form
-    log = wiring.request_log(file, mapping, clean_name(source or file.name))
     settings = common.settings(ctx)
+    chosen = wiring.files(settings, [str(path) for path in paths], form, mapping, source, account)
     database = wiring.database(settings)
     upgrade(database)
     now = int(common.now().timestamp())
     with database.write() as conn:
         setup.apply(conn, wiring.setup(settings))
-    found = import_events(database, log, now, _progress(file, log))
+    # Rows by the million are no garbage: looking through them again and again costs a tenth.
+    gc.set_threshold(100_000)
+    rows: list[dict[str, object]] = []
+    errors: list[InputError] = []
+    for name, files in chosen:
+        found = import_files(database, name, files, now, _progress(files.paths))
+        rows.append({"source": name, **found.total._asdict()})
+        errors += found.errors
+    if len(errors) == 1 and not any(row["files"] for row in rows):
+        raise errors[0]
     resolve = wiring.resolver(settings, wiring.stored_prices(settings))
     roll_up(database, resolve, wiring.rules(settings), now)
-    common.show([{"file": str(file), **found._asdict()}], shown)
+    common.show(rows, shown)
+    _tell(errors)
 
 
-def _progress(file: Path, log: object):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _tell(errors: list[InputError]) -> None:
+    for error in errors:
+        common.note(f"error: {error}")
+    if errors:
+        raise typer.Exit(2)
+
+
+def _progress(paths: Callable[[], Iterable[str]]) -> Callable[[int, int], None]:
     """A line every two seconds: how far, how fast, how long still."""
-    size = file.stat().st_size if file.exists() else 0
     started = said = time.monotonic()
+    size = 0
 
-    def tell(rows: int) -> None:
-        nonlocal said
+    def tell(rows: int, came: int) -> None:
+        nonlocal said, size
         elapsed = time.monotonic() - started
-        if time.monotonic() - said < 2:
+        if time.monotonic() - said < _SAY_EVERY:
             return
         said = time.monotonic()
-        share = getattr(log, "position", 0) / size if size else 1
-        left = elapsed / share - elapsed if share else 0
-        common.note(f"{rows:,} rows, {rows / elapsed:,.0f}/s, about {left:.0f} s left")
+        size = size or sum(Path(path).stat().st_size for path in paths())
+        left = elapsed * max(0, size - came) / came if came else 0
+        share = f"{min(came, size) / size:.0%}, " if size else ""
+        common.note(f"{share}{rows:,} rows, {rows / elapsed:,.0f}/s, about {left:.0f} s left")
 
     return tell

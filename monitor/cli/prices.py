@@ -11,7 +11,7 @@ import typer
 
 from monitor.cli import prices_change
 from monitor.cli.common import Format, note, now, settings, show
-from monitor.domain.aliases import names_of, provider_id
+from monitor.domain.aliases import provider_id
 from monitor.domain.errors import InputError
 from monitor.domain.pricing_quote import COLUMNS, MORE_COLUMNS, Quote, Row, quote_rows
 from monitor.domain.rate_lookup import Resolver
@@ -158,7 +158,9 @@ def show_model(
         raise InputError(f"--from {begin} is not before --to {end}", "Give an earlier --from.")
     known = wiring.price_list(chosen)
     contexts = resolver.contexts(provider, model)
-    contexts |= {c for name in names_of(provider, model) for c in known.contexts(*name)}
+    contexts |= {
+        c for name in resolver.names.readings(provider, model) for c in known.contexts(*name)
+    }
     rows = list(cards.shown(resolver, provider, model, contexts, span))
     if not rows:
         raise InputError(

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from pydantic import ValidationError, ValidationInfo, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.config.alerting import Alerts, ChannelSettings, Heartbeat
@@ -21,7 +21,15 @@ from monitor.config.money import ContractSettings, FxSettings, PriceOverride, Pr
 from monitor.config.reporting import Budget, Report
 from monitor.config.sections import Organisation, Section
 from monitor.config.service import Daemon, DatabaseSettings, Http, Mail
-from monitor.config.usage import AccountSettings, Collect, Nvml, SourceSettings
+from monitor.config.usage import (
+    AccountSettings,
+    Collect,
+    Imports,
+    Nvml,
+    Otlp,
+    SourceSettings,
+    WatchSettings,
+)
 from monitor.config.workloads import DeploymentSettings, WorkloadSettings
 from monitor.domain import contracts
 from monitor.domain.errors import ConfigError, InputError
@@ -43,7 +51,10 @@ class Settings(BaseSettings):
     http: Http = Http()
     collect: Collect = Collect()
     source: list[SourceSettings] = []
+    watch: list[WatchSettings] = []
+    import_: Imports = Field(default=Imports(), alias="import")
     account: dict[str, AccountSettings] = {}
+    otlp: Otlp = Otlp()
     nvml: Nvml = Nvml()
     workload: list[WorkloadSettings] = []
     deployment: list[DeploymentSettings] = []
@@ -89,7 +100,12 @@ class Settings(BaseSettings):
 
 def _repeated(settings: Settings) -> list[str]:
     problems = []
-    for kind in ("source", "workload", "deployment", "budget", "channel"):
+    problems += [
+        f"watch: the name {item.name!r} is that of a source"
+        for item in settings.watch
+        if item.name in {source.name for source in settings.source}
+    ]
+    for kind in ("source", "watch", "workload", "deployment", "budget", "channel"):
         names = [item.name for item in getattr(settings, kind)]
         problems += [
             f"{kind}: the name {name!r} is used {names.count(name)} times"
@@ -99,8 +115,14 @@ def _repeated(settings: Settings) -> list[str]:
     return problems
 
 
+def _reporting(settings: Settings) -> list[tuple[str, str]]:
+    """Whatever reports usage, and the account that it reports."""
+    sources = [(item.name, item.account) for item in settings.source]
+    return sources + [(item.name, item.account) for item in settings.watch]
+
+
 def _unknown_references(settings: Settings) -> list[str]:
-    sources = {item.name for item in settings.source}
+    sources = {name for name, _ in _reporting(settings)}
     workloads = {item.name for item in settings.workload}
     problems = [
         f"deployment.{item.name}.workload: there is no workload {item.workload!r}"
@@ -138,8 +160,9 @@ def _unknown_targets(settings: Settings) -> list[str]:
 def _authorities(settings: Settings) -> list[str]:
     """Two sources of one account would count its tokens twice unless one is named."""
     problems = []
-    for account in sorted({item.account for item in settings.source}):
-        names = [item.name for item in settings.source if item.account == account]
+    reporting = _reporting(settings)
+    for account in sorted({billed for _, billed in reporting}):
+        names = [name for name, billed in reporting if billed == account]
         chosen = settings.account.get(account, AccountSettings())
         if len(names) > 1 and not (chosen.tokens_from and chosen.money_from):
             problems.append(

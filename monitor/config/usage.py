@@ -50,3 +50,47 @@ class Nvml(Section):
     mode: Literal["auto", "required", "off"] = "auto"
     host: str = ""
     every_seconds: float = Field(default=5, gt=0, le=60)
+
+
+class Imports(Section):
+    """How files are imported."""
+
+    mapping: dict[str, str] = {}
+    """One-line maps by name."""
+
+
+class WatchSettings(Section):
+    """A file or folder that the daemon imports again and again."""
+
+    name: Name
+    path: str = Field(min_length=1)
+    format: str = "auto"
+    account: Name
+    mapping: str = ""
+    """A map, or the name of a saved one."""
+    every_minutes: float = Field(default=5, gt=0)
+
+
+class OtlpView(Section):
+    """Which report of a service's use of a provider counts."""
+
+    service: str = ""
+    provider: str = ""
+    kind: Literal[
+        "",
+        "spans",
+        "claude_code.api_request",
+        "claude_code.token.usage",
+        "gen_ai.client.inference.usage",
+        "gen_ai.client.inference.tokens",
+        "gen_ai.client.token.usage",
+    ] = ""
+    scope: str = ""
+
+
+class Otlp(Section):
+    """What OpenTelemetry clients send."""
+
+    label: str = ""
+    """The resource attribute that becomes the label."""
+    view: list[OtlpView] = []

@@ -1,12 +1,10 @@
-"""Names that sources use for one thing: providers, models with a prefix, contexts of a request.
+"""Names that sources use for one thing: providers, contexts of a request.
 
 Only these names are known. A provider that is not here keeps its own name, and a price list is
 asked for exactly that name: "custom_openai" is somebody's own server and has no list price.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 # Canonical name: what LiteLLM, OpenTelemetry and the vendors' own tools call it.
 _PROVIDERS = {
@@ -36,8 +34,8 @@ PROVIDER_ALIASES = {
     alias: name for name, aliases in _PROVIDERS.items() for alias in aliases.split()
 }
 
-# What a router puts before the name of a deployment that is charged at the list price.
-_GLOBAL = {"azure": ("global", "global-standard")}
+CANONICAL = frozenset(_PROVIDERS)
+"""Providers whose names are known."""
 
 _STANDARD = {
     ("service_tier", "auto"),
@@ -54,25 +52,6 @@ def provider_id(name: str) -> str:
     """The canonical name of a provider."""
     name = name.strip().lower()
     return PROVIDER_ALIASES.get(name, name)
-
-
-def names_of(provider: str, model: str) -> Iterator[tuple[str, str]]:
-    """(provider, model) as price lists may know them, the most literal first.
-
-    A prefix is taken off where it names the same provider (`azure/gpt-4o` at Azure), where a
-    router put it there (`litellm`), or where it is the path of a cloud's model garden.
-    """
-    canonical = provider_id(provider)
-    yield canonical, model
-    prefix, slash, rest = model.partition("/")
-    if slash and (canonical == "litellm" or provider_id(prefix) == canonical):
-        yield provider_id(prefix), rest
-    path, found, rest = model.rpartition("models/")
-    if found and (not path or path.endswith("/")):
-        yield canonical, rest
-    *_, place, rest = ("", *model.split("/"))[-2:]
-    if place in _GLOBAL.get(canonical, ()):
-        yield canonical, rest
 
 
 def canonical_context(text: str) -> str:

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import Protocol
 
-from monitor.domain.aliases import canonical_context, names_of, provider_id
+from monitor.domain.aliases import canonical_context, provider_id
 from monitor.domain.dated_rates import (
     STALE_AFTER,
     DatedAlias,
@@ -24,6 +24,7 @@ from monitor.domain.dated_rates import (
     card_at,
     turns,
 )
+from monitor.domain.model_names import ModelNames
 from monitor.domain.pricing import CONTEXT_NOT_PRICED, RateCard, Rates
 
 _REMEMBERED = 10_000
@@ -102,6 +103,7 @@ class Resolver:
         factors: what a part of a context does to a price, where no rate covers that part.
         aliases: names that are billed as another model for a time.
         stale_after: seconds after which a row of `own`, a factor or an alias counts as unchecked.
+        names: what a source's name may be called in price lists.
     """
 
     library: RateSource
@@ -110,6 +112,7 @@ class Resolver:
     factors: Sequence[DatedFactor] = ()
     aliases: Sequence[DatedAlias] = ()
     stale_after: int = STALE_AFTER
+    names: ModelNames = field(default_factory=ModelNames)
     _seen: dict[tuple[str, str, str, str], RateCard] = field(default_factory=dict, repr=False)
 
     def card(
@@ -150,7 +153,7 @@ class Resolver:
         # A source's tier may hold anything; what is no context is looked for and not found.
         with suppress(ValueError):
             context = canonical_context(context)
-        names = list(names_of(provider, model))
+        names = list(self.names.readings(provider, model))
         cards = (self._overridden(*name, at, context, account) for name in names)
         card = next((card for card in cards if card is not None), None)
         # A name that gives nothing now may give something later, so all of them bound the card.
@@ -167,7 +170,7 @@ class Resolver:
         """
         found = (
             turn
-            for name in names_of(provider, model)
+            for name in self.names.readings(provider, model)
             for turn in self._turns(*name, at, context, account)
         )
         return min((turn for turn in found if turn > at), default=None)
@@ -175,7 +178,10 @@ class Resolver:
     def dates(self, provider: str, model: str) -> set[int]:
         """The instants at which rows of our own about a model begin or end, hours aside."""
         concerned = (
-            row for name in names_of(provider, model) for row in self.own if row.concerns(*name)
+            row
+            for name in self.names.readings(provider, model)
+            for row in self.own
+            if row.concerns(*name)
         )
         return {end for row in concerned for end in _ends(row.valid_from, row.valid_until)}
 
@@ -183,7 +189,7 @@ class Resolver:
         """The parts of contexts that rows and factors of our own price for a model."""
         rows: list[DatedRates | DatedFactor] = [*self.own, *self.factors]
         found = set()
-        for name in names_of(provider, model):
+        for name in self.names.readings(provider, model):
             names = {name[1], *(a.billed_as for a in self.aliases if a.concerns(*name))}
             found |= {r.context for r in rows if any(r.concerns(name[0], n) for n in names)}
         return found - {""}

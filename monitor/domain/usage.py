@@ -53,11 +53,12 @@ class Quantities(NamedTuple):
     @property
     def tokens(self) -> int:
         """All tokens, each counted once."""
-        return sum(self[i] or 0 for i in range(len(TOKEN_CLASSES)))
+        return sum(filter(None, self[:_CLASSES]))
 
 
 # Quantities that are priced and added, in the order of `Quantities`; reasoning is inside output.
 TOKEN_CLASSES = Quantities._fields[:11]
+_CLASSES = len(TOKEN_CLASSES)
 QUANTITY_FIELDS = Quantities._fields
 INPUT_CLASSES = tuple(c for c in TOKEN_CLASSES if not c.endswith("output"))
 CACHED_CLASSES = tuple(c for c in INPUT_CLASSES if c.endswith("cache_read"))

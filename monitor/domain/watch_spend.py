@@ -10,7 +10,7 @@ from typing import NamedTuple
 from monitor.domain.forecast import NotEnough, Span, project_span
 from monitor.domain.money import to_cents
 from monitor.domain.notices import Said, Severity
-from monitor.domain.periods import day_of
+from monitor.domain.periods import day_of, month_of
 from monitor.domain.reconcile import unit_suspicion
 from monitor.domain.rulebook import Limits
 from monitor.domain.signals import Signal
@@ -139,6 +139,9 @@ class BilledSeen(NamedTuple):
     estimated: Decimal
     unpriced: int
     """Tokens of these days that are in no estimate."""
+    causes: Mapping[str, Decimal] = {}
+    """Why they differ, in cents that add up."""
+    remedies: tuple[str, ...] = ()
 
 
 LEAST_DAYS = 7
@@ -153,13 +156,15 @@ def unreconciled(seen: BilledSeen, limits: Limits) -> Signal:
     holds = apart > 0 and wide and month >= (limits.least_usd or 0)
     share = f", {apart * 100 / seen.billed:.1f}% of the bill" if seen.billed > 0 else ""
     suspected = unit_suspicion(seen.billed, seen.estimated)
+    known = set(seen.causes) - {"unexplained"}
     over = "more" if seen.billed > seen.estimated else "less"
     said = Said(
         title=f"{seen.account} was billed ${apart:,.2f} {over} than its tokens explain{share}",
         what=f"On {seen.days} closed days ${seen.billed:,.2f} was billed and"
         f" ${seen.estimated:,.2f} estimated."
         + (f" It looks like {suspected}." if suspected else ""),
-        sure="Certain as a difference; what causes it is not known."
+        sure="Certain as a difference; "
+        + ("its causes stand below." if known else "what causes it is not known.")
         + (
             f" {seen.unpriced:,} tokens of these days have no known price." if seen.unpriced else ""
         ),
@@ -167,8 +172,8 @@ def unreconciled(seen: BilledSeen, limits: Limits) -> Signal:
         " projections and break-evens.",
         usd_per_month=to_cents(month if seen.billed > seen.estimated else -month),
         actions=(
-            "Compare a day of v_bill_daily and of v_usage_daily with the provider's own pages.",
-            "For a discount write a [[prices.override]]; charges that are not by token stay apart.",
+            *seen.remedies,
+            f"See each day and model: `crossover reconcile --month {month_of(seen.as_of - DAY)}`.",
         ),
         query="SELECT day, billed_usd, estimated_usd, unpriced_tokens FROM v_spend_daily"
         f" WHERE basis = 'billed' AND account = '{quoted(seen.account)}' ORDER BY day DESC",
@@ -176,7 +181,11 @@ def unreconciled(seen: BilledSeen, limits: Limits) -> Signal:
             ("Billed", f"${seen.billed:,.2f}"),
             ("Estimated", f"${seen.estimated:,.2f}"),
             ("Closed days", str(seen.days)),
+            *(
+                (f"Apart by {cause}", f"{'-' * (amount < 0)}${abs(amount):,.2f}")
+                for cause, amount in seen.causes.items()
+            ),
         ),
     )
-    known = holds if seen.days >= LEAST_DAYS else None
-    return Signal("unreconciled_spend", seen.account, seen.as_of, known, said)
+    told = holds if seen.days >= LEAST_DAYS else None
+    return Signal("unreconciled_spend", seen.account, seen.as_of, told, said)

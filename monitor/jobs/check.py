@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from monitor.domain import doubles
 from monitor.domain.errors import CrossoverError
-from monitor.domain.reconcile import unit_suspicion
+from monitor.domain.model_names import ModelNames
+from monitor.domain.reconcile import MEANING, Cause, Compared, total, unit_suspicion
 from monitor.domain.usage import DAY, utc_day
-from monitor.storage import pending, work
+from monitor.jobs.reconcile import Comparison, compare_all, days_told, in_dollars, sides
+from monitor.storage import pending, reconcile, work
 from monitor.storage.engine import Database
-from monitor.storage.reconcile import BothAmounts, both_amounts
 
 _COMPARED_DAYS = 28
 _REPORTED_DAYS = 7
+_WRONG: tuple[Cause, ...] = ("unit", "double count")
 
 
 class Probe(NamedTuple):
@@ -48,23 +51,76 @@ def _check(probe: Probe) -> Checked:
         return Checked(probe.what, state, error.message, error.remedy)
 
 
-def compare_bills(database: Database, now: int) -> str:
-    """Each account's bill beside our estimate, over the last closed days.
+def compare_bills(
+    database: Database, now: int, sources: Sequence[str], names: ModelNames | None = None
+) -> str:
+    """Each account's bill beside our estimate over the last final days, and why they differ.
 
     Raises:
         CrossoverError: one looks like an error in a unit or a double count.
     """
+    end = utc_day(now)
     with database.read() as conn:
-        found = both_amounts(conn, utc_day(now) - _COMPARED_DAYS * DAY)
-    suspected = [unit_suspicion(item.billed, item.estimated) for item in found]
-    shown = "; ".join(map(_compared, found, suspected))
+        found = compare_all(conn, end - _COMPARED_DAYS * DAY, end, sources, names)
+    both = [each for each in found if any(one.billed and one.estimated for one in each.final)]
+    suspected = [_suspected(each.final) for each in both]
+    shown = "; ".join(map(_compared, both, suspected))
     if any(suspected):
         raise CrossoverError(
             shown,
-            "Compare a day of v_bill_daily and of v_usage_daily with the provider's own pages; for"
-            " a discount write a [[prices.override]].",
+            "Compare a day of v_bill_daily and of v_usage_daily with the provider's own pages;"
+            " `crossover reconcile --month` shows each day.",
         )
     return shown or "no closed day has both yet"
+
+
+def _suspected(compared: Sequence[Compared]) -> str:
+    """What is no honest cause: by the evidence of the days, else by the ratio of the sums."""
+    causes = total(compared)
+    wrong = "; ".join(f"{cause}: {MEANING[cause]}" for cause in _WRONG if causes.get(cause))
+    return unit_suspicion(*sides(compared)) or wrong
+
+
+def nothing_twice(database: Database, now: int, names: ModelNames | None = None) -> str:
+    """Says that no two sources seem to count the same tokens, over the last closed days.
+
+    Raises:
+        CrossoverError: two do, or one counts thousands where the other counts tokens; it names the
+            pair with the most tokens.
+    """
+    end = utc_day(now)
+    with database.read() as conn:
+        counted = reconcile.counted(conn, end - _COMPARED_DAYS * DAY, end)
+    found = doubles.find(counted, names or ModelNames())
+    if not found:
+        return f"no two sources count alike over {_COMPARED_DAYS} days"
+    first = found[0]
+    (one, other), more = first.sources, len(found) - 1
+    shown = f"{one} and {other} both count {first.model}, {days_told(first.days)}"
+    if first.times != 1:
+        much, few = (one, other) if first.times > 0 else (other, one)
+        shown = (
+            f"{much} counts 1000 times the tokens of {few} for {first.model},"
+            f" {days_told(first.days)}"
+        )
+    raise CrossoverError(
+        f"{shown}: {first.tokens:,} tokens by {one}" + (f"; and {more} more pairs" if more else ""),
+        _REMEDY_UNIT if first.times != 1 else _remedy(first),
+    )
+
+
+_REMEDY_UNIT = "Compare one day with the provider's page: one of both counts thousands of tokens."
+
+
+def _remedy(double: doubles.Double) -> str:
+    one, other = double.accounts
+    counts = f"let its tokens_from name one of {' and '.join(double.sources)}"
+    if one == other:
+        return f"If it is the same traffic, {counts} in [[account]] {one}."
+    return (
+        f"If it is the same traffic, give both sources the same account (now {one} and {other})"
+        f" and {counts}."
+    )
 
 
 def nothing_given_up(database: Database, now: int) -> str:
@@ -108,6 +164,10 @@ def no_price_waits(database: Database) -> str:
     return "no change of a list price waits"
 
 
-def _compared(item: BothAmounts, suspected: str) -> str:
-    line = f"{item.account}: billed ${item.billed:,.2f}, estimated ${item.estimated:,.2f}"
+def _compared(item: Comparison, suspected: str) -> str:
+    billed, estimated = sides(item.final)
+    line = f"{item.account}: billed ${billed:,.2f}, estimated ${estimated:,.2f}"
+    why = ", ".join(f"{cause} {usd:,}" for cause, usd in in_dollars(item.final).items())
+    if why:
+        line += f" (apart by {why})"
     return f"{line}, {suspected}" if suspected else line

@@ -7,11 +7,13 @@ from functools import lru_cache
 
 from sqlalchemy import Connection
 
+from monitor.domain.model_names import ModelNames
 from monitor.domain.periods import month_of
 from monitor.domain.pricing import RateCard
 from monitor.domain.usage import DAY
 from monitor.jobs.aftermath import settle_month
 from monitor.jobs.plan import NotReady
+from monitor.jobs.reconcile import store_month
 from monitor.jobs.scores import score_month
 from monitor.storage import price_changes, results, rollup
 from monitor.storage.rates import RateKey, Resolve
@@ -27,10 +29,12 @@ def close_month(
     now: int,
     live_sources: Sequence[str],
     prices: Prices | None = None,
+    names: ModelNames | None = None,
 ) -> Mapping[str, object]:
     """Close once every live source has reported the whole month and all of it is rolled up.
 
-    `prices` tell what the API would have cost who moved; without them the stored cards do.
+    `prices` tell what the API would have cost who moved; without them the stored cards do. `names`
+    tell which names in bills and tokens are of one model.
 
     Raises:
         NotReady: something of the month is still missing.
@@ -41,6 +45,7 @@ def close_month(
     if waiting := rollup.waiting(conn, end):
         raise NotReady(f"waits for {len(waiting)} days to be rolled up")
     month = month_of(end - DAY)
+    store_month(conn, month, live_sources, names)
     score_month(conn, month, live_sources, now)
     settle_month(conn, month, _looked_up(conn, prices), now)
     return {}

@@ -173,7 +173,13 @@ def _collect(of: _Stream) -> Collected:
     if deep and of.pace.archive:
         of.pace.archive.prune(database, now)
     deep_at = now + DAY if deep else claim.row["deep_at"]
-    _finish(database, claim, next_at=now + of.pace.every, failures=0, deep_at=deep_at)
+    _finish(
+        database,
+        claim,
+        next_at=now + max(of.pace.every, of.spec.every),
+        failures=0,
+        deep_at=deep_at,
+    )
     return done
 
 
@@ -192,7 +198,7 @@ def _read_windows(of: _Stream, *, deep: bool) -> Iterator[tuple[Read, Changes]]:
             of.claim,
             read,
             of.now,
-            of.pace.settle,
+            max(of.pace.settle, spec.settle),
             asked_from=start,
             since=of.asked.since,
             until=int(of.now + seconds) + of.pace.claim,
@@ -250,7 +256,7 @@ def _first_day(of: _Stream, closed: int | None, today: int, *, deep: bool) -> in
     first = today - pace.backfill_days.get(of.source.name, pace.deep_days) * DAY
     if closed is None:
         return first
-    back = pace.deep_days if deep else pace.overlap_days
+    back = max(pace.deep_days if deep else pace.overlap_days, of.spec.overlap_days)
     # Never past today: a clock that was set back must not make an empty window. Never past what
     # is closed, however long ago: a gap would keep the stream from closing for ever.
     return min(closed, max(first, min(closed, today) - back * DAY))
@@ -321,14 +327,14 @@ def store(
         changes = put_window(conn, window, read.rows)  # type: ignore[arg-type]
         collecting.settle_problems(conn, stream_id, days, read.problems)
         keep_problems(conn, stream_id, read.problems, now, days)
-        fetch_id = _record(conn, stream_id, now, read=read, changes=changes)
+        fetch_id = record(conn, stream_id, now, read=read, changes=changes)
         collecting.keep_pages(conn, fetch_id, (asked_from, read.end), pages)
         if since is not None:
             collecting.advance(conn, stream_id, since, read.end)
     return changes
 
 
-def _record(
+def record(
     conn: Connection,
     stream_id: int,
     now: int,
@@ -337,6 +343,7 @@ def _record(
     changes: Changes = _NONE,
     error: str = "",
 ) -> int:
+    """Write down one attempt to read a stream, and what came of it; returns its id."""
     at = datetime.fromtimestamp(now, UTC)
     made = conn.execute(
         fetch.insert().values(
@@ -370,7 +377,7 @@ def _failed(of: _Stream, error: Exception, total: Changes) -> Collected:
     said = str(error) if known else f"{type(error).__name__}: {error}"
     log.warning("%s", said, extra={"stream": stream, "retry_in_seconds": wait})
     with of.database.write() as conn:
-        fetch_id = _record(conn, of.id, now, error=said)
+        fetch_id = record(conn, of.id, now, error=said)
         collecting.keep_pages(conn, fetch_id, of.reading.days, of.reading.pages)
         work.finish(conn, claim, next_at=now + wait, failures=failures)
     return Collected(source, stream, total, 0, said)

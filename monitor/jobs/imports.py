@@ -1,94 +1,272 @@
-"""Importing requests from a file, in batches, each with its own transaction."""
+"""Importing files, in batches, each with its own transaction and with how far its files were read.
+
+A file that cannot be read stops no other. What was read before it failed stays; the next import
+goes on from there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+import logging
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from monitor.domain.errors import InputError
 from monitor.domain.periods import day_of
-from monitor.domain.usage import DAY, Event, Problem, utc_day
-from monitor.ports import Events, StreamSpec
-from monitor.storage import setup
+from monitor.domain.usage import DAY, BillRow, Event, Problem, utc_day
+from monitor.jobs.collect import one_currency, record
+from monitor.ports import Files, Part, Read, StreamSpec
+from monitor.storage import setup, work
 from monitor.storage.collecting import keep_problems
+from monitor.storage.cursors import cursors, put_cursors
 from monitor.storage.engine import Database
-from monitor.storage.write import Changes, put_events
+from monitor.storage.responses import put_responses
+from monitor.storage.write import Changes, Window, put_events, put_window
 
-BATCH = 5_000
+log = logging.getLogger("crossover.import")
+
+BATCH = 10_000
+"""Requests of a transaction, at least, where files have as many."""
 KIND = "import"
+EVENTS = StreamSpec("events", "usage", 1)
+COSTS = StreamSpec("costs", "bill", 1)
+_PARTS = 512
+"""Parts of a transaction at most: parts without requests have cursors too."""
 
 
 class Imported(NamedTuple):
     """What an import brought."""
 
+    files: int
+    """That had something new."""
+    unchanged: int
     rows: int
     new: int
     changed: int
     quarantined: int
     tokens: int
-    requests: int
     """Of all readable rows, whether new or known."""
+    requests: int
+    skipped: int
+    """Files in folders that are of no known format."""
+    failed: int
+    """Files that could not be read."""
 
 
-def import_events(
-    database: Database, source: Events, now: int, progress: Callable[[int], None]
-) -> Imported:
-    """Store every event of a source once; a row that cannot be read is quarantined."""
-    with database.write() as conn:
-        ids = setup.put_stream(conn, source.name, KIND, StreamSpec("events", "usage", 1))
-    total = Imported(0, 0, 0, 0, 0, 0)
-    last = 0
-    for batch in _batches(source.events()):
-        checked = [_not_ahead(item, now) for item in batch]
+NOTHING = Imported(*[0] * 10)
+
+
+class Result(NamedTuple):
+    """What was imported, and what stood in the way."""
+
+    total: Imported
+    errors: Sequence[InputError]
+
+
+class Batch:
+    """Parts that are stored together."""
+
+    def __init__(self, *, copies: bool) -> None:
+        self.copies = copies
+        self.parts: list[tuple[str, Part]] = []
+        self.events = 0
+
+    def add(self, path: str, part: Part) -> None:
+        """Take in what is stored at the next `Import.flush`."""
+        self.parts.append((path, part))
+        self.events += len(part.events)
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to store it."""
+        return self.events >= BATCH or len(self.parts) >= _PARTS
+
+
+class Import:
+    """One import into one source.
+
+    Args:
+        database: where to.
+        source: the source's name; made when missing.
+        now: epoch seconds.
+        progress: told the rows so far, and the bytes of files that were read.
+    """
+
+    def __init__(
+        self, database: Database, source: str, now: int, progress: Callable[[int, int], None]
+    ) -> None:
+        self._database, self._now, self._progress = database, now, progress
+        self._source = source
+        with database.write() as conn:
+            self._ids = setup.put_stream(conn, source, KIND, EVENTS)
+            self._known = cursors(conn, self._ids[0])
+        self._claimed: set[str] = set()
+        self._last = self._bytes = 0
+        self._batch = Batch(copies=False)
+        self._errors: list[InputError] = []
+        self.total = NOTHING
+
+    def run(self, files: Files) -> Result:
+        """Read what is new in every file."""
+        for path in files.paths():
+            try:
+                self._file(path, files)
+            except InputError as error:
+                self._errors.append(error)
+        self._flush()
+        self._close()
+        return Result(self.total._replace(failed=len(self._errors)), self._errors)
+
+    def _file(self, path: str, files: Files) -> None:
+        cursor = self._known.get(path)
+        reader = files.reader(path, cursor)
+        if reader is None:
+            self.total = self.total._replace(skipped=self.total.skipped + 1)
+            return
+        if reader.copies != self._batch.copies:
+            self._flush()
+            self._batch = Batch(copies=reader.copies)
+        seen, before = False, self._bytes
+        for part in reader.parts(path, cursor):
+            seen = True
+            self._bytes = before + part.cursor.position
+            self._batch.add(path, part)
+            if self._batch.full:
+                self._flush()
+        total = self.total
+        self.total = total._replace(
+            files=total.files + seen, unchanged=total.unchanged + (not seen)
+        )
+
+    def _flush(self) -> None:
+        """Store a batch, and how far its files were read, in one transaction."""
+        parts, self._batch.parts, self._batch.events = self._batch.parts, [], 0
+        if not parts:
+            return
+        checked = [_not_ahead(event, self._now) for _, part in parts for event in part.events]
         events = [item for item in checked if isinstance(item, Event)]
         problems = [item for item in checked if isinstance(item, Problem)]
-        with database.write() as conn:
-            for account in sorted({event.dims.account for event in events}):
-                setup.claim_account(conn, account, ids[0])
-            changes = put_events(conn, *ids, events)
-            keep_problems(conn, ids[1], problems, now)
-        last = max([last, *(event.at for event in events)])
-        total = _add(total, changes, events, problems)
-        progress(total.rows)
-    _close(database, ids[1], last, now)
-    return total
+        problems += [problem for _, part in parts for problem in part.problems]
+        put = put_responses if self._batch.copies else put_events
+        with self._database.write() as conn:
+            for account in {event.dims.account for event in events} - self._claimed:
+                setup.claim_account(conn, account, self._ids[0])
+                self._claimed.add(account)
+            changes = put(conn, *self._ids, events)
+            keep_problems(conn, self._ids[1], problems, self._now)
+            for bills in (part.bills for _, part in parts if part.bills):
+                changes = _sum(changes, self._put_bills(conn, bills))
+            put_cursors(conn, self._ids[0], [(path, p.cursor) for path, p in parts], self._now)
+        self._last = max([self._last, *(event.at for event in events)])
+        self._count(sum(part.rows for _, part in parts), changes, events, problems)
+        self._progress(self.total.rows, self._bytes)
+
+    def _put_bills(self, conn: Connection, bills: Sequence[BillRow]) -> Changes:
+        """Each day of the file as the file has it."""
+        _, stream_id = setup.put_stream(conn, self._source, KIND, COSTS)
+        days = sorted({row.day for row in bills})
+        read = one_currency(Read(days[0], days[-1] + DAY, bills, [], 1, {}))
+        total = Changes()
+        for day in days:
+            rows = [row for row in read.rows if isinstance(row, BillRow) and row.day == day]
+            window = Window(stream_id, day, day + DAY, day + DAY, self._now)
+            total = _sum(total, put_window(conn, window, rows))
+        keep_problems(conn, stream_id, read.problems, self._now)
+        return total
+
+    def _count(
+        self, rows: int, changes: Changes, events: Sequence[Event], problems: Sequence[Problem]
+    ) -> None:
+        total = self.total
+        self.total = total._replace(
+            rows=total.rows + rows,
+            new=total.new + changes.new,
+            changed=total.changed + changes.changed + changes.gone,
+            quarantined=total.quarantined + len(problems),
+            tokens=total.tokens + sum(event.quantities.tokens for event in events),
+            requests=total.requests + sum(event.quantities.requests or 0 for event in events),
+        )
+
+    def _close(self) -> None:
+        """A file says all it has to say: its days up to the last event are known."""
+        if not self._last:
+            return
+        with self._database.write() as conn:
+            conn.execute(
+                text(
+                    "UPDATE watermark SET closed_through ="
+                    " CASE WHEN COALESCE(closed_through, 0) > :t THEN closed_through ELSE :t END,"
+                    " seen_at = :now WHERE stream_id = :s"
+                ),
+                {
+                    "t": min(utc_day(self._last), utc_day(self._now)) + DAY,
+                    "now": self._now,
+                    "s": self._ids[1],
+                },
+            )
 
 
-def _not_ahead(item: Event | Problem, now: int) -> Event | Problem:
+def _not_ahead(item: Event, now: int) -> Event | Problem:
     """A request from the day after tomorrow has a mistyped date."""
-    if isinstance(item, Event) and item.at > now + DAY:
+    if item.at > now + DAY:
         return Problem(f"request {item.id}", f"at {day_of(item.at)} lies in the future")
     return item
 
 
-def _batches(items: Iterator[Event | Problem]) -> Iterator[list[Event | Problem]]:
-    while batch := list(islice(items, BATCH)):
-        yield batch
+def _sum(a: Changes, b: Changes) -> Changes:
+    return Changes(*map(sum, zip(a, b, strict=True)))
 
 
-def _add(
-    total: Imported, changes: Changes, events: list[Event], problems: list[Problem]
-) -> Imported:
-    return Imported(
-        total.rows + len(events) + len(problems),
-        total.new + changes.new,
-        total.changed + changes.changed,
-        total.quarantined + len(problems),
-        total.tokens + sum(event.quantities.tokens for event in events),
-        total.requests + sum(event.quantities.requests or 0 for event in events),
-    )
+def import_files(
+    database: Database,
+    source: str,
+    files: Files,
+    now: int,
+    progress: Callable[[int, int], None] = lambda _rows, _bytes: None,
+) -> Result:
+    """Store what is new in files; an error of one is kept, and the next is read."""
+    return Import(database, source, now, progress).run(files)
 
 
-def _close(database: Database, stream_id: int, last: int, now: int) -> None:
-    """A file says all it has to say: its days up to the last event are known."""
+class Watched(NamedTuple):
+    """Files that are imported again and again."""
+
+    name: str
+    files: Files
+    every: int
+    """Seconds."""
+
+
+def import_due(database: Database, watched: Watched, claim: int, now: int) -> Result | None:
+    """Import what is new where it is time to; None: it is not, or another daemon does it.
+
+    A file that cannot be read is told in the record of reads, and tried again the next time.
+    """
     with database.write() as conn:
-        conn.execute(
-            text(
-                "UPDATE watermark SET closed_through ="
-                " CASE WHEN COALESCE(closed_through, 0) > :t THEN closed_through ELSE :t END,"
-                " seen_at = :now WHERE stream_id = :s"
-            ),
-            {"t": min(utc_day(last), utc_day(now)) + DAY, "now": now, "s": stream_id},
+        taken = work.claim(conn, "stream", now, claim, watched.name)
+    if taken is None:
+        return None
+    if taken.row["name"] != EVENTS.name:
+        # It goes with the others: nothing is to be read for a day.
+        with database.write() as conn:
+            work.finish(conn, taken, next_at=now + DAY)
+        return Result(NOTHING, [])
+    try:
+        result = import_files(database, watched.name, watched.files, now)
+    except InputError as error:
+        result = Result(NOTHING._replace(failed=1), [error])
+    said = "; ".join(map(str, result.errors))
+    if said:
+        log.warning("%s: %s", watched.name, said)
+    failures = taken.row["failures"] + 1 if said else 0
+    with database.write() as conn:
+        work.finish(conn, taken, next_at=now + watched.every, failures=failures)
+        record(
+            conn,
+            int(taken.key),
+            now,
+            changes=Changes(result.total.new, result.total.changed),
+            error=said,
         )
+    return result

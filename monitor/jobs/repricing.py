@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from monitor.domain.errors import InputError
 from monitor.domain.periods import add_months, month_of
 from monitor.jobs.aftermath import settle_again
+from monitor.jobs.reconcile import store_month
 from monitor.storage import repricing, rollup, setup, work
 from monitor.storage.engine import Database
 from monitor.storage.rates import Resolve
@@ -103,6 +104,7 @@ def _carry_out(
     )
     for month in closed:
         settle_again(conn, month, resolve, now)
+        store_month(conn, month, [source.name for source in configured.sources])
     repricing.record(
         conn,
         repricing.Record(

@@ -22,6 +22,7 @@ from monitor.domain.signals import Signal
 from monitor.domain.usage import DAY, HOUR, utc_day
 from monitor.domain.watch import Thresholds
 from monitor.domain.watch_answers import NotConfigured
+from monitor.jobs import reconcile
 from monitor.jobs.alerting import Book, Policy, raise_in, raise_signals
 from monitor.storage import (
     alerts,
@@ -140,8 +141,10 @@ def _anomalies(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]
 
 def _unreconciled(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
     limits = policy.limits["unreconciled_spend"]
-    found = watching.billed(conn, as_of, limits.days or 0, policy.live_sources)
-    return (watch_spend.unreconciled(seen, limits) for seen in found)
+    start = as_of - (limits.days or 0) * DAY
+    compared = reconcile.compare_all(conn, start, as_of, policy.live_sources)
+    found = (reconcile.seen(each, as_of) for each in compared)
+    return (watch_spend.unreconciled(seen, limits) for seen in found if seen.days)
 
 
 def _idle(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:

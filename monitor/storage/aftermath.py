@@ -17,7 +17,7 @@ from monitor.storage.export import number
 from monitor.storage.rates import RateKey
 from monitor.storage.results import Deployment, Workload, deployments
 from monitor.storage.rollup import OWN, context_of
-from monitor.storage.spelling import COUNTED
+from monitor.storage.spelling import COUNTED, NOT_SET_ASIDE
 
 _FROM = f""" FROM usage_day d JOIN series s ON s.id = d.series_id
  JOIN stream t ON t.id = s.stream_id JOIN account a ON a.id = s.account_id
@@ -105,9 +105,9 @@ def own_hours(conn: Connection, workload: Workload, start: int, end: int) -> dic
         conn,
         "SELECT d.bucket_start, CAST(SUM(d.requests) AS BIGINT) FROM usage d"
         " JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id"
-        f" JOIN account a ON a.id = s.account_id WHERE {COUNTED} AND s.workload_id = ?"
-        f" AND s.provider = '{OWN}' AND d.bucket_seconds = 3600 AND d.bucket_start >= ?"
-        " AND d.bucket_start < ? GROUP BY d.bucket_start",
+        f" JOIN account a ON a.id = s.account_id WHERE {COUNTED} AND {NOT_SET_ASIDE}"
+        f" AND s.workload_id = ? AND s.provider = '{OWN}' AND d.bucket_seconds = 3600"
+        " AND d.bucket_start >= ? AND d.bucket_start < ? GROUP BY d.bucket_start",
         (workload.id, start, end),
     )
     return {hour: requests or 0 for hour, requests in rows}

@@ -39,6 +39,15 @@ BILLS = Spec(
     },
     ("account",),
 )
+RECONCILED = Spec(
+    "",
+    "Why the bills of a closed month are above (or below 0: beneath) our estimates, over the days"
+    " that are final on both sides.",
+    "SELECT account, cause, ROUND(SUM(usd), 6) AS usd, COUNT(DISTINCT day) AS days"
+    " FROM v_reconciliation WHERE month = :month AND final = 1 GROUP BY account, cause",
+    {"account": "text", "cause": "text", "usd": "usd", "days": "count"},
+    ("account", "cause"),
+)
 _CLOSED = "SELECT MAX(finished_at) FROM v_runs WHERE run_key = 'close/' || CAST(:month AS TEXT)"
 _BEFORE = (
     "SELECT MAX(finished_at) FROM v_runs"
@@ -71,6 +80,8 @@ def _sum(column: str) -> str:
 CLOSING: Mapping[str, Spec] = {
     "bills": BILLS,
     **cells("bill", BILLS),
+    "reconciliation": RECONCILED,
+    **cells("reconciled", RECONCILED),
     "restatements.month": RESTATED,
     "closing.moves": MOVES_OF_MONTH,
     "closing.projections": Spec(

@@ -344,5 +344,6 @@ FINANCE_CELLS = {
     "labels": "label",
     "contracts": "contract",
     "bills": "bill",
+    "reconciliation": "reconciled",
 }
 """The tables for finance, and how a cell of each is named."""

@@ -17,7 +17,7 @@ from monitor.domain.volumes import Volume
 from monitor.storage import bulk
 from monitor.storage.rollup import OWN
 from monitor.storage.setup import ALL
-from monitor.storage.spelling import COUNTED
+from monitor.storage.spelling import COUNTED, NOT_SET_ASIDE
 
 Unit = Literal["tokens", "requests", "usd"]
 UNITS: tuple[Unit, ...] = ("tokens", "requests", "usd")
@@ -344,7 +344,7 @@ def hourly_requests(conn: Connection, workload: Workload, start: int, end: int) 
     rows = bulk.select(
         conn,
         f"SELECT d.bucket_start, CAST(SUM(d.requests) AS BIGINT) FROM usage d {_JOINS}"
-        f" WHERE {COUNTED} AND d.bucket_seconds = 3600"
+        f" WHERE {COUNTED} AND {NOT_SET_ASIDE} AND d.bucket_seconds = 3600"
         f" AND d.bucket_start >= ? AND d.bucket_start < ?{own} GROUP BY d.bucket_start",
         (start, end, *bound),
     )

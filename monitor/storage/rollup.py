@@ -24,6 +24,9 @@ OWN = "self"
 TOO_LARGE = "amount_too_large"
 """A day of one series above what the database's column holds (9.2 million dollars): unpriced."""
 
+NEGATIVE = "cache_above_input"
+"""More cached tokens than input in one bucket: what is left of the input counts as 0."""
+
 _STANDARD_TIERS = {"", "default", "standard", "auto"}
 
 
@@ -111,7 +114,8 @@ def _refresh_one(
     if mark is None:
         return None
     before = _stored(conn, stream_id, day)
-    after = _derived(conn, stream_id, day, cards, as_open=as_open)
+    aside = _is_set_aside(conn, stream_id, day)
+    after = {} if aside else _derived(conn, stream_id, day, cards, as_open=as_open)
     _replace(conn, before, after)
     if not mark.restates or _totals(before) == _totals(after):
         return None
@@ -148,6 +152,14 @@ def _stored(conn: Connection, stream_id: int, day: int) -> dict[_Row, _Row]:
     return {row[:3]: row for row in rows}
 
 
+def _is_set_aside(conn: Connection, stream_id: int, day: int) -> bool:
+    """Whether another stream of the same tokens counts instead."""
+    found = bulk.select(
+        conn, "SELECT 1 FROM set_aside WHERE stream_id = ? AND day = ?", (stream_id, day)
+    )
+    return bool(found)
+
+
 def _derived(
     conn: Connection, stream_id: int, day: int, cards: Cards, *, as_open: bool
 ) -> dict[_Row, _Row]:
@@ -166,20 +178,32 @@ def _derived(
     for series_id, account, provider, model, tier, batch, start, seconds, *counts in rows:
         key = RateKey(account, provider, model, context_of(tier, batch))
         at = Bucket(series_id, start, seconds, closed)
-        rate_id, part = _priced(cards, key, at, Quantities(*counts))
+        rate_id, part = _priced(cards, key, at, counts)
         parts[series_id, rate_id].append(part)
     derived = (_day_row(series, day, rate, days) for (series, rate), days in parts.items())
     return {row[:3]: row for row in derived}
 
 
-def _priced(cards: Cards, key: RateKey, at: Bucket, quantities: Quantities) -> tuple[int, _Day]:
+def _priced(
+    cards: Cards, key: RateKey, at: Bucket, counts: Sequence[int | None]
+) -> tuple[int, _Day]:
+    quantities, clamped = _clamped(counts)
     if key.provider == OWN:
         return UNPRICED, _Day(quantities, 0, 0, frozenset())
     rate_id, card = cards.of(key, at)
     result = price(quantities, card)
-    return rate_id, _Day(
-        quantities, result.femto or 0, result.unpriced_tokens, frozenset(result.flags)
-    )
+    flags = frozenset((*result.flags, NEGATIVE) if clamped else result.flags)
+    return rate_id, _Day(quantities, result.femto or 0, result.unpriced_tokens, flags)
+
+
+def _clamped(counts: Sequence[int | None]) -> tuple[Quantities, bool]:
+    """Quantities of which none is negative, and whether one was.
+
+    Cached tokens may come in a counter beside that of the input which has them in it: each is
+    taken from the input when it comes, so the order does not matter and the sum can be damaged.
+    """
+    found = Quantities(*(None if n is None else max(0, n) for n in counts))
+    return found, found != tuple(counts)
 
 
 def _day_row(series_id: int, day: int, rate_id: int, parts: list[_Day]) -> _Row:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from monitor.domain.usage import TOKEN_CLASSES
+
 COUNTED = "(a.tokens_from IS NULL OR a.tokens_from = t.source_id)"
 """Tokens of account `a` count where stream `t` is of the one source that is named for them."""
+
+TOKENS = " + ".join(f"CASE WHEN u.{name} > 0 THEN u.{name} ELSE 0 END" for name in TOKEN_CLASSES)
+"""All tokens of a row `u` of `usage`, each counted once."""
+
+NOT_SET_ASIDE = (
+    "NOT EXISTS (SELECT 1 FROM set_aside x WHERE x.stream_id = t.id"
+    " AND x.day = d.bucket_start - d.bucket_start % 86400)"
+)
+"""Rows `d` of `usage` count where no other view of the same tokens counts instead of `t`."""
 
 _SQLITE = {
     "day": "date({0}, 'unixepoch')",

@@ -237,6 +237,69 @@ request_log = Table(
     info=_by("event_id"),
 )
 
+response = Table(
+    "response",
+    metadata,
+    Column("message", EventId, nullable=False),
+    Column("source_id", BigInteger, nullable=False),
+    Column("copies", Text, nullable=False),
+    PrimaryKeyConstraint("message", "source_id"),
+    info=LOCAL,
+)
+"""Messages with copies that differ in request or side chain, each copy as JSON: which of them
+count can change when another file brings a further one."""
+
+file_cursor = Table(
+    "file_cursor",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("path_digest", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("form", String(40), nullable=False),
+    Column("device", String(40), nullable=False),
+    Column("inode", String(40), nullable=False),
+    Column("changed_ns", String(40), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("source_id", "path_digest"),
+    info=LOCAL,
+)
+"""How far each imported file was read."""
+
+telemetry_view = Table(
+    "telemetry_view",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("stream.id"), primary_key=True, autoincrement=False),
+    Column("service", String(200), nullable=False),
+    Column("provider", String(200), nullable=False),
+    Column("kind", String(100), nullable=False),
+    Column("scope", String(200), nullable=False),
+    info=REFERENCE,
+)
+telemetry_series = Table(
+    "telemetry_series",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("series", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("value", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    PrimaryKeyConstraint("source_id", "series"),
+    Index("ix_telemetry_series_at", "at"),
+    info=LOCAL,
+)
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("stream.id"), nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("counts_stream_id", BigInteger, ForeignKey("stream.id"), nullable=False),
+    PrimaryKeyConstraint("stream_id", "day"),
+    info=REFERENCE,
+)
 quarantine = Table(
     "quarantine",
     metadata,
@@ -559,6 +622,21 @@ fx = Table(
     Column("usd_nano", BigInteger, nullable=False),
     Column("source", String(100), nullable=False),
     PrimaryKeyConstraint("currency", "day"),
+    info=REFERENCE,
+)
+
+reconciliation = Table(
+    "reconciliation",
+    metadata,
+    Column("account_id", BigInteger, ForeignKey("account.id"), nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("provider", String(200), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("cause", String(20), nullable=False),
+    Column("month", String(7), nullable=False),
+    Column("pico", BigInteger, nullable=False),
+    Column("is_final", Boolean, nullable=False),
+    PrimaryKeyConstraint("account_id", "day", "provider", "model", "cause"),
     info=REFERENCE,
 )
 

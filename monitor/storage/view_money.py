@@ -1,4 +1,4 @@
-"""The views for finance: budgets, showback, contracts."""
+"""The views for finance: budgets, showback, contracts, why bills differ from estimates."""
 
 from __future__ import annotations
 
@@ -110,3 +110,11 @@ SELECT e.account, {q.day("e.day")} AS day, {q.month("e.day")} AS month,
   ROUND(e.drawn / 1000000.0 * ((e.valid_to - e.known_from) / 86400.0) / {known}, 6) AS at_end_usd,
   e.unpriced AS unpriced_tokens
 FROM e"""
+
+
+def reconciliation(q: Sql) -> str:
+    """Why bills and estimates of closed months differ, by day, provider and model."""
+    return f"""
+SELECT r.month, {q.day("r.day")} AS day, a.name AS account, r.provider, r.model, r.cause,
+  {q.one("r.pico")} AS usd, CASE WHEN r.is_final THEN 1 ELSE 0 END AS final
+FROM reconciliation r JOIN account a ON a.id = r.account_id"""

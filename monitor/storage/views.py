@@ -13,7 +13,7 @@ from monitor.domain.usage import TOKEN_CLASSES
 from monitor.domain.workloads import UNASSIGNED
 from monitor.storage import view_advice, view_money
 from monitor.storage.setup import ALL
-from monitor.storage.spelling import COUNTED, Sql
+from monitor.storage.spelling import COUNTED, TOKENS, Sql
 
 _SERIES = """
   JOIN series s ON s.id = d.series_id
@@ -394,6 +394,17 @@ SELECT o.name AS source, o.kind, t.name AS stream, t.feeds,
 FROM stream t JOIN source o ON o.id = t.source_id LEFT JOIN watermark m ON m.stream_id = t.id"""
 
 
+def _set_aside(q: Sql) -> str:
+    return f"""
+SELECT {q.day("x.day")} AS day, o.name AS source, t.name AS stream,
+  CAST(SUM({TOKENS}) AS BIGINT) AS tokens, c.name AS counted_stream
+FROM set_aside x JOIN stream t ON t.id = x.stream_id JOIN source o ON o.id = t.source_id
+  JOIN stream c ON c.id = x.counts_stream_id JOIN series s ON s.stream_id = x.stream_id
+  JOIN usage u ON u.series_id = s.id AND u.bucket_start >= x.day
+    AND u.bucket_start < x.day + 86400
+GROUP BY x.day, o.name, t.name, c.name"""
+
+
 def _alerts(q: Sql) -> str:
     return f"""
 SELECT a.rule, a.subject, a.period, a.severity, a.workload, x.seq, {q.instant("x.at")} AS at,
@@ -453,6 +464,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_showback_daily": view_money.showback_daily(q),
         "v_showback": view_money.showback(q),
         "v_bill_daily": _bill_daily(q),
+        "v_reconciliation": view_money.reconciliation(q),
         "v_tokens_served": _tokens_served(q),
         "v_gpu_hourly": _gpu_hourly(q),
         "v_projection": _projection(q),
@@ -470,6 +482,7 @@ def definitions(dialect: str) -> dict[str, str]:
         "v_fx": _fx(q),
         "v_restatement": _restatement(q),
         "v_data_quality": _data_quality(q),
+        "v_set_aside": _set_aside(q),
         "v_alerts": _alerts(q),
         "v_notices": _notices(q),
         "v_messages": _messages(q),

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
-from monitor.domain.periods import day_of, month_bounds, month_of
+from monitor.domain.periods import month_bounds, month_of
 from monitor.domain.usage import DAY
 from monitor.domain.watch import BudgetSeen, GivenUp, UnpricedSeen
-from monitor.domain.watch_spend import BilledSeen, SpendSeen
+from monitor.domain.watch_spend import SpendSeen
 from monitor.storage import bulk, results, work
-from monitor.storage.reconcile import exact
 from monitor.storage.spelling import COUNTED
 
 _LATELY = 7 * DAY
@@ -83,39 +82,6 @@ def _unpriced_on(conn: Connection, part: results.Part, day: int) -> int:
         (day, *part.bound),
     )
     return int(rows[0][0] or 0)
-
-
-def billed(conn: Connection, as_of: int, days: int, sources: Sequence[str]) -> list[BilledSeen]:
-    """Bill and estimate of each account over the last `days`, as far as both are complete."""
-    names = conn.scalars(
-        text("SELECT name FROM account WHERE money_from IS NOT NULL ORDER BY name")
-    ).all()
-    found = (_billed(conn, name, as_of, days, sources) for name in names)
-    return [seen for seen in found if seen.days]
-
-
-def _billed(
-    conn: Connection, account: str, as_of: int, days: int, sources: Sequence[str]
-) -> BilledSeen:
-    # Beside tokens that are late a bill is no surprise.
-    complete = results.closed_through(conn, results.of_account(account), sources)
-    first, end = as_of - days * DAY, min(as_of, complete)
-    count, paid, own = conn.execute(
-        text(
-            "SELECT COUNT(*), COALESCE(SUM(billed_usd), 0), COALESCE(SUM(estimated_usd), 0)"
-            " FROM v_spend_daily WHERE account = :a AND day >= :first AND day < :end"
-            " AND basis = 'billed' AND billed_usd IS NOT NULL AND estimated_usd IS NOT NULL"
-            " AND unconverted_amount IS NULL"
-        ),
-        {"a": account, "first": day_of(first), "end": day_of(end)},
-    ).one()
-    (without,) = bulk.select(
-        conn,
-        "SELECT CAST(SUM(unpriced_tokens) AS BIGINT) FROM spend_parts"
-        " WHERE closed = 1 AND account = ? AND day >= ? AND day < ?",
-        (account, first, end),
-    )
-    return BilledSeen(account, as_of, count, exact(paid), exact(own), int(without[0] or 0))
 
 
 def late(conn: Connection, sources: Sequence[str], end: int) -> dict[str, list[str]]:

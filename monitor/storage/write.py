@@ -316,6 +316,11 @@ def _known_series(conn: Connection, stream_id: int) -> dict[Dimensions, int]:
     return {Dimensions(*row[1:]): row[0] for row in rows}
 
 
+def dimensions_of(conn: Connection, stream_id: int) -> dict[int, Dimensions]:
+    """The dimensions of each series of a stream, by its id."""
+    return {i: dims for dims, i in _known_series(conn, stream_id).items()}
+
+
 def account_id(conn: Connection, name: str) -> int:
     """The id of an account; an unknown one is made, and any source may count for it."""
     conn.execute(text("INSERT INTO account (name) VALUES (:n) ON CONFLICT DO NOTHING"), {"n": name})
@@ -324,7 +329,7 @@ def account_id(conn: Connection, name: str) -> int:
     return int(found)
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
     """A stored request."""
 
     day: int
@@ -356,13 +361,31 @@ def put_events(
         events: in any order.
         stored: gets the ids that were new or changed.
     """
-    _, closed_before = _lock_stream(conn, stream_id)
     batch = _largest(events)
     if not batch:
         return Changes()
-    ids = series_ids(conn, stream_id, {event.dims for event in batch.values()})
+    _lock_stream(conn, stream_id)
     days = {utc_day(at) for at in {event.at for event in batch.values()}}
     known = _known_events(conn, source_id, batch, days)
+    return put_known(conn, source_id, stream_id, batch, known, stored)
+
+
+def put_known(
+    conn: Connection,
+    source_id: int,
+    stream_id: int,
+    batch: Mapping[str, Event],
+    known: Mapping[str, Known],
+    stored: set[str] | None = None,
+) -> Changes:
+    """Add requests, one an id, of which those in `known` are stored already.
+
+    `stored` gets the ids that were new or changed.
+    """
+    _, closed_before = _lock_stream(conn, stream_id)
+    if not batch:
+        return Changes()
+    ids = series_ids(conn, stream_id, {event.dims for event in batch.values()})
     # In the order of the key, which spares its index many pages.
     new = [batch[i] for i in sorted(batch.keys() - known.keys())]
     changed = [(batch[i], before) for i, before in known.items() if _grew(batch[i], before)]
@@ -370,7 +393,8 @@ def put_events(
         stored.update(event.id for event in new)
         stored.update(event.id for event, _ in changed)
     hours: _Hours = {}
-    bulk.ensure_partitions(conn, request_log.name, days if new else ())
+    days = {utc_day(at) for at in {event.at for event in new}}
+    bulk.ensure_partitions(conn, request_log.name, days)
     bulk.insert(conn, request_log.name, _LOG_COLUMNS, _logged(source_id, ids, new, hours))
     bulk.update(
         conn,
@@ -386,6 +410,24 @@ def put_events(
     _add_to_usage(conn, hours)
     mark_dirty(conn, stream_id, _restating({utc_day(start) for _, start in hours}, closed_before))
     return Changes(len(new), len(changed))
+
+
+def take_back(conn: Connection, source_id: int, stream_id: int, events: Sequence[Event]) -> Changes:
+    """Remove stored requests, given as they are stored; the hours of `usage` shrink by them."""
+    _, closed_before = _lock_stream(conn, stream_id)
+    if not events:
+        return Changes()
+    ids = series_ids(conn, stream_id, {event.dims for event in events})
+    hours: _Hours = {}
+    for event in events:
+        hour = (ids[event.dims], event.at - event.at % HOUR)
+        less = _minus(Quantities(), event.quantities)
+        hours[hour] = add(hours[hour], less) if hour in hours else less
+    keys = [(event.id, source_id, utc_day(event.at)) for event in events]
+    bulk.delete(conn, request_log.name, _LOG_COLUMNS[:3], keys)
+    _add_to_usage(conn, hours)
+    mark_dirty(conn, stream_id, _restating({utc_day(start) for _, start in hours}, closed_before))
+    return Changes(gone=len(events))
 
 
 def _logged(
@@ -410,7 +452,7 @@ def _largest(events: Iterable[Event]) -> dict[str, Event]:
     return batch
 
 
-def _grew(event: Event, before: _Known) -> bool:
+def _grew(event: Event, before: Known) -> bool:
     # Told apart first, because adding up is the slower half and most repeats are the same.
     return (
         event.quantities != before.quantities and event.quantities.tokens > before.quantities.tokens
@@ -419,7 +461,7 @@ def _grew(event: Event, before: _Known) -> bool:
 
 def _known_events(
     conn: Connection, source_id: int, batch: Mapping[str, Event], days: AbstractSet[int]
-) -> dict[str, _Known]:
+) -> dict[str, Known]:
     """Stored requests with the batch's ids, each at most one day before or after its event."""
     if conn.dialect.name == "postgresql":
         among = "= ANY (ARRAY(SELECT json_array_elements_text(?)))"
@@ -434,7 +476,7 @@ def _known_events(
     found = {}
     for event_id, day, at, series_id, *quantities in rows:
         if abs(day - utc_day(batch[event_id].at)) <= DAY:
-            found[event_id] = _Known(day, at, series_id, Quantities(*quantities))
+            found[event_id] = Known(day, at, series_id, Quantities(*quantities))
     return found
 
 

@@ -15,6 +15,7 @@ from monitor.wiring.outlets import (
 from monitor.wiring.parts import certificates, daemon_parts, handlers
 from monitor.wiring.prices import (
     live_prices,
+    model_names,
     overrides,
     price_list,
     prices,
@@ -29,13 +30,14 @@ from monitor.wiring.style import logo, report_style, require_extras
 from monitor.wiring.usage import (
     archive,
     claim_seconds,
+    files,
     gpus,
     pace,
-    request_log,
     sampler,
     source,
     source_setup,
     sources,
+    watched,
 )
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "database",
     "document",
     "envelope",
+    "files",
     "fx_rate",
     "gpus",
     "handlers",
@@ -61,6 +64,7 @@ __all__ = [
     "live_prices",
     "logo",
     "midnight",
+    "model_names",
     "overrides",
     "pace",
     "policy",
@@ -70,7 +74,6 @@ __all__ = [
     "reader_database",
     "report_issues",
     "report_style",
-    "request_log",
     "require_extras",
     "resolver",
     "routes",
@@ -86,5 +89,6 @@ __all__ = [
     "stored_prices",
     "telling",
     "test_message",
+    "watched",
     "windows",
 ]

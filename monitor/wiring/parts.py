@@ -18,10 +18,10 @@ from monitor.scheduler import LivePrices, Parts
 from monitor.wiring.alerting import policy, telling, windows
 from monitor.wiring.opening import database
 from monitor.wiring.outlets import channels, heartbeat
-from monitor.wiring.prices import live_prices
+from monitor.wiring.prices import live_prices, model_names
 from monitor.wiring.reporting import calendar, report_issues
 from monitor.wiring.rows import rules, setup
-from monitor.wiring.usage import claim_seconds, pace, sampler, sources
+from monitor.wiring.usage import claim_seconds, pace, sampler, sources, watched
 from reports.channels.smtp import Smtp
 
 
@@ -41,6 +41,7 @@ def handlers(
                 close_month,
                 live_sources=chosen.live_sources,
                 prices=prices or live_prices(settings),
+                names=model_names(settings),
             )
         ),
     }
@@ -72,6 +73,7 @@ def daemon_parts(settings: Settings, *, demo: bool = False) -> Parts:
             policy=policy(settings, demo=demo),
             settle=int(settings.collect.settle_hours * HOUR),
         ),
+        watched=watched(settings),
         certificates=certificates(settings, demo=demo),
     )
 

@@ -10,6 +10,7 @@ from collectors.genai_rates import GenaiRates
 from monitor import library
 from monitor.config import Settings
 from monitor.config.money import ContractSettings, PriceOverride
+from monitor.domain.model_names import ModelNames
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.rate_lookup import Override, Resolver
 from monitor.domain.usage import DAY
@@ -75,7 +76,21 @@ def prices(settings: Settings, stored: Sequence[str] = ()) -> Resolver:
     """Which card prices a usage: overrides, our own dated rows, then the price list."""
     stale_after = settings.prices.stale_after_days * DAY
     own, chosen = library.rates(), overrides(settings, stored)
-    return Resolver(price_list(settings), chosen, own.rates, own.factors, own.aliases, stale_after)
+    return Resolver(
+        price_list(settings),
+        chosen,
+        own.rates,
+        own.factors,
+        own.aliases,
+        stale_after,
+        model_names(settings),
+    )
+
+
+def model_names(settings: Settings) -> ModelNames:
+    """What sources call models: what ships, and after it what is configured."""
+    del settings
+    return ModelNames()
 
 
 def price_list(settings: Settings) -> GenaiRates:

@@ -8,11 +8,20 @@ from functools import partial
 from collectors import http
 from monitor.config import Settings, secret
 from monitor.domain.errors import ConfigError, DatabaseUnavailable
-from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up
+from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_given_up, nothing_twice
 from monitor.jobs.quarantine import little_is_unread
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
-from monitor.wiring import channels, database, document, gpus, logo, require_extras, source
+from monitor.wiring import (
+    channels,
+    database,
+    document,
+    gpus,
+    logo,
+    model_names,
+    require_extras,
+    source,
+)
 from reports import pdf
 
 
@@ -29,6 +38,7 @@ def probes(settings: Settings, now: int) -> list[Probe]:
     found.append(Probe("bill against estimate", bills))
     unread = partial(_probe_quarantine, settings, now) if settings.source else None
     found.append(Probe("unread rows", unread))
+    found.append(Probe("double counts", partial(_probe_doubles, settings, now)))
     found.append(Probe("work", partial(_probe_work, settings, now)))
     found.append(Probe("prices", partial(_probe_prices, settings)))
     if settings.organisation.logo:
@@ -69,7 +79,13 @@ def _probe_deployments(settings: Settings) -> str:
 
 
 def _probe_bills(settings: Settings, now: int) -> str:
-    return _asked(settings, lambda opened: compare_bills(opened, now))
+    read, names = [item.name for item in settings.source], model_names(settings)
+    return _asked(settings, lambda opened: compare_bills(opened, now, read, names))
+
+
+def _probe_doubles(settings: Settings, now: int) -> str:
+    names = model_names(settings)
+    return _asked(settings, lambda opened: nothing_twice(opened, now, names))
 
 
 def _probe_quarantine(settings: Settings, now: int) -> str:

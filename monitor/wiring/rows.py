@@ -29,13 +29,16 @@ from monitor.storage.setup import (
     Setup,
     WorkloadSetup,
 )
-from monitor.wiring.usage import source_setup
+from monitor.wiring.usage import source_setup, watch_setup
 
 
 def setup(settings: Settings) -> Setup:
     """The rows that the configuration asks for."""
     return Setup(
-        [source_setup(item) for item in settings.source],
+        [
+            *(source_setup(item) for item in settings.source),
+            *(watch_setup(item) for item in settings.watch),
+        ],
         _accounts(settings),
         [
             WorkloadSetup(

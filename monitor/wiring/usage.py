@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import inspect
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
-from collectors import http, registry
+from collectors import formats, http, registry
+from collectors.mapping import Mapped, parse_map
 from collectors.nvml import Nvml
-from collectors.requestlog import RequestLog, parse_map
 from monitor.config import Settings, secret
-from monitor.config.usage import SourceSettings
-from monitor.domain.errors import ConfigError
+from monitor.config.usage import SourceSettings, WatchSettings
+from monitor.domain.errors import ConfigError, InputError
+from monitor.domain.names import clean_name
 from monitor.domain.usage import HOUR
 from monitor.jobs.archive import Archive
 from monitor.jobs.collect import Pace
-from monitor.ports import Pull, Sampler
+from monitor.jobs.imports import EVENTS, KIND, Watched
+from monitor.ports import Files, Pull, Sampler
 from monitor.storage.setup import SourceSetup
 
 
@@ -76,9 +79,62 @@ def gpus(host: str) -> Nvml:
     return Nvml(host or socket.gethostname())
 
 
-def request_log(path: Path, mapping: str, name: str) -> RequestLog:
-    """A CSV file of requests, its columns named by a one-line map."""
-    return RequestLog(path, parse_map(mapping), name)
+def files(
+    settings: Settings,
+    named: Sequence[str],
+    form: str,
+    mapping: str = "",
+    source: str = "",
+    account: str = "",
+) -> list[tuple[str, Files]]:
+    """Files and folders to import, by the source that they belong to.
+
+    A source that is not named is the format's, so that copies of one response are found whatever
+    file they stand in; where a map says what is what, it is the first file's name.
+
+    Raises:
+        InputError: there is no such format or map, or it is not known what a file is.
+    """
+    mapped = _map(settings, mapping)
+    by_form = {form: list(named)}
+    if form == formats.AUTO and not source:
+        by_form = formats.grouped(named, mapped=mapped is not None)
+    found: list[tuple[str, Files]] = []
+    for each, paths in by_form.items():
+        mine = Path(paths[0]).name if each in formats.MAPPED else each
+        name = clean_name(source or mine)
+        found.append((name, formats.Chosen(paths, each, account or name, mapped)))
+    return found
+
+
+def _map(settings: Settings, mapping: str) -> Mapped | None:
+    """A one-line map, or the one that is saved under that name."""
+    saved = settings.import_.mapping
+    if not mapping:
+        return None
+    if mapping not in saved and "=" not in mapping:
+        raise InputError(
+            f"there is no map {mapping!r} in [import.mapping]",
+            f"Use one of {', '.join(sorted(saved)) or 'none yet'}, or write FIELD=COLUMN,...",
+        )
+    return parse_map(saved.get(mapping, mapping))
+
+
+def watched(settings: Settings) -> list[Watched]:
+    """What the daemon imports by itself."""
+    return [
+        Watched(
+            item.name,
+            formats.Chosen([item.path], item.format, item.account, _map(settings, item.mapping)),
+            max(1, int(item.every_minutes * 60)),
+        )
+        for item in settings.watch
+    ]
+
+
+def watch_setup(item: WatchSettings) -> SourceSetup:
+    """A watched folder is a source of one stream."""
+    return SourceSetup(item.name, KIND, item.account, [EVENTS])
 
 
 def sampler(settings: Settings) -> Sampler | None:

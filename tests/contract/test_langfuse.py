@@ -260,7 +260,7 @@ def test_the_day_at_which_the_question_ends_is_not_counted_with_it(fake, source)
 
 
 @pytest.mark.parametrize(
-    ("date", "said"), [(START, "came twice"), (START - DAY, "outside the window")]
+    ("date", "said"), [(START, "came twice"), (START - 2 * DAY, "outside the window")]
 )
 def test_a_day_that_cannot_belong_to_the_answer_is_refused(fake, source, date, said):
     fake.faults.append(
@@ -312,7 +312,7 @@ def test_other_writings_of_the_same_answer_are_read(fake, source):
         (lambda row: row.pop("sum_inputTokens"), "a row has no sum_inputTokens, only"),
         (lambda row: row.pop("time_dimension"), "a row has no time_dimension"),
         (lambda row: row.update(time_dimension=7), "7 is no time"),
-        (lambda row: row.update(time_dimension=iso(START - HOUR)), "outside the window"),
+        (lambda row: row.update(time_dimension=iso(START - 2 * HOUR)), "outside the window"),
         (lambda row: row.update(time_dimension=iso(START + 60)), "not aligned"),
         (lambda row: row.update(environment="staging"), "came twice"),
     ],

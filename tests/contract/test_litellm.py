@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 
@@ -11,85 +11,10 @@ from monitor.domain.errors import InputError, SourceError
 from monitor.domain.usage import DAY, HOUR, Quantities, add
 from tests import fake_api, needs
 from tests.contract.conftest import QUICK
-from tests.fake_api import FakeApi, Refusal
+from tests.fake_litellm import KEY, FakeProxy, call, iso
 
-KEY = "sk-CANARY-master-0000000000000000000"
 DAY0 = 1_795_132_800  # 2026-11-20
 NOW = DAY0 + 2 * DAY
-
-
-def iso(at):
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-
-
-def call(at, name, **changed):
-    """A successful request of 1,000 prompt tokens, of which 300 were read and 100 written."""
-    usage = {
-        "prompt_tokens_details": {
-            "cached_tokens": 300,
-            "cache_creation_tokens": 100,
-            "cache_creation_token_details": {
-                "ephemeral_5m_input_tokens": 60,
-                "ephemeral_1h_input_tokens": 40,
-            },
-        },
-        "cache_read_input_tokens": 300,
-        "cache_creation_input_tokens": 100,
-        "completion_tokens_details": {"reasoning_tokens": 7},
-        "service_tier": "standard",
-    }
-    return {
-        "request_id": name,
-        "startTime": iso(at),
-        "prompt_tokens": 1000,
-        "completion_tokens": 50,
-        "model": "anthropic/claude-sonnet-4-5",
-        "custom_llm_provider": "anthropic",
-        "api_key": "hash-1",
-        "team_id": "team-shop",
-        "user": "u-ana",
-        "status": "success",
-        "cache_hit": "None",
-        "metadata": {"usage_object": usage},
-    } | changed
-
-
-class FakeProxy(FakeApi):
-    """`calls` as the proxy serves them: both ends of a window included, counted to a cap."""
-
-    def __init__(self, calls=()):
-        super().__init__()
-        self.calls = list(calls)
-        self.cap = 10_000
-
-    def page(self, request):
-        if request.headers.get("authorization") != f"Bearer {KEY}":
-            raise Refusal(401, "Authentication Error, Invalid proxy server token passed.")
-        if request.path != "/spend/logs/v2":
-            raise Refusal(404, "Not Found")
-        query = dict(request.query)
-        first, last = (
-            datetime.strptime(query[name], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-            for name in ("start_date", "end_date")
-        )
-        size, number = int(query["page_size"]), int(query["page"])
-        if size > 1000:
-            raise Refusal(422, "Input should be less than or equal to 1000")
-        assert (query["sort_by"], query["sort_order"]) == ("startTime", "asc")
-        found = [c for c in self.calls if first <= datetime.fromisoformat(c["startTime"]) <= last]
-        found.sort(key=lambda c: c["startTime"])
-        total = min(len(found), self.cap)
-        return {
-            "data": found[(number - 1) * size : number * size],
-            "total": total,
-            "page": number,
-            "page_size": size,
-            "total_pages": -(-total // size),
-            "total_is_capped": len(found) > self.cap,
-        }
-
-    def error_body(self, message):
-        return json.dumps({"error": {"message": message, "type": "x", "code": "400"}}).encode()
 
 
 @pytest.fixture
@@ -200,6 +125,51 @@ def test_several_pages_are_followed_and_a_row_that_comes_twice_counts_once(fake,
     assert total(found.rows).requests == 2_500
 
 
+def test_a_time_without_a_zone_and_metadata_as_text_are_read_as_the_table_has_them(fake, source):
+    as_sent = call(DAY0 + 5, "a")
+    fake.calls = [as_sent]
+    (sent,) = read(source()).rows
+    stored = {
+        "startTime": "2026-11-20 00:00:05.000000",
+        "metadata": json.dumps(as_sent["metadata"]),
+    }
+    fake.calls = [as_sent | stored]
+    assert list(read(source()).rows) == [sent]
+
+
+def test_a_failure_that_only_the_metadata_tells_is_not_counted(fake, source):
+    fake.calls = [call(DAY0, "a"), call(DAY0, "b", status=None, metadata={"status": "failure"})]
+    assert total(read(source()).rows).requests == 1
+
+
+@pytest.mark.parametrize("late", [0, 1_500, 3_000])
+def test_a_row_that_is_added_while_pages_are_read_is_found(fake, source, late):
+    fake.calls = [call(DAY0 + n, f"r{n}") for n in range(2_500)]
+    fake.faults += [
+        None,
+        fake_api.before(lambda: fake.calls.append(call(DAY0 + late + 0.5, "late"))),
+    ]
+    assert total(read(source()).rows).requests == 2_501
+
+
+def test_rows_that_are_deleted_while_pages_are_read_hide_no_other(fake, source):
+    fake.calls = [call(DAY0 + n, f"r{n}") for n in range(2_500)]
+    fake.faults += [None, fake_api.before(lambda: fake.calls.__delitem__(slice(0, 10)))]
+    assert total(read(source()).rows).requests == 2_490
+
+
+def test_a_proxy_that_does_not_say_that_it_stopped_counting_is_read_in_slices(fake, source):
+    fake.calls = [call(DAY0 + 8 * n, f"r{n}") for n in range(10_010)]
+
+    def silent(page):
+        del page["total_is_capped"]
+
+    fake.faults += [fake_api.tampered(silent)] * 40
+    found = read(source(group_by=[]))
+    assert total(found.rows).requests == 10_010
+    assert len(found.request["slices"]) > 1
+
+
 @pytest.mark.parametrize("cap", [1, 7, 100])
 def test_a_window_above_the_cap_is_read_in_slices_without_a_gap(fake, source, cap):
     fake.calls = [call(DAY0 + n * DAY / 300, f"r{n}") for n in range(300)]
@@ -234,7 +204,7 @@ def test_a_second_above_the_cap_is_an_error_with_a_way_out(fake, source):
 
 def test_fewer_rows_than_were_named_are_refused(fake, source):
     fake.calls = [call(DAY0, "a"), call(DAY0, "b")]
-    fake.faults.append(fake_api.tampered(lambda page: page["data"].pop()))
+    fake.faults += [fake_api.tampered(lambda page: page["data"].pop())] * 3
     with pytest.raises(SourceError, match=r"2 requests from .* were named and 1 came"):
         read(source())
 
@@ -255,7 +225,6 @@ def test_an_answer_that_is_no_log_is_refused(fake, source, body):
         {"prompt_tokens": -1},
         {"completion_tokens": None},
         {"startTime": "yesterday"},
-        {"startTime": "2026-11-20T09:00:00"},
         {"startTime": "2026-11-19T23:59:59+00:00"},
     ],
 )
@@ -343,7 +312,7 @@ def test_an_answer_that_was_fetched_again_is_told_of(fake, source):
 # --- Daily sums ---
 
 
-class Recording(FakeApi):
+class Recording(fake_api.FakeApi):
     """Real answers of a real proxy, by path and parameters."""
 
     def __init__(self, folder):
@@ -355,7 +324,7 @@ class Recording(FakeApi):
         query = "&".join(f"{name}={value}" for name, value in request.query)
         found = self.answers[f"{request.path}?{query}"]
         if found["status"] != 200:
-            raise Refusal(found["status"], json.dumps(found["body"]))
+            raise fake_api.Refusal(found["status"], json.dumps(found["body"]))
         return found["body"]
 
     def error_body(self, message):

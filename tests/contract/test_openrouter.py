@@ -1,6 +1,5 @@
 """The OpenRouter source over real HTTP; its fake's answers are judged by the vendor's client."""
 
-import json
 from decimal import Decimal
 
 import pytest
@@ -11,59 +10,15 @@ from monitor.domain.money import PICO
 from monitor.domain.usage import DAY, Quantities
 from tests import fake_api
 from tests.contract.conftest import QUICK
-from tests.fake_api import FakeApi, Refusal
+from tests.fake_openrouter import KEY, FakeOpenRouter, item
 
-KEY = "sk-or-v1-CANARY0management0000000000000"
 START = 1_793_491_200  # 2026-11-01
 NOW = START + 20 * DAY + 1_800
 
 
-def item(day, **changed):
-    return {
-        "date": f"2026-11-{day:02d}",
-        "model": "openai/gpt-5-mini",
-        "model_permaslug": "openai/gpt-5-mini-2025-08-07",
-        "endpoint_id": "550e8400-e29b-41d4-a716-446655440000",
-        "provider_name": "OpenAI",
-        "requests": day,
-        "prompt_tokens": 1000 * day,
-        "cached_tokens": 100 * day,
-        "completion_tokens": 10 * day,
-        "reasoning_tokens": day,
-        "usage": day / 1000,
-        "byok_usage_inference": 0.5,
-        "workspace_id": "ws_1",
-    } | changed
-
-
-class FakeOpenRouter(FakeApi):
-    """The activity of `items`, a day at a time, for the last 30 completed days."""
-
-    root = "/api/v1"
-
-    def __init__(self):
-        super().__init__()
-        self.items = [item(day) for day in range(1, 21)]
-
-    def page(self, request):
-        if request.headers.get("authorization") != f"Bearer {KEY}":
-            raise Refusal(401, "No auth credentials found")
-        (date,) = request.all("date")
-        if not "2026-10-22" <= date <= "2026-11-20":
-            raise Refusal(400, "Date must be within the last 30 (completed) UTC days")
-        found = [dict(each) for each in self.items if each["date"] == date]
-        if request.all("group_by") != ["workspace"]:
-            for each in found:
-                del each["workspace_id"]
-        return {"data": found}
-
-    def error_body(self, message):
-        return json.dumps({"error": {"code": 400, "message": message}}).encode()
-
-
 @pytest.fixture
 def fake():
-    with FakeOpenRouter() as server:
+    with FakeOpenRouter(item(day) for day in range(1, 21)) as server:
         yield server
 
 
@@ -118,10 +73,29 @@ def test_endpoints_of_one_model_are_one_series(fake, source):
     assert row.quantities.requests == 2
 
 
+def test_a_row_that_comes_twice_counts_once(fake, source):
+    fake.items = [item(1), item(1), item(1, requests=3)]
+    (row,) = source().read("activity", START, START + DAY, NOW).rows
+    assert row.quantities.requests == 4
+
+
 def test_a_replayed_answer_never_makes_input_negative(fake, source):
     fake.items = [item(1, prompt_tokens=5, cached_tokens=90)]
     (row,) = source().read("activity", START, START + DAY, NOW).rows
     assert (row.quantities.uncached_input, row.quantities.cache_read) == (0, 90)
+
+
+def test_what_is_not_told_is_unknown_and_not_zero(fake, source):
+    fake.items = [item(1, model=None, cached_tokens=None, reasoning_tokens=None, requests=None)]
+    (row,) = source().read("activity", START, START + DAY, NOW).rows
+    assert row.quantities == Quantities(uncached_input=1000, output=10)
+    assert row.dims.model == ""
+
+
+def test_amounts_keep_every_digit_however_they_are_written(fake, source):
+    fake.items = [item(1, usage="0.1"), item(1, usage=1e-7), item(1, usage="1e-7")]
+    (row,) = source().read("charges", START, START + DAY, NOW).rows
+    assert Decimal(row.amount_pico) / PICO == Decimal("0.1000002")
 
 
 def test_workspaces_are_asked_for_only_where_they_are_wanted(fake, source):

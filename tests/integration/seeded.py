@@ -53,7 +53,9 @@ def fill(conn: Connection) -> None:
     _runs(conn)
     _repricing(conn)
     _contract(conn)
+    _reconciliation(conn)
     _budget(conn)
+    _aside(conn)
 
 
 def _insert(conn: Connection, table: Table, **values: object) -> int:
@@ -449,6 +451,22 @@ def _contract(conn: Connection) -> None:
     )
 
 
+def _reconciliation(conn: Connection) -> None:
+    for n, (cause, usd) in enumerate((("discount", -3), ("unexplained", 1))):
+        _put(
+            conn,
+            tables.reconciliation,
+            account_id=conn.scalar(text("SELECT id FROM account WHERE name = 'acme'")),
+            day=DAY0 + n * DAY,
+            provider="openai",
+            model="gpt-5",
+            cause=cause,
+            month="2026-11",
+            pico=usd * PICO + n,
+            is_final=n == 0,
+        )
+
+
 def _budget(conn: Connection) -> None:
     """A monthly budget on two days, and one of the year of which too much is left to project."""
     for name, period, amount, scope in (
@@ -484,6 +502,17 @@ def _budget(conn: Connection) -> None:
                 remark="not projected: too far" if whole else "",
                 **{} if whole else {f"q{n}_pico": (300 + n) * PICO for n in (10, 50, 90)},
             )
+
+
+def _aside(conn: Connection) -> None:
+    """Spans and a metric of the same tokens: the spans count."""
+    source, counts = make_stream(conn, "apps", "shop-bot/openai: spans of genai")
+    _, other = make_stream(conn, "apps", "shop-bot/openai: gen_ai.client.token.usage of genai")
+    for stream in (counts, other):
+        used = Quantities(uncached_input=900, output=90, requests=9)
+        event = Event(f"e{stream}", DAY0 + 60, dims(account="apps"), used)
+        put_events(conn, source, stream, [event])
+    _put(conn, tables.set_aside, stream_id=other, day=DAY0, counts_stream_id=counts)
 
 
 def _repricing(conn: Connection) -> None:

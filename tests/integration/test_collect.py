@@ -246,6 +246,35 @@ def test_a_stream_that_slept_longer_than_its_back_fill_closes_again(database, fa
     assert closed == [utc_day(NOW)]
 
 
+class Slow(OpenAI):
+    """A provider whose bill is asked for twice a day and comes two days late."""
+
+    def __init__(self, fake):
+        super().__init__("openai", "acme", ADMIN_KEY, base_url=fake.url, pace=lambda _: 0.0)
+        self.read_of_costs = []
+
+    def streams(self):
+        (spec,) = (each for each in super().streams() if each.feeds == "bill")
+        return [spec._replace(every=12 * HOUR, overlap_days=7, settle=2 * DAY)]
+
+    def read(self, stream, start, end, now):
+        self.read_of_costs.append((start, end))
+        return super().read(stream, start, end, now)
+
+
+def test_a_stream_is_read_at_its_own_pace_as_far_back_and_closed_as_late_as_it_says(database, fake):
+    reader = Slow(fake)
+    prepare(database, reader)
+    deep = pace(deep_days=5)
+    assert collect.collect_next(database, reader, deep, NOW)
+    with database.read() as conn:
+        assert conn.scalar(text("SELECT closed_through FROM watermark")) == utc_day(NOW - 2 * DAY)
+    assert collect.collect_next(database, reader, deep, NOW + 12 * HOUR - 1) is None
+    assert collect.collect_next(database, reader, deep, NOW + 12 * HOUR)
+    today = utc_day(NOW)
+    assert reader.read_of_costs[-1] == (today - 2 * DAY - 7 * DAY, today + DAY)
+
+
 class Troubled(OpenAI):
     """A provider of which one stream's answers are `changed`."""
 

@@ -16,7 +16,7 @@ from tests import seeded
 PARAMS = figures.period(seeded.END)
 NAMED = {"workload": "support-bot", "deployment": "own-h100", "account": "acme"}
 NAMED |= {"budget": "models", "cost_centre": "no cost centre", "label": "untagged"}
-NAMED |= {"owner": "ann@acme.example", "currency": "EUR"}
+NAMED |= {"owner": "ann@acme.example", "currency": "EUR", "cause": "unexplained"}
 SCALARS = [name for name, spec in CATALOGUE.items() if not spec.columns]
 TABLES = [name for name, spec in CATALOGUE.items() if spec.columns]
 

@@ -10,9 +10,8 @@ from monitor.domain.rulebook import BOOK, LIMITS, Limits
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.watch_answers import Answered
 from monitor.domain.watch_health import Expiring
-from monitor.jobs import watching
+from monitor.jobs import reconcile, watching
 from monitor.storage import tables, watching_fleet
-from monitor.storage import watching as stored
 from tests import seeded
 
 TO = "ann@acme.example"
@@ -207,9 +206,11 @@ def test_days_choose_how_far_back_or_how_late_a_rule_looks(filled):
     with filled.read() as conn:
         week, two = (watching_fleet.hosts(conn, seeded.END, days)[0] for days in (7, 2))
         assert (week.hours_measured, two.hours_measured) == (336, 96)
-        month, ten = (
-            stored.billed(conn, seeded.END, days, ["openai"])[0].days for days in (28, 10)
+        compared = (
+            reconcile.compare(conn, "acme", seeded.END - days * DAY, seeded.END, ["openai"])
+            for days in (28, 10)
         )
+        month, ten = (reconcile.seen(each, seeded.END).days for each in compared)
         assert (month, ten) == (25, 7)
     late = seeded.END + 3 * DAY
     for days, status in ((4, {}), (1, {"openai": "firing"})):

@@ -71,6 +71,7 @@ def expected():
         found
         | blocks_of(usage.SourceSettings, "[[source]]")
         | blocks_of(usage.AccountSettings, "[account.NAME]")
+        | blocks_of(usage.OtlpView, "[[otlp.view]]")
         | blocks_of(workloads.WorkloadSettings, "[[workload]]")
         | blocks_of(workloads.DeploymentSettings, "[[deployment]]")
         | blocks_of(money.ContractSettings, "[[contract]]")
@@ -111,7 +112,7 @@ def test_every_key_stands_in_the_example_file():
     names = {name for pair in said for name in pair}
     # One more place for a price than its two examples show, and the tables under their own names.
     left_out = {"context", "valid_to", "override", "cost", "owned", "migration", "gates", "facts"}
-    left_out |= {"audience", "rules", "route", "quiet", "maintenance"}
+    left_out |= {"audience", "rules", "route", "quiet", "maintenance", "view"}
     keys = {key for place, key in expected() if not place.startswith("[deployment.")}
     assert keys - names <= left_out
 

@@ -171,9 +171,14 @@ def test_numbers_that_contradict_each_other_are_a_problem_and_not_a_guess(fields
     assert "add up" in completions(**fields)
 
 
-@pytest.mark.parametrize("count", [-1, MAX_COUNT + 1, 10**30, 1.0, True, "7", None, [1]])
+@pytest.mark.parametrize("count", [-1, MAX_COUNT + 1, 10**30, 1.5, True, "seven", "", None, [1]])
 def test_a_count_that_cannot_be_is_a_problem_that_names_its_field(count):
     assert "$.output_tokens" in completions(output_tokens=count)
+
+
+@pytest.mark.parametrize("count", [7, "7", 7.0, "7.0"])
+def test_a_count_in_quotes_or_with_a_point_is_that_count(count):
+    assert completions(output_tokens=count).output == 7
 
 
 def test_the_largest_count_is_still_read():
@@ -224,10 +229,11 @@ def test_an_amount_keeps_digits_that_a_float_would_lose():
         b'{"data": null, "has_more": false}',
         b'{"data": [], "has_more": "no"}',
         b'{"data": [{"start_time": 1, "results": []}], "has_more": false}',
-        b'{"data": [{"start_time": 1e9, "end_time": 2, "results": []}], "has_more": false}',
+        b'{"data": [{"start_time": 1.5, "end_time": 2, "results": []}], "has_more": false}',
         b'{"data": [], "has_more": false, "next_page": 7}',
         b"[" * 100_000,
         b"9" * 5_000,
+        b'{"data": [], "has_more": ' + b"9" * 5_000 + b"}",
         b"1e9999999999999999999999",
     ],
 )

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.aliases import canonical_context, names_of, provider_id
+from monitor.domain.aliases import canonical_context, provider_id
 from monitor.domain.dated_rates import DatedAlias, DatedFactor, DatedRates, Window
+from monitor.domain.model_names import ModelNames
 from monitor.domain.pricing import (
     FALLBACKS,
     FLAGS,
@@ -561,7 +562,7 @@ def test_a_provider_has_one_name(name, canonical):
     ],
 )
 def test_a_prefix_is_dropped_only_where_it_names_the_biller(provider, model, names):
-    assert list(names_of(provider, model)) == names
+    assert list(ModelNames().readings(provider, model)) == names
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import pytest
 
-from collectors.requestlog import RequestLog, parse_map
+from collectors.mapping import parse_map
+from collectors.requestlog import RequestLog
 from monitor.domain.errors import InputError
 from monitor.domain.usage import Event, Problem
 
@@ -10,7 +11,8 @@ MAP = "at=TIMESTAMP,input=ContextTokens,output=GeneratedTokens,provider=:openai,
 def read(tmp_path, text, mapping=MAP):
     path = tmp_path / "log.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return list(RequestLog(path, parse_map(mapping), "log").events())
+    parts = RequestLog("log", parse_map(mapping)).parts(str(path), None)
+    return [item for part in parts for item in (*part.problems, *part.events)]
 
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -65,7 +67,7 @@ def test_an_own_id_is_used(tmp_path):
 def test_a_bad_row_is_a_problem_with_its_line_and_stops_no_other(tmp_path, row, said):
     bad, good = read(tmp_path, HEADER + row + "\n1793491200,1,1\n")
     assert isinstance(bad, Problem)
-    assert bad.place == "line 2"
+    assert bad.place.endswith("log.csv, line 2")
     assert said in bad.reason
     assert isinstance(good, Event)
 

@@ -1,0 +1,183 @@
+"""The formats of files that can be imported, each in a module that is loaded on first use."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import msgspec
+
+from collectors.files import head
+from collectors.mapping import Mapped
+from monitor.domain.errors import InputError
+from monitor.ports import Cursor, FileReader
+
+FORMATS = {
+    "bedrock-logs": "collectors.bedrock_logs:BedrockLogs",
+    "litellm-jsonl": "collectors.litellm_jsonl:LiteLLMJsonl",
+    "claude-code": "collectors.claude_code:ClaudeCode",
+    "openai-csv": "collectors.openai_csv:OpenAICsv",
+    "openrouter-csv": "collectors.openrouter_csv:OpenRouterCsv",
+    "csv": "collectors.requestlog:RequestLog",
+    "jsonl": "collectors.mapped_jsonl:MappedJsonl",
+    "parquet": "collectors.mapped_parquet:MappedParquet",
+}
+"""In the order in which `auto` asks them."""
+MAPPED = ("csv", "jsonl", "parquet")
+"""Whose columns a map names."""
+AUTO = "auto"
+
+_SUFFIXES = (".jsonl", ".json", ".ndjson", ".log", ".csv", ".parquet")
+_FIRST_LINES = 50
+_HEAD = 64 << 10
+
+
+def load(form: str) -> type:
+    """The class that reads a format.
+
+    Raises:
+        InputError: no such format.
+    """
+    if form not in FORMATS:
+        raise InputError(
+            f"{form!r} is no format of files", f"Use one of: {AUTO}, {', '.join(FORMATS)}"
+        )
+    module, _, name = FORMATS[form].partition(":")
+    found: type = getattr(import_module(module), name)
+    return found
+
+
+def detect(path: str, *, mapped: bool) -> str | None:
+    """The format of a file by its first lines; None: it is of none that is known.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    first = head(path, _HEAD)
+    if b"\n" not in first:
+        first = head(path)
+    if first.startswith(b"PAR1"):
+        return "parquet"
+    documents = list(_documents(first))
+    columns = [] if documents else _columns(first)
+    for form in FORMATS:
+        if form not in MAPPED and load(form).recognises(documents, columns):  # type: ignore[attr-defined]
+            return form
+    if mapped and (documents or len(columns) > 1):
+        return "jsonl" if documents else "csv"
+    return None
+
+
+def _documents(first: bytes) -> Iterator[Mapping[str, Any]]:
+    for line in first.splitlines()[:_FIRST_LINES]:
+        try:
+            found = msgspec.json.decode(line)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            yield found
+
+
+def _columns(first: bytes) -> list[str]:
+    line = first.partition(b"\n")[0].decode("utf-8-sig", "replace").strip()
+    return next(csv.reader([line]), []) if len(line) < csv.field_size_limit() else []
+
+
+def grouped(named: Sequence[str], *, mapped: bool) -> dict[str, list[str]]:
+    """All files by their format; those in folders that are of none are left out.
+
+    Raises:
+        InputError: a file that was named itself is of none, or one cannot be read.
+    """
+    found: dict[str, list[str]] = {}
+    for path in every_file(named):
+        form = detect(path, mapped=mapped)
+        if form is not None and (mapped or form not in MAPPED):
+            found.setdefault(form, []).append(path)
+        elif path in named:
+            raise _unknown(path)
+    return found
+
+
+def every_file(named: Sequence[str]) -> Iterator[str]:
+    """Named files, and all that lie in named folders and below them.
+
+    Raises:
+        InputError: there is no such file or folder.
+    """
+    missing = [name for name in named if not os.path.exists(name)]  # noqa: PTH110
+    if missing:
+        raise InputError(f"there is no {', '.join(missing)}", "Name files or folders.")
+    for name in named:
+        yield from _inside(name) if os.path.isdir(name) else [name]  # noqa: PTH112
+
+
+def _unknown(path: str) -> InputError:
+    if not head(path, 1):
+        return InputError(f"{path} is empty", "Name a file with rows.")
+    return InputError(
+        f"{path} is of no format that is known by its first lines",
+        f"Name it with --format: {', '.join(FORMATS)}; {', '.join(MAPPED)} with --map.",
+    )
+
+
+class Chosen:
+    """`ports.Files`: named files, and what lies in named folders.
+
+    Args:
+        named: files and folders.
+        form: of all of them, or `auto`.
+        account: who is billed.
+        mapped: which column is what, for formats that need it.
+    """
+
+    def __init__(
+        self, named: Sequence[str], form: str, account: str, mapped: Mapped | None = None
+    ) -> None:
+        if form != AUTO:
+            load(form)
+        if form in MAPPED and mapped is None:
+            raise InputError(
+                f"the format {form} needs a map",
+                "Write for example --map at=time,input=prompt,output=completion.",
+            )
+        self._named, self._form, self._account, self._mapped = named, form, account, mapped
+        self._readers: dict[str, FileReader] = {}
+
+    def paths(self) -> Iterator[str]:
+        """See `ports.Files`."""
+        return every_file(self._named)
+
+    def reader(self, path: str, cursor: Cursor | None) -> FileReader | None:
+        """See `ports.Files`."""
+        form: str | None = self._form
+        if form == AUTO:
+            # What it was before is asked first; a file that became another is told by its bytes.
+            known = cursor is not None and cursor.form in FORMATS and cursor.position > 0
+            form = cursor.form if known and cursor else detect(path, mapped=bool(self._mapped))
+        if form is None or (form in MAPPED and self._mapped is None):
+            if path not in self._named:
+                return None
+            raise _unknown(path)
+        return self._reader(form)
+
+    def _reader(self, form: str) -> FileReader:
+        if form not in self._readers:
+            kind = load(form)
+            further = (self._mapped,) if form in MAPPED else ()
+            self._readers[form] = kind(self._account, *further)
+        return self._readers[form]
+
+
+def _inside(folder: str) -> Iterator[str]:
+    """Files of a folder and all below it, by name; links to folders are not followed."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(place, name)  # noqa: PTH118
+            plain = name.lower().removesuffix(".gz")
+            if plain.endswith(_SUFFIXES) and os.path.isfile(path):  # noqa: PTH113
+                yield path

@@ -1,0 +1,104 @@
+"""CSV files, row by row in little memory: read whole whenever they changed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from collectors.files import blocks
+from monitor.domain.errors import InputError
+from monitor.domain.usage import Problem
+from monitor.ports import Cursor
+
+Row = Mapping[str, str | None]
+
+
+class Table(NamedTuple):
+    """Some rows of a file."""
+
+    columns: Sequence[str]
+    rows: list[tuple[int, Row]]
+    """Each with the number of its last line."""
+    problems: list[Problem]
+    cursor: Cursor
+
+
+def tables(path: str, form: str, cursor: Cursor | None) -> Iterator[Table]:
+    """All rows of a file that changed.
+
+    Raises:
+        InputError: it cannot be read, is empty, or is not UTF-8.
+    """
+    lines = _Lines(path, form, cursor)
+    if lines.cursor is None and not lines.fill():
+        return
+    reader = csv.DictReader(lines, restkey="", restval=None)
+    try:
+        columns = reader.fieldnames
+    except csv.Error as error:
+        raise InputError(f"{path} is not CSV: {error}", "Name another --format.") from None
+    if not columns:
+        raise InputError(f"{path} is empty", "A request log has a header and rows.")
+    while True:
+        rows: list[tuple[int, Row]] = []
+        problems: list[Problem] = []
+        more = True
+        while len(rows) < 2_000:
+            try:
+                row = next(reader)
+            except StopIteration:
+                more = False
+                break
+            except csv.Error as error:
+                problems.append(Problem(f"{path}, line {reader.line_num}", f"not CSV: {error}"))
+                continue
+            rows.append((reader.line_num, row))
+        assert lines.cursor is not None
+        # What follows the cursor may be in the reader already: until its end a file is read anew.
+        cursor = lines.cursor if not more else lines.cursor._replace(changed_ns="")
+        yield Table(columns, rows, [*problems, *lines.problems()], cursor)
+        if not more:
+            return
+
+
+class _Lines:
+    """The lines of a file as text."""
+
+    def __init__(self, path: str, form: str, cursor: Cursor | None) -> None:
+        self._path = path
+        self._blocks = blocks(path, form, cursor, appends=False, whole=True)
+        self._waiting: Iterator[str] = iter(())
+        self._problems: list[Problem] = []
+        self._first = True
+        self.cursor: Cursor | None = None
+
+    def fill(self) -> bool:
+        """Read a block; False: there is none."""
+        block = next(self._blocks, None)
+        if block is None:
+            return False
+        self.cursor = block.cursor
+        self._problems += block.problems
+        try:
+            text = block.data.decode("utf-8-sig" if self._first else "utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{self._path} is not UTF-8 text", "Convert it to UTF-8.") from None
+        self._first = False
+        self._waiting = iter(io.StringIO(text, newline=""))
+        return True
+
+    def problems(self) -> list[Problem]:
+        """Lines that were too long, since the last call."""
+        found, self._problems = self._problems, []
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while (line := next(self._waiting, None)) is None:
+            if not self.fill():
+                raise StopIteration
+        return line

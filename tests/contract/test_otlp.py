@@ -1,0 +1,701 @@
+"""What the OTLP receiver understands, judged by OpenTelemetry's own Protobuf classes."""
+
+import base64
+import json
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from collectors import otlp
+from monitor.domain.errors import IntakeError
+from monitor.domain.telemetry import Choice, Level, View, choose, increments
+from monitor.domain.usage import DAY, QUANTITY_FIELDS
+from monitor.storage import rollup
+from tests.receiver import SETTLE, THEN, Receiver
+
+REQUESTS = {
+    "metrics": ExportMetricsServiceRequest,
+    "traces": ExportTraceServiceRequest,
+    "logs": ExportLogsServiceRequest,
+}
+RESPONSES = {
+    "metrics": ExportMetricsServiceResponse,
+    "traces": ExportTraceServiceResponse,
+    "logs": ExportLogsServiceResponse,
+}
+NANO = 10**9
+HISTOGRAM = "gen_ai.client.token.usage"
+COUNTERS = "gen_ai.client.inference.usage"
+
+
+def value(said):
+    if isinstance(said, bool):
+        return {"boolValue": said}
+    if isinstance(said, int):
+        return {"intValue": str(said)}
+    if isinstance(said, float):
+        return {"doubleValue": said}
+    if isinstance(said, list):
+        return {"arrayValue": {"values": [value(one) for one in said]}}
+    return {"stringValue": said}
+
+
+def pairs(attributes):
+    return [{"key": key, "value": value(said)} for key, said in attributes.items()]
+
+
+def envelope(signal, items, service="shop-bot", scope="genai", **resource):
+    inner = {"metrics": "metrics", "traces": "spans", "logs": "logRecords"}[signal]
+    outer = {"metrics": "Metrics", "traces": "Spans", "logs": "Logs"}[signal]
+    named = ({"service.name": service} if service else {}) | resource
+    block = {"scope": {"name": scope}, inner: items}
+    return {
+        f"resource{outer}": [{"resource": {"attributes": pairs(named)}, f"scope{outer}": [block]}]
+    }
+
+
+def span(attributes=None, n=1, at=THEN - 60, **more):
+    said = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"}
+    said |= {"gen_ai.response.model": "gpt-5-mini"}
+    said |= {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}
+    said |= attributes or {}
+    return {
+        "traceId": f"{n:032x}",
+        "spanId": f"{n:016x}",
+        "name": "chat",
+        "startTimeUnixNano": str((at - 1) * NANO),
+        "endTimeUnixNano": str(at * NANO),
+        "attributes": pairs({key: one for key, one in said.items() if one is not None}),
+    } | more
+
+
+def point(tokens, attributes=None, start=THEN - 60, at=THEN, **more):
+    said = {"gen_ai.provider.name": "openai", "gen_ai.response.model": "gpt-5-mini"}
+    times = {"startTimeUnixNano": str(start * NANO), "timeUnixNano": str(at * NANO)}
+    return times | {"asInt": str(tokens), "attributes": pairs(said | (attributes or {}))} | more
+
+
+def counter(name, *points, temporality=1, **more):
+    said = {"aggregationTemporality": temporality, "isMonotonic": True, "dataPoints": list(points)}
+    return {"name": name, "sum": said | more}
+
+
+def histogram(sort, total, count, temporality=1, start=THEN - 60, at=THEN, kind="histogram"):
+    said = point(0, {"gen_ai.token.type": sort}, start, at)
+    del said["asInt"]
+    said |= {"sum": total, "count": str(count)}
+    return {
+        "name": HISTOGRAM,
+        kind: {"aggregationTemporality": temporality, "dataPoints": [said]},
+    }
+
+
+def record(attributes=None, at=THEN - 60, **more):
+    said = {"event.name": "api_request", "model": "claude-opus-5-5", "session.id": "s1"}
+    said |= {"input_tokens": "120", "output_tokens": 30, "cache_read_tokens": "7"}
+    said |= {"cache_creation_tokens": 0, "prompt": "a secret"}
+    return {
+        "timeUnixNano": str(at * NANO),
+        "body": value("claude_code.api_request"),
+        "attributes": pairs(said | (attributes or {})),
+    } | more
+
+
+def protobuf(signal, document):
+    """The same request in Protobuf, made by OpenTelemetry's own classes."""
+    document = json.loads(json.dumps(document))
+    # The standard mapping of Protobuf has ids in base64, OTLP has them in hex.
+    for resource in document.get("resourceSpans", ()):
+        for scope in resource["scopeSpans"]:
+            for one in scope["spans"]:
+                for name in ("traceId", "spanId"):
+                    one[name] = base64.b64encode(bytes.fromhex(one[name])).decode()
+    return json_format.ParseDict(document, REQUESTS[signal]()).SerializeToString()
+
+
+def read(signal, document, label="", now=THEN):
+    """Both encodings, which must say the same."""
+    reader = otlp.Reader(signal, label)
+    found = reader.read(json.dumps(document).encode(), otlp.JSON, now)
+    assert reader.read(protobuf(signal, document), otlp.PROTOBUF, now) == found
+    return found
+
+
+def one(signal, item, **kwargs):
+    (found,) = read(signal, envelope(signal, [item], **kwargs)).sightings
+    return found
+
+
+def used(found):
+    """The known quantities."""
+    return {k: v for k, v in found.event.quantities._asdict().items() if v is not None}
+
+
+# --- Encodings ---
+
+words = st.text(max_size=8)
+scalars = st.one_of(
+    words,
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.lists(words, max_size=2),
+)
+names = st.sampled_from(
+    ["gen_ai.token.type", "gen_ai.usage.input_tokens", "gen_ai.response.id", "model", "type", "x"]
+)
+attributes = st.dictionaries(names, scalars, max_size=5)
+
+
+@given(attributes, attributes, st.integers(0, 10**16), st.sampled_from([0, 1, 2]))
+def test_json_and_protobuf_say_the_same(first, second, tokens, temporality):
+    sums = [
+        counter(f"{COUNTERS}.input_tokens", point(tokens, first), temporality=temporality),
+        counter("claude_code.token.usage", point(tokens, second), temporality=temporality),
+        histogram("input", float(tokens), 3, temporality),
+        histogram("output", float(tokens), 3, temporality, kind="exponentialHistogram"),
+        {"name": HISTOGRAM, "gauge": {"dataPoints": [point(tokens)]}},
+    ]
+    read("metrics", envelope("metrics", sums, **{"host.id": "h"}))
+    read("traces", envelope("traces", [span(first, 1), span(second, 2)]))
+    read("logs", envelope("logs", [record(first), record(second)]))
+
+
+def test_64_bits_come_as_text_or_number_unknown_fields_are_ignored_and_null_is_absent():
+    said = envelope("traces", [span({"gen_ai.usage.input_tokens": 1})])
+    text = json.dumps(said).replace('"intValue": "1"', '"intValue": 1, "new": {"field": []}')
+    text = text.replace('"name": "chat"', '"name": "chat", "events": null, "flags": 257')
+    found = otlp.Reader("traces").read(text.encode(), otlp.JSON, THEN)
+    assert used(found.sightings[0])["uncached_input"] == 1
+    assert otlp.Reader("metrics").read(b'{"resourceMetrics": null}', otlp.JSON, THEN) == (
+        otlp.Reader("metrics").read(b"", otlp.PROTOBUF, THEN)
+    )
+
+
+@pytest.mark.parametrize("signal", REQUESTS)
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (otlp.JSON, b""),
+        (otlp.JSON, b"[]"),
+        (otlp.JSON, b'{"resourceMetrics": 1, "resourceSpans": 1, "resourceLogs": 1}'),
+        (otlp.JSON, b"\xff\xfe"),
+        (otlp.PROTOBUF, b"\x0a\xff"),
+        (otlp.PROTOBUF, b"{}"),
+    ],
+)
+def test_what_is_no_export_is_bad_data(signal, kind, body):
+    with pytest.raises(IntakeError) as error:
+        otlp.Reader(signal).read(body, kind, THEN)
+    assert error.value.status == 400
+
+
+def test_what_is_nested_without_end_is_bad_data():
+    inner = '{"arrayValue":{"values":[' * 5_000 + "]}}" * 5_000
+    said = json.dumps(envelope("metrics", [counter("claude_code.token.usage", point(1, {"a": 1}))]))
+    body = said.replace('{"intValue": "1"}', inner, 1).encode()
+    with pytest.raises(IntakeError, match="nested"):
+        otlp.Reader("metrics").read(body, otlp.JSON, THEN)
+
+
+@pytest.mark.parametrize("signal", RESPONSES)
+def test_answers_are_the_messages_of_the_protocol(signal):
+    field = {"metrics": "data_points", "traces": "spans", "logs": "log_records"}[signal]
+    wanted = RESPONSES[signal]()
+    assert otlp.accepted(signal, otlp.PROTOBUF, 0, "") == wanted.SerializeToString()
+    assert json.loads(otlp.accepted(signal, otlp.JSON, 0, "")) == {}
+    setattr(wanted.partial_success, f"rejected_{field}", 3)
+    wanted.partial_success.error_message = "why"
+    assert otlp.accepted(signal, otlp.PROTOBUF, 3, "why") == wanted.SerializeToString()
+    said = json.loads(otlp.accepted(signal, otlp.JSON, 3, "why"))
+    assert json_format.ParseDict(said, RESPONSES[signal]()) == wanted
+
+
+def test_an_error_is_a_status_of_google_rpc():
+    # Field 1 is a varint, field 2 has the text; no class of it is installed with the product.
+    assert otlp.refused(otlp.PROTOBUF, 400, "x" * 200) == b"\x08\x03\x12\xc8\x01" + b"x" * 200
+    assert json.loads(otlp.refused(otlp.JSON, 503, "later")) == {"code": 14, "message": "later"}
+
+
+# --- Spans ---
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (("cache_read", "cache_write"), (30, 20)),
+        (("cache_read", "cache_creation"), (30, 20)),
+    ],
+)
+def test_cached_tokens_are_taken_from_the_gross_input(names, wanted):
+    told = {
+        f"gen_ai.usage.{n}.input_tokens": tokens for n, tokens in zip(names, wanted, strict=True)
+    }
+    found = used(one("traces", span(told)))
+    assert found == {
+        "uncached_input": 50, "cache_read": 30, "cache_write": 20, "output": 10, "requests": 1,
+    }  # fmt: skip
+
+
+def test_both_names_of_a_cache_write_at_once_are_one_and_an_hour_is_a_class_of_its_own():
+    told = dict.fromkeys(("gen_ai.usage.cache_write.input_tokens",), 20)
+    told |= {"gen_ai.usage.cache_creation.input_tokens": 20}
+    told |= {"anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 5}
+    found = used(one("traces", span(told)))
+    assert (found["uncached_input"], found["cache_write"], found["cache_write_long"]) == (80, 15, 5)
+
+
+def test_more_cached_than_input_is_clamped_and_counted():
+    told = {"gen_ai.usage.cache_read.input_tokens": 130}
+    found = read("traces", envelope("traces", [span(told)]))
+    assert used(found.sightings[0])["uncached_input"] == 0
+    ((stream, problem),) = found.problems
+    assert stream == "shop-bot/openai: spans of genai"
+    assert problem.reason == "its parts are more than its tokens"
+    assert found.rejected == 0
+
+
+def test_openinference_and_media():
+    told = {
+        "gen_ai.operation.name": None,
+        "gen_ai.usage.input_tokens": None,
+        "gen_ai.usage.output_tokens": None,
+        "gen_ai.provider.name": None,
+        "gen_ai.response.model": None,
+        "openinference.span.kind": "LLM",
+        "llm.system": "openai",
+        "llm.model_name": "gpt-5-mini",
+        "llm.token_count.prompt": 100,
+        "llm.token_count.completion": 50,
+        "llm.token_count.prompt_details.cache_read": 20,
+        "llm.token_count.prompt_details.audio": 30,
+        "llm.token_count.completion_details.reasoning": 40,
+        "llm.token_count.completion_details.audio": 5,
+    }
+    found = one("traces", span(told))
+    assert (found.view.provider, found.event.dims.model) == ("openai", "gpt-5-mini")
+    assert used(found) == {
+        "uncached_input": 50, "cache_read": 20, "output": 45, "audio_input": 30,
+        "audio_output": 5, "reasoning": 40, "requests": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"gen_ai.operation.name": "invoke_agent"},
+        {"gen_ai.operation.name": "invoke_agent", "gen_ai.response.id": "r"},
+        {"gen_ai.operation.name": "execute_tool"},
+        {"gen_ai.operation.name": "fetch_response"},
+        {"gen_ai.operation.name": None},
+        {"gen_ai.operation.name": None, "openinference.span.kind": "AGENT"},
+        {"gen_ai.operation.name": None, "openinference.span.kind": "CHAIN"},
+    ],
+)
+def test_what_repeats_the_use_of_its_children_is_not_counted(told):
+    found = read("traces", envelope("traces", [span(told)]))
+    assert (found.sightings, found.rejected) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *({"gen_ai.operation.name": n} for n in ("chat", "generate_content", "text_completion")),
+        {"gen_ai.operation.name": "embeddings", "gen_ai.usage.output_tokens": None},
+        {"gen_ai.operation.name": None, "openinference.span.kind": "EMBEDDING"},
+        {"gen_ai.operation.name": None, "gen_ai.response.id": "r"},
+        {"gen_ai.provider.name": None, "gen_ai.system": "openai"},
+        {"gen_ai.response.model": None, "gen_ai.request.model": "gpt-5-mini"},
+        {"gen_ai.usage.input_tokens": None, "gen_ai.usage.prompt_tokens": 100},
+        {"gen_ai.usage.input_tokens": "100"},
+        {"gen_ai.usage.input_tokens": 100.0},
+    ],
+)
+def test_one_request_to_a_model_is_counted_however_it_is_named(told):
+    found = one("traces", span(told))
+    assert used(found)["uncached_input"] == 100
+    assert (found.view.provider, found.event.dims.model) == ("openai", "gpt-5-mini")
+    assert (found.event.at, found.event.dims.project) == (THEN - 60, "shop-bot")
+
+
+def test_a_response_is_one_request_whatever_its_spans_and_else_a_span_is():
+    ids = {"gen_ai.response.id": "r1"}
+    same = read("traces", envelope("traces", [span(ids, 1), span(ids, 2)])).sightings
+    assert same[0].event.id == same[1].event.id
+    other = read("traces", envelope("traces", [span(n=1), span(n=2)])).sightings
+    assert other[0].event.id != other[1].event.id
+
+
+def test_a_failed_call_is_nothing_and_a_stream_without_its_last_chunk_is_a_problem():
+    none = {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}
+    found = read("traces", envelope("traces", [span(none, status={"code": 2})]))
+    assert (found.sightings, found.rejected, found.problems) == ([], 0, [])
+    found = read("traces", envelope("traces", [span(none)]))
+    assert (found.sightings, found.rejected) == ([], 0)
+    assert [problem.reason for _, problem in found.problems] == ["a span without token counts"]
+
+
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [
+        (span({"gen_ai.usage.input_tokens": -1}), "negative"),
+        (span({"gen_ai.usage.input_tokens": 10**16}), "larger than any"),
+        (span({"gen_ai.usage.input_tokens": "many secrets"}), "not a number"),
+        (span({"gen_ai.usage.input_tokens": True}), "not a number"),
+        (span(at=THEN - 63 * DAY), "more than 62 days ago"),
+        (span(at=THEN + 2 * DAY), "to come"),
+        (span() | {"spanId": "", "traceId": ""}, "no id"),
+    ],
+)
+def test_a_span_that_cannot_be_used_is_rejected_and_the_others_are_read(item, why):
+    found = read("traces", envelope("traces", [item, span(n=2)]))
+    assert (found.rejected, len(found.sightings)) == (1, 1)
+    assert why in found.why
+    assert "secret" not in found.why
+
+
+def test_who_it_was_and_nothing_else_is_taken_from_the_attributes():
+    told = {
+        "gen_ai.provider.name": "azure.ai.openai",
+        "gen_ai.input.messages": "a secret",
+        "user.email": "a secret",
+        "openai.response.service_tier": "flex\u202e",
+    }
+    said = envelope("traces", [span(told)], service="shop\nbot", env="prod", **{"host.name": "h"})
+    found = read("traces", said, label="env")
+    assert "secret" not in repr(found)
+    (sighting,) = found.sightings
+    wanted = {"provider": "azure", "model": "gpt-5-mini", "project": "shop bot", "tier": "flex"}
+    wanted |= {"label": "prod"}
+    assert {k: v for k, v in sighting.event.dims._asdict().items() if v} == wanted
+    assert one("traces", span(), service="").view.service == "unknown_service"
+
+
+def test_a_long_name_of_a_service_makes_a_stream_that_fits_and_is_its_own():
+    found = [one("traces", span(), service="s" * 180 + n).view.stream for n in "ab"]
+    assert len(set(found)) == 2
+    assert max(map(len, found)) <= 100
+
+
+# --- Metrics ---
+
+
+def test_a_histogram_gives_its_sum_and_the_input_its_requests():
+    assert used(one("metrics", histogram("input", 5120.0, 4))) == {
+        "uncached_input": 5120, "requests": 4,
+    }  # fmt: skip
+    assert used(one("metrics", histogram("output", 300.0, 4))) == {"output": 300}
+    found = one("metrics", histogram("input", 7.0, 1, kind="exponentialHistogram"))
+    assert used(found)["uncached_input"] == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "wanted"),
+    [
+        (f"{COUNTERS}.input_tokens", {}, {"uncached_input": 9}),
+        (f"{COUNTERS}.output_tokens", {}, {"output": 9}),
+        (f"{COUNTERS}.cache_read.input_tokens", {}, {"cache_read": 9, "uncached_input": -9}),
+        (f"{COUNTERS}.cache_write.input_tokens", {}, {"cache_write": 9, "uncached_input": -9}),
+        (f"{COUNTERS}.reasoning.output_tokens", {}, {"reasoning": 9}),
+        (f"{COUNTERS}.input_tokens", {"gen_ai.token.modality": "audio"}, {"audio_input": 9}),
+        (f"{COUNTERS}.output_tokens", {"gen_ai.token.modality": "image"}, {"image_output": 9}),
+        (
+            f"{COUNTERS}.cache_read.input_tokens",
+            {"gen_ai.token.modality": "audio"},
+            {"audio_cache_read": 9, "audio_input": -9},
+        ),
+        ("gen_ai.client.inference.tokens", {"gen_ai.token.type": "input"}, {"uncached_input": 9}),
+        ("claude_code.token.usage", {"type": "input"}, {"uncached_input": 9}),
+        ("claude_code.token.usage", {"type": "cacheRead"}, {"cache_read": 9}),
+        ("claude_code.token.usage", {"type": "cacheCreation"}, {"cache_write": 9}),
+        ("claude_code.token.usage", {"type": "output"}, {"output": 9}),
+    ],
+)
+def test_each_generation_of_counters_in_disjoint_classes(name, attributes, wanted):
+    assert used(one("metrics", counter(name, point(9, attributes)))) == wanted
+
+
+@pytest.mark.parametrize(
+    "name", ["gen_ai.client.inference.operation.input_tokens", "claude_code.cost.usage", "up"]
+)
+def test_other_metrics_are_accepted_and_ignored(name):
+    assert read("metrics", envelope("metrics", [counter(name, point(9))])) == otlp.Telemetry(
+        [], [], 0, "", []
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        (counter(f"{COUNTERS}.input_tokens", point(1), isMonotonic=False), "monotonic"),
+        (counter(f"{COUNTERS}.input_tokens", point(1), temporality=0), "temporality"),
+        (counter("claude_code.token.usage", point(1, {"type": "total"})), "token type"),
+        (counter(f"{COUNTERS}.input_tokens", point(-1)), "negative"),
+        (counter(f"{COUNTERS}.input_tokens", point(1, at=THEN - 63 * DAY)), "62 days ago"),
+        ({"name": HISTOGRAM, "gauge": {"dataPoints": [point(1)]}}, "monotonic"),
+        (histogram("input", float("nan"), 1), "not a number"),
+    ],
+)
+def test_a_point_that_cannot_be_used_is_rejected_and_the_others_are_read(metric, why):
+    other = counter(f"{COUNTERS}.output_tokens", point(2))
+    said = json.dumps(envelope("metrics", [metric, other])).replace(": NaN", ': "NaN"')
+    found = read("metrics", json.loads(said))
+    assert (found.rejected, len(found.sightings)) == (1, 1)
+    assert why in found.why
+
+
+def test_a_point_without_a_value_is_no_point():
+    said = envelope("metrics", [counter(f"{COUNTERS}.input_tokens", point(0, flags=1))])
+    assert read("metrics", said) == otlp.Telemetry([], [], 0, "", [])
+
+
+def series(*readings, started=True):
+    """Points of one cumulative series at (seconds, value)."""
+    start = THEN - 500 if started else 0
+    found = []
+    for at, total in readings:
+        metric = histogram("input", float(total), total // 10, 2, start, THEN - 400 + at)
+        found += read("metrics", envelope("metrics", [metric])).points
+    return found
+
+
+def added(before, points):
+    events, level = increments(before, points)
+    return [(e.quantities.uncached_input, e.quantities.requests) for e in events], level
+
+
+def test_a_cumulative_series_adds_its_differences_once():
+    points = series((0, 100), (60, 150), (120, 150), (180, 400))
+    assert added(None, points)[0] == [(100, 10), (50, 5), (250, 25)]
+    _, level = added(None, points[:2])
+    assert level == Level((THEN - 340) * NANO, 150, 15)
+    # What was read, what came late, and what is new.
+    assert added(level, [points[3], points[0], points[1]])[0] == [(250, 25)]
+
+
+def test_a_series_without_a_start_begins_with_a_level():
+    assert added(None, series((0, 100), (60, 150), started=False))[0] == [(50, 5)]
+
+
+def test_a_value_that_fell_was_set_back_and_a_new_start_is_a_new_series():
+    assert added(None, series((0, 100), (60, 30), (120, 50)))[0] == [(100, 10), (30, 3), (20, 2)]
+    first = read("metrics", envelope("metrics", [histogram("input", 9.0, 1, 2)])).points
+    again = read("metrics", envelope("metrics", [histogram("input", 9.0, 1, 2, THEN - 5)])).points
+    assert first[0].series != again[0].series
+
+
+@pytest.mark.parametrize("key", ["service.instance.id", "host.name"])
+def test_two_processes_are_two_series(key):
+    said = [envelope("metrics", [histogram("input", 9.0, 1)], **{key: name}) for name in ("a", "b")]
+    ids = {read("metrics", each).sightings[0].event.id for each in said}
+    assert len(ids) == 2
+
+
+# --- Logs ---
+
+
+def test_a_request_of_claude_code_has_disjoint_classes():
+    found = one("logs", record(), service="claude-code")
+    assert used(found) == {
+        "uncached_input": 120, "output": 30, "cache_read": 7, "cache_write": 0, "requests": 1,
+    }  # fmt: skip
+    assert found.view == View("claude-code", "anthropic", "claude_code.api_request", "genai")
+    assert one("logs", record({"speed": "fast"})).event.dims.tier == "speed=fast"
+    newer = record({"event.name": ""}, eventName="claude_code.api_request", body=value("x"))
+    assert used(one("logs", newer)) == used(found)
+
+
+def test_other_events_are_accepted_and_ignored_and_a_broken_one_is_rejected():
+    other = record({"event.name": "user_prompt"}, body=value("claude_code.user_prompt"))
+    broken = record({"output_tokens": "a secret"})
+    found = read("logs", envelope("logs", [other, broken]))
+    assert (found.sightings, found.rejected) == ([], 1)
+    assert "secret" not in repr(found)
+
+
+def test_requests_of_one_second_are_told_apart():
+    items = [record(), record({"event.sequence": 2}), record({"event.sequence": 3}), record()]
+    found = read("logs", envelope("logs", items)).sightings
+    assert len({sighting.event.id for sighting in found}) == 3
+    named = [record({"request_id": "r", "event.sequence": n}, THEN - n) for n in (1, 2)]
+    assert len({s.event.id for s in read("logs", envelope("logs", named)).sightings}) == 1
+
+
+# --- Which view counts ---
+
+
+def view(kind, scope="genai", provider="openai"):
+    return View("shop-bot", provider, kind, scope)
+
+
+SPANS, SDK = view("spans"), view("spans", "com.openai.sdk")
+OLD, NEW = view(HISTOGRAM), view(COUNTERS)
+
+
+@pytest.mark.parametrize(
+    ("seen", "wanted"),
+    [
+        ({OLD: 100}, OLD),
+        ({OLD: 100, SPANS: 100}, SPANS),
+        ({OLD: 103, NEW: 102, SPANS: 100, SDK: 99}, SDK),
+        ({OLD: 103, NEW: 102}, NEW),
+        # Sampled spans, or such as began in mid-day.
+        ({OLD: 100, SPANS: 50}, OLD),
+        # Spans that miss a kind of call, beside others that do not.
+        ({SPANS: 70, view("spans", "openinference"): 100}, view("spans", "openinference")),
+        ({OLD: 0, SPANS: 0}, SPANS),
+    ],
+)
+def test_the_view_that_knows_most_counts_unless_it_saw_less(seen, wanted):
+    assert choose(seen) == wanted
+    assert choose(dict(reversed(seen.items()))) == wanted
+
+
+def test_a_configured_view_counts_where_it_reports():
+    seen = {OLD: 100, SPANS: 100}
+    assert choose(seen, [Choice("", "openai", HISTOGRAM)]) == OLD
+    assert choose(seen, [Choice("other", "", HISTOGRAM)]) == SPANS
+    assert choose(seen, [Choice("", "", COUNTERS), Choice("shop-bot", "", "", "genai")]) == SPANS
+
+
+# --- Stored ---
+
+
+@pytest.fixture
+def receiver(sqlite_url):
+    found = Receiver(sqlite_url)
+    yield found
+    found.close()
+
+
+def a_day():
+    """Bodies of one service as it would send them: (signal, document), nothing twice."""
+    found = []
+    for n in range(4):
+        at = THEN - 3600 + 600 * n
+        found.append(("traces", envelope("traces", [span({"gen_ai.response.id": f"r{n}"}, n, at)])))
+        times = {"start": at - 60, "at": at}
+        for name, tokens in (("input", 1000), ("cache_read.input", 400), ("output", 50)):
+            metric = counter(f"{COUNTERS}.{name}_tokens", point(tokens, **times))
+            found.append(("metrics", envelope("metrics", [metric], service="worker")))
+        total = histogram("input", 70.0 * (n + 1), n + 1, 2, THEN - 4000, at)
+        found.append(("metrics", envelope("metrics", [total], service="older")))
+        # The same tokens as the spans of shop-bot, in another view.
+        metrics = [histogram("input", 100.0, 1, **times), histogram("output", 10.0, 1, **times)]
+        found.append(("metrics", envelope("metrics", metrics)))
+    return found
+
+
+def counted(receiver):
+    """What counts by service, in all classes."""
+    with receiver.database.write() as conn:
+        rollup.refresh(conn, rollup.waiting(conn), lambda *_: None, (), THEN)
+    sums = ", ".join(f"SUM({name})" for name in QUANTITY_FIELDS)
+    return sorted(
+        receiver.rows(f"SELECT project, stream, {sums} FROM v_usage_daily GROUP BY 1, 2"), key=str
+    )
+
+
+def clear(receiver):
+    with receiver.database.write() as conn:
+        for table in ("set_aside", "telemetry_series", "telemetry_view", "usage", "usage_day",
+                      "request_log", "dirty"):  # fmt: skip
+            conn.exec_driver_sql(f"DELETE FROM {table}")
+
+
+WANTED = {
+    "shop-bot": {"uncached_input": 400, "output": 40, "requests": 4},
+    "worker": {"uncached_input": 2400, "cache_read": 1600, "output": 200},
+    "older": {"uncached_input": 280, "requests": 4},
+}
+
+
+@given(st.randoms(use_true_random=False))
+@pytest.mark.proof
+def test_totals_are_the_same_however_posts_are_ordered_repeated_and_grouped(receiver, chance):
+    clear(receiver)
+    bodies = [
+        otlp.Reader(signal).read(protobuf(signal, document), otlp.PROTOBUF, THEN)
+        for signal, document in a_day()
+    ]
+    bodies += chance.choices(bodies, k=6)
+    chance.shuffle(bodies)
+    while bodies:
+        n = chance.randint(1, 12)
+        receiver.store(*bodies[:n])
+        bodies = bodies[n:]
+    found = {
+        row[0]: {k: v for k, v in zip(QUANTITY_FIELDS, row[2:], strict=True) if v is not None}
+        for row in counted(receiver)
+    }
+    assert found == WANTED
+
+
+def test_a_better_view_takes_over_from_the_day_that_it_saw_whole_and_gives_back(receiver):
+    def day(n, *kinds):
+        at = THEN - (3 - n) * DAY
+        for kind in kinds:
+            if kind == "spans":
+                read_ = ("traces", [span({"gen_ai.usage.input_tokens": 90}, 100 + n, at)])
+            elif kind == "half":
+                read_ = ("traces", [span({"gen_ai.usage.input_tokens": 40}, 100 + n, at)])
+            else:
+                both = [("input", 90.0), ("output", 10.0)]
+                read_ = ("metrics", [histogram(s, t, 1, start=at - 9, at=at) for s, t in both])
+            receiver.store(read(read_[0], envelope(*read_)))
+
+    day(0, "metrics")
+    day(1, "metrics", "half")
+    day(2, "spans", "metrics")
+    day(3, "metrics")
+    assert counted(receiver)
+    found = receiver.rows("SELECT stream, tokens FROM v_usage_daily ORDER BY day")
+    metrics, spans = f"shop-bot/openai: {HISTOGRAM} of genai", "shop-bot/openai: spans of genai"
+    assert found == [(metrics, 100), (metrics, 100), (spans, 100), (metrics, 100)]
+    aside = receiver.rows("SELECT stream, tokens, counted_stream FROM v_set_aside ORDER BY day")
+    assert aside == [(spans, 50, metrics), (metrics, 100, spans)]
+
+
+def test_cached_tokens_beyond_the_input_are_clamped_and_flagged(receiver):
+    metric = counter(f"{COUNTERS}.cache_read.input_tokens", point(40))
+    receiver.store(read("metrics", envelope("metrics", [metric])))
+    counted(receiver)
+    assert receiver.rows("SELECT uncached_input, cache_read, tokens, flags FROM usage_day") == [
+        (0, 40, 40, "cache_above_input unpriced")
+    ]
+    late = counter(f"{COUNTERS}.input_tokens", point(100))
+    receiver.store(read("metrics", envelope("metrics", [late])))
+    counted(receiver)
+    assert receiver.rows("SELECT uncached_input, cache_read, tokens, flags FROM usage_day") == [
+        (60, 40, 100, "unpriced")
+    ]
+
+
+def test_days_of_a_view_that_has_ended_are_closed_with_those_of_the_others(receiver):
+    receiver.store(read("traces", envelope("traces", [span()])))
+    receiver.now += 2 * DAY
+    receiver.store(read("metrics", envelope("metrics", [histogram("input", 9.0, 1)])))
+    closed = receiver.rows("SELECT closed_through FROM watermark")
+    assert closed == [((receiver.now - SETTLE) // DAY * DAY,)] * 2
+
+
+def test_series_of_which_nothing_was_read_for_long_are_forgotten(receiver):
+    receiver.store(*(otlp.Telemetry(points=[p]) for p in series((0, 100))))
+    assert receiver.rows("SELECT COUNT(*) FROM telemetry_series") == [(1,)]
+    receiver.now += 91 * DAY
+    receiver.store(otlp.Telemetry())
+    assert receiver.rows("SELECT COUNT(*) FROM telemetry_series") == [(0,)]
