@@ -40,6 +40,7 @@ from collectors.window import (
     require_days,
     require_groups,
     utc,
+    whole,
 )
 from monitor.domain.errors import InputError
 from monitor.domain.names import clean_name
@@ -424,7 +425,7 @@ class Anthropic:
             found = self._take_rows(span, overlap.fresh(page.data), buckets, place)
             return Taken(*found, page.has_more, page.next_page, empty=not page.data)
 
-        answer = all_pages(self.name, span.stream, ask, take, Cursors())
+        answer = all_pages(self.name, span.stream, whole(ask), take, Cursors())
         return _Part(span, answer, min(refreshed) if refreshed else None)
 
     def _take_buckets(

@@ -57,8 +57,9 @@ class Block(NamedTuple):
                 yield self.lines.line, line
 
     def taken(self) -> Cursor:
-        """The cursor, once the lines were counted."""
-        return self.cursor._replace(line=self.lines.line)
+        """The cursor, once the lines were counted; one without its end goes on the next time."""
+        open_end = bool(self.data) and not self.data.endswith(b"\n")
+        return self.cursor._replace(line=self.lines.line - open_end)
 
 
 def blocks(
@@ -76,13 +77,11 @@ def blocks(
     Raises:
         InputError: the file cannot be read.
     """
-    with _named(path), open(path, "rb", buffering=0) as raw:  # noqa: PTH123 - may be no UTF-8
-        info = os.fstat(raw.fileno())
-        mark = Cursor(
-            form, str(info.st_dev), str(info.st_ino), str(info.st_mtime_ns), info.st_size, 0, 0, ""
-        )
-        if is_unchanged(mark, cursor):
+    with _named(path):
+        if cursor and is_unchanged(_mark(form, os.stat(path)), cursor):  # noqa: PTH116
             return
+    with _named(path), open(path, "rb", buffering=0) as raw:  # noqa: PTH123 - may be no UTF-8
+        mark = _mark(form, os.fstat(raw.fileno()))
         packed = os.pread(raw.fileno(), 2, 0) == _GZIP
         start = cursor if appends and not packed and _continues(raw, mark, cursor) else None
         if packed:
@@ -91,6 +90,12 @@ def blocks(
         if start:
             raw.seek(start.position)
         yield from _lines(raw.read, raw, path, mark._replace(digest="plain"), start, whole=whole)
+
+
+def _mark(form: str, info: os.stat_result) -> Cursor:
+    """A file as it is now, before anything was read of it."""
+    device, inode, changed = map(str, (info.st_dev, info.st_ino, info.st_mtime_ns))
+    return Cursor(form, device, inode, changed, info.st_size, 0, 0, "")
 
 
 def is_unchanged(now: Cursor, before: Cursor | None) -> bool:

@@ -1,4 +1,4 @@
-"""Bills as files in FOCUS, the FinOps Open Cost and Usage Specification (1.0 to 1.3), as CSV.
+"""Bills as files in FOCUS, the FinOps Open Cost and Usage Specification (1.0 to 1.3).
 
 Clouds and vendors export a month's bill again and again while it grows and is corrected. So files
 are deliveries: the parts of one export, or one file. Of all deliveries of a billing account's
@@ -327,7 +327,7 @@ class Focus:
             raise SourceError(
                 self.name,
                 f"no file at {self._path} has a charge",
-                "Let the export write .csv or .csv.gz files there",
+                "Let the export write .csv, .csv.gz or .parquet files there",
                 permanent=True,
             )
         return found

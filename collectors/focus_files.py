@@ -7,7 +7,8 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -17,6 +18,7 @@ from monitor.domain.usage import DAY, Problem
 
 _LONGEST_CELL = 2**20
 """Characters: tags are one cell."""
+_BATCH_ROWS = 5_000
 
 # Ours, then what the specification calls it: since 1.3 a provider has two columns.
 _COLUMNS = {
@@ -65,28 +67,70 @@ class Cut(Exception):
     """A file cannot be read to its end as what it is."""
 
 
-def _cells(file: IO[str]) -> Iterator[tuple[int, Cells]]:
-    """The rows of a CSV file with their line numbers, under our names.
+def _cells(path: Path) -> Iterator[tuple[str, Cells]]:
+    """The rows of a file with their places, under our names.
 
     Raises:
         Cut: it is no FOCUS file, or ends within a row.
+        OSError: it cannot be opened.
     """
-    reader = csv.reader(file)
-    header = {name.strip().lower(): at for at, name in enumerate(next(reader, []))}
-    places = {
-        ours: header[name.lower()]
-        for ours, names in _COLUMNS.items()
-        for name in reversed(names)
-        if name.lower() in header
+    if path.name.lower().endswith(".parquet"):
+        yield from _parquet_cells(path)
+        return
+    with _opened(path) as file:
+        reader = csv.reader(file)
+        names = next(reader, [])
+        columns = {ours: names.index(name) for ours, name in _columns(names).items()}
+        for row in reader:
+            if not row:
+                continue
+            if len(row) < len(names):
+                raise Cut(f"line {reader.line_num} ends within a row")
+            cells = {ours: _text(row[at]) for ours, at in columns.items()}
+            yield f"line {reader.line_num}", cells
+
+
+def _parquet_cells(path: Path) -> Iterator[tuple[str, Cells]]:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to import
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise Cut("pyarrow is not installed: install crossover-monitor[parquet]") from None
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            columns = _columns(file.schema_arrow.names)
+            for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns.values())):
+                for number, row in enumerate(batch.to_pylist(), number + 1):  # noqa: B020
+                    cells = {ours: _text(_word(row[name])) for ours, name in columns.items()}
+                    yield f"row {number}", cells
+    except pa.ArrowException as error:
+        raise Cut(clean_name(str(error))) from None
+
+
+def _columns(names: Sequence[str]) -> dict[str, str]:
+    """The columns that a file has of those that are read, in whatever case.
+
+    Raises:
+        Cut: one is absent without which there is no bill.
+    """
+    written = {name.strip().lower(): name for name in names}
+    columns = {
+        ours: written[name.lower()]
+        for ours, theirs in _COLUMNS.items()
+        for name in reversed(theirs)
+        if name.lower() in written
     }
-    if absent := [_COLUMNS[name][0] for name in _REQUIRED if name not in places]:
+    if absent := [_COLUMNS[name][0] for name in _REQUIRED if name not in columns]:
         raise Cut(f"it has no column {', '.join(absent)}, so it is no FOCUS file")
-    for row in reader:
-        if not row:
-            continue
-        if len(row) < len(header):
-            raise Cut(f"line {reader.line_num} ends within a row")
-        yield reader.line_num, {name: _text(row[at]) for name, at in places.items()}
+    return columns
+
+
+def _word(value: object) -> str:
+    """A value of a typed file as a cell."""
+    if value is None:
+        return ""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _text(cell: str) -> str:
@@ -108,9 +152,13 @@ def _placed(place: str, cells: Cells) -> ChargeRow:
 
 
 def is_bill(path: Path) -> bool:
-    """Whether a file is read: CSV, also gzipped, and none that a program is still writing."""
+    """Whether a file is read: CSV, also gzipped, or Parquet, and none that is still written."""
     name = path.name.lower()
-    return name.endswith((".csv", ".csv.gz")) and not name.startswith((".", "~")) and path.is_file()
+    return (
+        name.endswith((".csv", ".csv.gz", ".parquet"))
+        and not name.startswith((".", "~"))
+        and path.is_file()
+    )
 
 
 def _opened(path: Path) -> IO[str]:
@@ -133,12 +181,11 @@ def charge_rows(path: Path) -> Iterator[ChargeRow | Problem]:
         OSError: it cannot be opened.
     """
     try:
-        with _opened(path) as file:
-            for line, cells in _cells(file):
-                place = f"{path.name}, line {line}"
-                try:
-                    yield _placed(place, cells)
-                except (ValueError, OverflowError) as error:
-                    yield problem_of(place, error, cells)
+        for at, cells in _cells(path):
+            place = f"{path.name}, {at}"
+            try:
+                yield _placed(place, cells)
+            except (ValueError, OverflowError) as error:
+                yield problem_of(place, error, cells)
     except (csv.Error, EOFError, UnicodeDecodeError, gzip.BadGzipFile, zlib.error) as error:
         raise Cut(clean_name(str(error))) from None

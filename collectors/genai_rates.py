@@ -6,21 +6,24 @@ request. An empty usage makes it name the rates that it would apply.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor.domain.aliases import canonical_context
 from monitor.domain.dated_rates import STALE_AFTER
+from monitor.domain.model_names import is_named
 from monitor.domain.pricing import RateCard, Rates, Tier
 from monitor.domain.usage import DAY, utc_day
 
 if TYPE_CHECKING:
     from genai_prices.types import (
         ConditionalPrice,
+        MatchLogic,
         ModelInfo,
         ModelPrice,
         PriceCalculation,
@@ -148,8 +151,32 @@ def _ask(provider: str, model: str, at: int, context: Mapping[str, str]) -> Pric
         )
     except LookupError:
         return None
-    # The library guesses a provider from a part of its name; only an exact name is meant here.
-    return found if found.provider.id == provider else None
+    # The library guesses a provider, and some models, from a part of a name; only a whole one is
+    # meant here.
+    if found.provider.id != provider or not _is_whole(found.model, model):
+        return None
+    return found
+
+
+def _is_whole(found: ModelInfo, model: str) -> bool:
+    """Whether a name is one that the list writes, and not only holds one."""
+    leaves = list(_leaves(found.match))
+    patterns = [leaf.regex for leaf in leaves if hasattr(leaf, "regex")]
+    if any(re.fullmatch(pattern, model.lower()) for pattern in patterns):
+        return True
+    written = (
+        str(next(iter(vars(leaf).values()))) for leaf in leaves if not hasattr(leaf, "regex")
+    )
+    return is_named(model, (found.id, *written))
+
+
+def _leaves(clause: MatchLogic) -> Iterator[Any]:
+    """The conditions of a rule, without how they are joined."""
+    joined = getattr(clause, "or_", None) or getattr(clause, "and_", None)
+    if not joined:
+        yield clause
+    for each in joined or ():
+        yield from _leaves(each)
 
 
 def _rates(prices: ModelPrice, input_tokens: int) -> Rates:

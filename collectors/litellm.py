@@ -37,6 +37,7 @@ from collectors.window import (
     require_days,
     require_groups,
     utc,
+    whole,
 )
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.usage import DAY, HOUR, Problem
@@ -264,7 +265,7 @@ class LiteLLM:
         def ask(cursor: str | None) -> bytes:
             return self._http.get(STREAM, _asked(piece, cursor or "1"))
 
-        answer = all_pages(self.name, STREAM, ask, take, Cursors())
+        answer = all_pages(self.name, STREAM, whole(ask), take, Cursors())
         if len(seen) < total:
             raise _Moved(
                 self.name,

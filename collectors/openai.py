@@ -1,51 +1,38 @@
 """OpenAI's organization usage and costs: `GET /organization/usage/*` and `/organization/costs`.
 
 Tokens come by hour or day and feed usage; costs come by day, are what the invoice says, and feed
-the bill. The API counts cached, written, audio and image tokens into `input_tokens`; the rows made
-here hold them as disjoint classes.
+the bill. Endpoints that count images, seconds, characters, searches, sessions or bytes are not
+read: what they cost is in the costs, and their requests would change what a request of tokens is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
-from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
-
-import msgspec
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 from collectors.http import DEFAULT_LIMITS, Http, HttpError, Limits
+from collectors.openai_rows import Elsewhere, page_of, require_own, rows_of
 from collectors.window import (
     Answer,
     Buckets,
     Cursors,
     Overlap,
-    Row,
     Taken,
     Width,
     all_pages,
     asked_until,
-    decoded,
-    each,
-    fit,
     groups_of,
     merged,
-    pico_of,
     query,
     require_days,
     require_groups,
     utc,
+    whole,
 )
-from monitor.domain.names import clean_name
 from monitor.domain.usage import (
     DAY,
     HOUR,
-    MAX_COUNT,
-    BillRow,
-    Dimensions,
-    Problem,
-    Quantities,
     UsageRow,
 )
 from monitor.ports import Feeds, Read, StreamSpec
@@ -75,245 +62,19 @@ class _Endpoint(NamedTuple):
     optional: tuple[str, ...]
 
 
-_PAGE = "usage or costs"
-
+_OF_INPUT = ("project_id", "api_key_id", "user_id")
+_OF_COMPLETIONS = (*_OF_INPUT, "batch", "service_tier")
 _ENDPOINTS = {
-    "usage/completions": _Endpoint(
-        "usage", ("model",), ("project_id", "api_key_id", "user_id", "batch", "service_tier")
-    ),
-    "usage/embeddings": _Endpoint("usage", ("model",), ("project_id", "api_key_id", "user_id")),
+    "usage/completions": _Endpoint("usage", ("model",), _OF_COMPLETIONS),
+    "usage/decisions": _Endpoint("usage", ("model",), _OF_COMPLETIONS),
+    "usage/embeddings": _Endpoint("usage", ("model",), _OF_INPUT),
+    "usage/moderations": _Endpoint("usage", ("model",), _OF_INPUT),
     "costs": _Endpoint("bill", ("project_id", "line_item"), ("api_key_id",)),
 }
-
-# --- One page: pure functions from bytes to rows ---
-
-_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
-_Epoch = Annotated[int, msgspec.Meta(ge=0, lt=10**10)]
-
-
-class _Bucket(msgspec.Struct):
-    start_time: _Epoch
-    end_time: _Epoch
-    results: list[Any]
-
-
-class _Page(msgspec.Struct):
-    data: list[_Bucket]
-    has_more: bool
-    next_page: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    """Dimensions are null unless asked for, and where usage is attributed to none."""
-
-    input_tokens: _Count
-    num_model_requests: _Count
-    model: str | None = None
-    project_id: str | None = None
-    api_key_id: str | None = None
-    user_id: str | None = None
-    service_tier: str | None = None
-    batch: bool | None = None
-
-
-class _Completions(_Usage, kw_only=True):
-    output_tokens: _Count
-    input_uncached_tokens: _Count | None = None
-    input_cached_tokens: _Count | None = None
-    input_cache_write_tokens: _Count | None = None
-    input_cache_write_30m_tokens: _Count | None = None
-    input_cache_write_12h_tokens: _Count | None = None
-    input_text_tokens: _Count | None = None
-    input_audio_tokens: _Count | None = None
-    input_image_tokens: _Count | None = None
-    input_cached_text_tokens: _Count | None = None
-    input_cached_audio_tokens: _Count | None = None
-    input_cached_image_tokens: _Count | None = None
-    output_text_tokens: _Count | None = None
-    output_audio_tokens: _Count | None = None
-    output_image_tokens: _Count | None = None
-
-
-class _Amount(msgspec.Struct):
-    value: Decimal
-    currency: str
-
-
-class _Costs(msgspec.Struct):
-    amount: _Amount
-    line_item: str | None = None
-    project_id: str | None = None
-    api_key_id: str | None = None
-
-
-def parse(
-    stream: str, page: bytes, seconds: int, *, account: str = "", place: str = "page 1"
-) -> tuple[list[Row], list[Problem]]:
-    """The rows of one page, and the results on it that could not be read.
-
-    Args:
-        stream: the endpoint below `/organization/`.
-        page: the answer as it came.
-        seconds: the width of buckets that was asked for.
-        account: who is billed.
-        place: how problems name the page.
-
-    Raises:
-        ValueError: these bytes are no page.
-    """
-    return _rows(stream, decoded(page, _Page, _PAGE).data, seconds, account, place)
-
-
-def _rows(
-    stream: str, buckets: Iterable[_Bucket], seconds: int, account: str, place: str
-) -> tuple[list[Row], list[Problem]]:
-    rows: list[Row] = []
-    problems: list[Problem] = []
-    for bucket in buckets:
-        reader = partial(
-            _READERS[stream], start=bucket.start_time, seconds=seconds, account=account
-        )
-        found = each(bucket.results, reader, f"{place}, bucket {utc(bucket.start_time)}")
-        rows += found[0]
-        problems += found[1]
-    return rows, problems
-
-
-def _completions_row(result: object, start: int, seconds: int, account: str) -> UsageRow:
-    found = fit(result, _Completions)
-    return UsageRow(_dimensions(found, account), start, seconds, _quantities(found))
-
-
-def _embeddings_row(result: object, start: int, seconds: int, account: str) -> UsageRow:
-    found = fit(result, _Usage)
-    quantities = Quantities(uncached_input=found.input_tokens, requests=found.num_model_requests)
-    return UsageRow(_dimensions(found, account), start, seconds, quantities)
-
-
-def _dimensions(found: _Usage, account: str) -> Dimensions:
-    return Dimensions(
-        account=account,
-        provider="openai",
-        model=clean_name(found.model or ""),
-        project=clean_name(found.project_id or ""),
-        api_key=clean_name(found.api_key_id or ""),
-        actor=clean_name(found.user_id or ""),
-        tier=clean_name(found.service_tier or ""),
-        batch="" if found.batch is None else str(found.batch).lower(),
-    )
-
-
-def _quantities(found: _Completions) -> Quantities:
-    """The disjoint classes, by the identities of the API.
-
-    input = uncached + cached + cache writes; uncached, cached and output = text + audio + image.
-    Older answers lack some parts: text is what the others leave of a total, and input that no
-    field calls cached or written counts as uncached.
-
-    Raises:
-        ValueError: the numbers contradict each other.
-    """
-    cached = found.input_cached_tokens
-    cached_parts = (
-        found.input_cached_text_tokens,
-        found.input_cached_audio_tokens,
-        found.input_cached_image_tokens,
-    )
-    if cached is None and cached_parts != (None, None, None):
-        cached = sum(part or 0 for part in cached_parts)
-    write, write_long = _cache_writes(found)
-    uncached = found.input_tokens - (cached or 0) - (write or 0) - (write_long or 0)
-    if uncached < 0 or found.input_uncached_tokens not in {None, uncached}:
-        raise ValueError("uncached, cached and written input do not add up to input_tokens")
-    return Quantities(
-        uncached_input=_text(
-            "uncached input",
-            uncached,
-            found.input_text_tokens,
-            found.input_audio_tokens,
-            found.input_image_tokens,
-        ),
-        cache_read=_text("cached input", cached, *cached_parts),
-        cache_write=write,
-        cache_write_long=write_long,
-        output=_text(
-            "output",
-            found.output_tokens,
-            found.output_text_tokens,
-            found.output_audio_tokens,
-            found.output_image_tokens,
-        ),
-        audio_input=found.input_audio_tokens,
-        audio_cache_read=found.input_cached_audio_tokens,
-        audio_output=found.output_audio_tokens,
-        image_input=found.input_image_tokens,
-        image_cache_read=found.input_cached_image_tokens,
-        image_output=found.output_image_tokens,
-        requests=found.num_model_requests,
-    )
-
-
-def _text(
-    what: str, total: int | None, text: int | None, audio: int | None, image: int | None
-) -> int | None:
-    """The text in a total; None of an unknown one."""
-    if total is None:
-        return None
-    rest = total - (audio or 0) - (image or 0)
-    if rest < 0 or text not in {None, rest}:
-        raise ValueError(f"text, audio and image do not add up to the {what} of {total}")
-    return rest
-
-
-def _cache_writes(found: _Completions) -> tuple[int | None, int | None]:
-    """Tokens written for 30 minutes and for 12 hours; a total without a split counts as short.
-
-    The short retention is the default, and a wrong guess is visible: the bill is larger.
-    """
-    total = found.input_cache_write_tokens
-    short, long = found.input_cache_write_30m_tokens, found.input_cache_write_12h_tokens
-    if total is None:
-        return short, long
-    if short is None:
-        short = total - (long or 0)
-    elif long is None:
-        long = total - short
-    if min(short, long or 0) < 0 or short + (long or 0) != total:
-        raise ValueError(f"cache writes of 30 minutes and 12 hours do not add up to {total}")
-    return short, long
-
-
-def _bill_row(result: object, start: int, seconds: int, account: str) -> BillRow:
-    """A cost; its model is what stands before the first comma of `<model>, <component>`."""
-    del seconds
-    found = fit(result, _Costs)
-    model, comma, _ = (found.line_item or "").partition(", ")
-    return BillRow(
-        dims=Dimensions(
-            account=account,
-            provider="openai",
-            model=clean_name(model) if comma else "",
-            project=clean_name(found.project_id or ""),
-            api_key=clean_name(found.api_key_id or ""),
-        ),
-        day=start,
-        line_item=clean_name(found.line_item or ""),
-        amount_pico=_pico(found.amount),
-        currency="USD",
-    )
-
-
-def _pico(amount: _Amount) -> int:
-    if amount.currency.upper() != "USD":
-        raise ValueError(f"currency {amount.currency!r}: OpenAI documents costs in dollars")
-    return pico_of(amount.value, "dollars")
-
-
-_READERS: Mapping[str, Callable[..., Row]] = {
-    "usage/completions": _completions_row,
-    "usage/embeddings": _embeddings_row,
-    "costs": _bill_row,
-}
+_EVERYWHERE = ("usage/completions", "costs")
+"""Endpoints that every organization has; of others a refusal may mean that there is nothing."""
+_NEWER = ("usage/decisions", "usage/moderations")
+"""Endpoints that a gateway may never have heard of."""
 
 # --- A window: pages until the provider says that there are no more ---
 
@@ -398,6 +159,7 @@ class OpenAI:
         require_groups(name, group_by, known, "models and line items")
         self.name = name
         self.account = account
+        self._answered: set[str] = set()
         self._usage_width = _USAGE_WIDTHS[bucket]
         self._group_by = frozenset(group_by)
         self._array_name = "group_by[]" if array_style == "brackets" else "group_by"
@@ -405,7 +167,7 @@ class OpenAI:
         self._http = Http(name, base_url, headers, denied=_ADMIN_KEY, limits=limits, pace=pace)
 
     def streams(self) -> Sequence[StreamSpec]:
-        """Completions and embeddings feed usage, costs the bill; one read is about one page."""
+        """What is counted in tokens feeds usage, costs the bill; one read is about one page."""
         widths = {stream: self._width(stream) for stream in _ENDPOINTS}
         return [
             StreamSpec(stream, _ENDPOINTS[stream].feeds, width.days)
@@ -425,7 +187,15 @@ class OpenAI:
         require_days(start, end)
         notes: list[str] = []
         spans = self._spans(stream, start, asked_until(end, now), notes)
-        parts = [part for span in spans for part in self._answers(span, notes)]
+        try:
+            parts = [part for span in spans for part in self._answers(span, notes)]
+        except (HttpError, Elsewhere) as refusal:
+            if isinstance(refusal, HttpError) and not self._lacks(stream, refusal):
+                raise
+            said = getattr(refusal, "detail", "") or str(refusal)
+            request = {"stream": stream, "asked": [span.asked() for span in spans]}
+            return Read(start, end, [], [], 0, request, [f"the provider has no {stream}: {said}"])
+        self._answered.add(stream)
         if absent := sum(part.absent for part in parts):
             notes.append(f"{absent} buckets were asked for and did not come")
         return Read(
@@ -450,6 +220,16 @@ class OpenAI:
     def close(self) -> None:
         """Release the connection."""
         self._http.close()
+
+    def _lacks(self, stream: str, refusal: HttpError) -> bool:
+        """Whether a refusal says that this organization or gateway has no such endpoint.
+
+        A key without any right is refused in the same way, so 403 counts only once another
+        endpoint has answered it.
+        """
+        if stream in _EVERYWHERE or stream in self._answered:
+            return False
+        return refusal.status == 404 or (refusal.status == 403 and bool(self._answered))
 
     def _width(self, stream: str) -> Width:
         return _COSTS_WIDTH if stream == "costs" else self._usage_width
@@ -486,7 +266,9 @@ class OpenAI:
             return self._http.get(span.path, query(span.asked(), self._array_name, cursor))
 
         def take(body: bytes, place: str) -> Taken:
-            page = decoded(body, _Page, _PAGE)
+            page = page_of(body)
+            if span.stream in _NEWER:
+                require_own(span.stream, page)
             own = [
                 bucket
                 for bucket in overlap.fresh(page.data)
@@ -494,11 +276,11 @@ class OpenAI:
                     bucket.start_time, bucket.end_time, groups=groups_of(bucket.results)
                 )
             ]
-            found = _rows(span.stream, own, span.width.seconds, self.account, place)
+            found = rows_of(span.stream, own, span.width.seconds, self.account, place)
             return Taken(*found, page.has_more, page.next_page, empty=not page.data)
 
         cursors = Cursors(buckets.asked, "buckets asked")
-        answer = all_pages(self.name, span.stream, ask, take, cursors)
+        answer = all_pages(self.name, span.stream, whole(ask), take, cursors)
         return _Part(span, answer, buckets.absent)
 
 

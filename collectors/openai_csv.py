@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from collectors import openai
+from collectors import openai_rows
 from collectors.tables import Row, Table, tables
 from monitor.domain.names import clean_name
 from monitor.domain.usage import DAY, MINUTE, BillRow, Event, Problem, UsageRow
@@ -122,7 +122,7 @@ class OpenAICsv:
         """
         bucket = {"start_time": start, "end_time": end, "results": [result]}
         page = msgspec.json.encode({"data": [bucket], "has_more": False})
-        rows, problems = openai.parse(stream, page, end - start, account=self._account)
+        rows, problems = openai_rows.parse(stream, page, end - start, account=self._account)
         if problems:
             raise ValueError(problems[0].reason)
         return rows[0]

@@ -28,6 +28,7 @@ from collectors.window import (
     pico_of,
     require_days,
     utc,
+    whole,
 )
 from monitor.domain.errors import InputError
 from monitor.domain.names import clean_name
@@ -174,9 +175,8 @@ class OpenRouter:
             found = each(_once(page.data), read, f"{place} of {instant(day)[:10]}")
             return Taken(*found, more=False, following=None)
 
-        return all_pages(
-            self.name, stream, lambda _: self._http.get("activity", asked), take, Cursors()
-        )
+        ask = whole(lambda _: self._http.get("activity", asked))
+        return all_pages(self.name, stream, ask, take, Cursors())
 
 
 def _once(rows: list[Any]) -> list[Any]:

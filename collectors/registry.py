@@ -9,12 +9,14 @@ from monitor.domain.errors import InputError
 
 REGISTRY = {
     "anthropic": "collectors.anthropic:Anthropic",
+    "anthropic_claude_code": "collectors.claude_code_report:ClaudeCodeReport",
     "aws_costs": "collectors.aws_costs:AWSCosts",
     "azure": "collectors.azure:Azure",
     "azure_costs": "collectors.azure_costs:AzureCosts",
     "bedrock": "collectors.bedrock:Bedrock",
     "focus": "collectors.focus:Focus",
     "google_billing": "collectors.google_billing:GoogleBilling",
+    "helicone": "collectors.helicone:Helicone",
     "langfuse": "collectors.langfuse:Langfuse",
     "litellm": "collectors.litellm:LiteLLM",
     "litellm_database": "collectors.litellm_database:LiteLLMDatabase",

@@ -274,6 +274,20 @@ def all_pages(
     return answer._replace(pages=cursors.pages)
 
 
+def whole(ask: Callable[[str | None], bytes]) -> Callable[[str | None], bytes]:
+    """`ask`, and once more where what came is no JSON: that was cut or replaced on the way."""
+
+    def asked(cursor: str | None) -> bytes:
+        body = ask(cursor)
+        try:
+            msgspec.json.decode(body, type=msgspec.Raw)
+        except (msgspec.DecodeError, RecursionError):
+            return ask(cursor)
+        return body
+
+    return asked
+
+
 def query(asked: Mapping[str, Any], arrays: str, cursor: str | None) -> list[tuple[str, str]]:
     """The parameters of a question: `group_by` repeated under the name `arrays`, then the rest."""
     params = [(arrays, group) for group in asked["group_by"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -10,6 +11,7 @@ from typing import Any
 
 from monitor.domain import cost_lines, hardware
 from monitor.domain.guide import Guide, parse_guide
+from monitor.domain.model_names import Known, parse_names
 from monitor.domain.rate_table import RateTable, parse_rates
 
 
@@ -17,6 +19,12 @@ from monitor.domain.rate_table import RateTable, parse_rates
 def rates() -> RateTable:
     """Our own dated rates, factors and names."""
     return parse_rates(_tables("rates.toml"))
+
+
+@cache
+def names() -> Sequence[Known]:
+    """Names of models that stand for another one."""
+    return tuple(parse_names(_tables("names.toml")))
 
 
 @cache

@@ -189,13 +189,19 @@ class Daemon:
 
     def collect(self, source: Pull) -> None:
         """Read every stream of a source that is due."""
-        parts = self.parts
-        while not self._stop.is_set():
-            if collect.collect_next(parts.database, source, parts.pace, self._now()) is None:
-                return
+        parts, name = self.parts, f"collect {source.name}"
+
+        def works(_: collect.Progress) -> None:
             # A long back-fill is work, not a stuck tick.
-            self._ticked[f"collect {source.name}"] = self._clock()
-            self._waiting.discard(f"collect {source.name}")
+            self._ticked[name] = self._clock()
+
+        asked = collect.Asked(tell=works, stopped=self._stop.is_set)
+        while not self._stop.is_set():
+            found = collect.collect_next(parts.database, source, parts.pace, self._now(), asked)
+            if found is None:
+                return
+            self._ticked[name] = self._clock()
+            self._waiting.discard(name)
 
     def import_files(self, watched: imports.Watched) -> None:
         """Import what is new in watched files, where it is time to."""

@@ -63,11 +63,23 @@ ENDPOINTS = {
         _USAGE_LIMITS,
         "organization.usage.completions.result",
     ),
+    "/organization/usage/decisions": Endpoint(
+        frozenset(_WINDOW | _USAGE_FILTERS | {"batch"}),
+        frozenset(_USAGE_GROUPS | {"batch", "service_tier"}),
+        _USAGE_LIMITS,
+        "organization.usage.decisions.result",
+    ),
     "/organization/usage/embeddings": Endpoint(
         frozenset(_WINDOW | _USAGE_FILTERS),
         frozenset(_USAGE_GROUPS),
         _USAGE_LIMITS,
         "organization.usage.embeddings.result",
+    ),
+    "/organization/usage/moderations": Endpoint(
+        frozenset(_WINDOW | _USAGE_FILTERS),
+        frozenset(_USAGE_GROUPS),
+        _USAGE_LIMITS,
+        "organization.usage.moderations.result",
     ),
     "/organization/costs": Endpoint(
         frozenset(_WINDOW | {"project_ids", "api_key_ids"}),
@@ -122,7 +134,8 @@ class FakeOpenAI(FakeApi):
     """Serve `truth` and `costs` inside a `with` block at `url`.
 
     Change the lists between requests to restate history. `page_buckets` caps a page below the
-    limit that was asked for. `earliest` refuses older windows with 400.
+    limit that was asked for. `earliest` refuses older windows with 400. `lacking` are endpoints
+    that are refused, each with its status.
     """
 
     root = "/v1"
@@ -133,6 +146,7 @@ class FakeOpenAI(FakeApi):
         self.costs = list(costs)
         self.page_buckets = 10_000
         self.earliest = 0
+        self.lacking: dict[str, int] = {}
 
     def error_body(self, message: str) -> bytes:
         """As the OpenAPI file has it."""
@@ -143,6 +157,8 @@ class FakeOpenAI(FakeApi):
         self._authorize(request)
         path = request.path.removeprefix("/v1")
         endpoint = ENDPOINTS.get(path)
+        if lacking := self.lacking.get(path.removeprefix("/organization/")):
+            raise Refusal(lacking, f"Invalid URL (GET {request.path})")
         if endpoint is None:
             raise Refusal(404, f"Invalid URL (GET {request.path})")
         ask = _ask(endpoint, request)

@@ -9,14 +9,23 @@ from decimal import Decimal
 from typing import Any
 
 from collectors.anthropic import Anthropic
+from collectors.helicone import Helicone
+from collectors.langfuse import Langfuse
 from collectors.litellm import LiteLLM
 from collectors.openai import OpenAI
 from collectors.openrouter import OpenRouter
 from monitor.domain.money import EXACT, PICO
 from monitor.domain.usage import DAY, HOUR, Dimensions, Quantities, add
-from tests import fake_anthropic, fake_litellm, fake_openai, fake_openrouter
+from tests import (
+    fake_anthropic,
+    fake_helicone,
+    fake_langfuse,
+    fake_litellm,
+    fake_openai,
+    fake_openrouter,
+)
 from tests.fake_api import FakeApi
-from tests.mischief import Mischief, rfc
+from tests.mischief import MARK, Mischief, out_of_order, rfc
 
 Usage = dict[tuple[Dimensions, int], Quantities]
 """By series and UTC day."""
@@ -93,6 +102,10 @@ class Provider(ABC):
         for key, quantities in self.usage().items():
             self.most[key] = max(self.most[key], quantities.tokens)
 
+    def is_spoiled(self, payload: str, reason: str) -> bool:
+        """Whether a row in quarantine was made unreadable."""
+        return f'"{MARK}": true' in payload
+
     @abstractmethod
     def source(self, name: str, url: str, **limits: Any) -> Any: ...
 
@@ -144,6 +157,10 @@ def clean(text: str) -> str:
     return " ".join(text.replace("\u202e", " ").split())[:200]
 
 
+FEW = ("embeddings", "moderations")
+"""Endpoints that count input and requests alone."""
+
+
 class OfOpenAI(Provider):
     measures = ("input_tokens", "output_tokens", "num_model_requests", "amount")
     account, provider = "acme", "openai"
@@ -172,12 +189,14 @@ class OfOpenAI(Provider):
         }
         if self.rng.random() < 0.2:
             counts = {"input_tokens": self.count(), "num_model_requests": self.count(99)}
-            use = fake_openai.Use(at, counts, endpoint="embeddings", **of)
+            endpoint = self.rng.choice(["embeddings", "moderations"])
+            use = fake_openai.Use(at, counts, endpoint=endpoint, **of)
         else:
             rest = {
                 "batch": self.rng.random() < 0.2,
                 "service_tier": self.rng.choice(["flex", None]),
             }
+            rest["endpoint"] = self.rng.choice(["completions", "completions", "decisions"])
             use = fake_openai.Use(at, self.counts(), **of, **rest)
         self.fake.truth.append(use)
         item = f"gpt-5, {self.rng.choice(['input', 'output'])}"
@@ -192,7 +211,7 @@ class OfOpenAI(Provider):
     def restated(self, lump: Any) -> Any:
         if isinstance(lump, fake_openai.Cost):
             return lump._replace(value=self.amount())
-        if lump.endpoint == "embeddings":
+        if lump.endpoint in FEW:
             return lump._replace(counts=lump.counts | {"input_tokens": self.count()})
         return lump._replace(counts=self.counts())
 
@@ -200,7 +219,7 @@ class OfOpenAI(Provider):
         return summed((self.dims(use), use.at, quantities_of(use)) for use in self.fake.truth)
 
     def dims(self, use: fake_openai.Use) -> Dimensions:
-        finer = use.endpoint == "completions"
+        finer = use.endpoint not in FEW
         return Dimensions(
             "acme",
             "openai",
@@ -226,7 +245,7 @@ class OfOpenAI(Provider):
 
 def quantities_of(use: fake_openai.Use) -> Quantities:
     c = use.counts
-    if use.endpoint == "embeddings":
+    if use.endpoint in FEW:
         return Quantities(uncached_input=c["input_tokens"], requests=c["num_model_requests"])
     return Quantities(
         c["input_text_tokens"],
@@ -497,10 +516,148 @@ class OfLiteLLM(Provider):
         return {}
 
 
+class OfLangfuse(Provider):
+    measures = ("sum_inputTokens", "sum_outputTokens", "count_count")
+
+    def __init__(self, rng: random.Random, now: int):
+        self.fake: Any = fake_langfuse.FakeLangfuse()
+        super().__init__(rng, now)
+
+    def prepare(self) -> None:
+        """Nothing is different."""
+
+    def source(self, name: str, url: str, **limits: Any) -> Any:
+        providers = {"m*": "openai"}
+        return Langfuse(
+            name, "acme", fake_langfuse.KEY, base_url=url, providers=providers, **limits
+        )
+
+    def lists(self) -> list[list[Any]]:
+        return [self.fake.calls]
+
+    def add(self, at: int) -> None:
+        where = (self.rng.choice(MODELS), self.rng.choice(["production", "staging", ""]))
+        self.fake.calls.append((at + self.rng.choice([0, 0.001, 0.999]), *where, *self.counts()))
+
+    def counts(self) -> tuple[int, int, int]:
+        given, got = self.count(), self.count()
+        return given, got, given + got + self.rng.choice([0, 7])
+
+    def restated(self, lump: Any) -> Any:
+        return (*lump[:3], *self.counts())
+
+    def usage(self) -> Usage:
+        return summed(
+            (
+                Dimensions(
+                    "acme",
+                    "openai" if model.startswith("m") else "",
+                    CLEAN.get(model, model),
+                    environment,
+                ),
+                int(at),
+                Quantities(uncached_input=given, output=got, requests=1),
+            )
+            for at, model, environment, given, got, _ in self.fake.calls
+        )
+
+    def bill(self) -> Bill:
+        return {}
+
+
+class OfHelicone(Provider):
+    measures = ("prompt_tokens", "completion_tokens")
+
+    def __init__(self, rng: random.Random, now: int):
+        self.fake: Any = fake_helicone.FakeHelicone()
+        super().__init__(rng, now)
+
+    def is_spoiled(self, payload: str, reason: str) -> bool:
+        """Of a row little is kept, so that its mark is lost."""
+        return "is no count" in reason
+
+    def prepare(self) -> None:
+        self.fake.cap = self.rng.choice([4, 1000])
+        # Rows come in the order that was asked for, or not at all.
+        self.mischief.style = [odd for odd in self.mischief.style if odd is not out_of_order]
+
+    def source(self, name: str, url: str, **limits: Any) -> Any:
+        return Helicone(name, "acme", fake_helicone.KEY, base_url=url, project="Team", **limits)
+
+    def lists(self) -> list[list[Any]]:
+        return [self.fake.calls]
+
+    def add(self, at: int) -> None:
+        stored_twice = self.rng.choice([1, 1, 1, 2])
+        made = fake_helicone.call(
+            f"req-{next(self._names)}",
+            at + self.rng.choice([0, 0.001, 0.999]),
+            model=self.rng.choice(MODELS),
+            provider=self.rng.choice(["OPENAI", "ANTHROPIC"]),
+            properties=self.rng.choice([{"Team": "shop"}, {}, None]),
+            response_status=self.rng.choice([200, 200, 200, 429]),
+            cache_reference_id=self.rng.choice([fake_helicone.NO_CACHE, None, "", "c-1"]),
+            **self.counts(),
+        )
+        self.fake.calls += [made] * stored_twice
+
+    def counts(self) -> dict[str, Any]:
+        read, written = self.count(), self.count()
+        return {
+            "prompt_tokens": self.count() + read + written,
+            "completion_tokens": self.count(),
+            "prompt_cache_read_tokens": read,
+            "prompt_cache_write_tokens": written,
+        }
+
+    def restated(self, lump: Any) -> Any:
+        """Its other row, if there is one, is the older one, which tells less."""
+        more = lump["prompt_tokens"] + self.count() + 1
+        return lump | {"prompt_tokens": more}
+
+    def usage(self) -> Usage:
+        told: dict[str, Any] = {}
+        for call in self.fake.calls:
+            known = told.setdefault(call["request_id"], call)
+            if call["prompt_tokens"] > known["prompt_tokens"]:
+                told[call["request_id"]] = call
+        return summed(
+            (
+                Dimensions(
+                    "acme",
+                    call["provider"].lower(),
+                    CLEAN.get(call["model"], call["model"]),
+                    (call["properties"] or {}).get("Team", ""),
+                ),
+                fake_helicone.at_of(call),
+                self.quantities(call),
+            )
+            for call in told.values()
+            if call["response_status"] == 200 and call["cache_reference_id"] != "c-1"
+        )
+
+    @staticmethod
+    def quantities(call: dict[str, Any]) -> Quantities:
+        read, written = call["prompt_cache_read_tokens"], call["prompt_cache_write_tokens"]
+        inside = 0 if call["provider"] == "ANTHROPIC" else read + written
+        return Quantities(
+            uncached_input=call["prompt_tokens"] - inside,
+            cache_read=read,
+            cache_write=written,
+            output=call["completion_tokens"],
+            requests=1,
+        )
+
+    def bill(self) -> Bill:
+        return {}
+
+
 PROVIDERS = {
     "openai": OfOpenAI,
     "anthropic": OfAnthropic,
     "reports": OfReports,
     "openrouter": OfOpenRouter,
     "litellm": OfLiteLLM,
+    "langfuse": OfLangfuse,
+    "helicone": OfHelicone,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,8 @@ import typer
 from monitor.cli import common
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from monitor.jobs.collect import Collected, Progress
     from monitor.ports import Pull
     from monitor.storage.engine import Database
@@ -23,12 +26,13 @@ def collect(
         str, typer.Option(help="Read from this UTC day on, whatever is known.", metavar="DATE")
     ] = "",
     form: Annotated[common.Format, typer.Option("--format")] = common.Format.TABLE,
+    deep: Annotated[bool, typer.Option(help="Read the last deep_days again.")] = False,
 ) -> None:
     """Read every configured source now, price what changed, and say what it brought.
 
-    Reads the same windows as the daemon; a second call changes nothing that did not change at the
-    source. Sources are read side by side. Exit code 4 if a source failed; the others are read all
-    the same.
+    Reads the same windows as the daemon, and with --deep those that it reads once a day; a second
+    call changes nothing that did not change at the source. Sources are read side by side. Exit
+    code 4 if a source failed; the others are read all the same.
 
     With --since it reads further back. Interrupted, by Ctrl-C too, the same call goes on where it
     stopped. A provider that keeps less is read as far as it goes, which is said.
@@ -44,25 +48,29 @@ def collect(
 
     logs.configure("INFO")
     settings = common.settings(ctx)
-    sources = wiring.sources(settings)
-    if source and source not in sources:
+    known = [item.name for item in settings.source]
+    if source and source not in known:
         raise InputError(
-            f"there is no source {source!r}", f"Use one of {', '.join(sources) or 'none yet'}."
+            f"there is no source {source!r}", f"Use one of {', '.join(known) or 'none yet'}."
         )
     now = int(common.now().timestamp())
     stop = threading.Event()
-    asked = Asked(stopped=stop.is_set)
+    asked = Asked(deep=deep, stopped=stop.is_set)
     if since:
         asked = asked._replace(since=_first(since, now), tell=_Told(since).tell)
+    sources = wiring.sources(settings)
     database = wiring.database(settings)
     upgrade(database)
     with database.write() as conn:
         setup.apply(conn, wiring.setup(settings))
     pace = wiring.pace(settings)
-    chosen = [s for s in sources.values() if source in ("", s.name)]
-    rows, interrupted = _side_by_side(
-        chosen, lambda one: collect_all(database, one, pace, now, asked), stop
-    )
+    with ExitStack() as open_sources:
+        for one in sources.values():
+            open_sources.callback(one.close)
+        chosen = [s for s in sources.values() if source in ("", s.name)]
+        rows, interrupted = _side_by_side(
+            chosen, lambda one: collect_all(database, one, pace, now, asked), stop
+        )
     for one in chosen:
         _tell_of_others(database, one.name, now)
     resolve = wiring.resolver(settings, wiring.stored_prices(settings))
@@ -99,16 +107,20 @@ def _side_by_side(
     if not sources:
         return [], False
     interrupted = False
+    reading: list[Future[list[Collected]]] = []
     with ThreadPoolExecutor(len(sources)) as pool:
-        reading = [pool.submit(read, one) for one in sources]
         try:
-            wait(reading)
+            for one in sources:
+                reading.append(pool.submit(read, one))  # noqa: PERF401 - known when interrupted
+            # Another thread may take the signal in: only who wakes sees that it came.
+            while wait(reading, timeout=0.5).not_done:
+                pass
         except KeyboardInterrupt:
             interrupted = True
             stop.set()
             common.note("ending after the windows that are being read")
             wait(reading)
-    return [found for one in reading for found in one.result()], interrupted
+    return [found for done in reading for found in done.result()], interrupted
 
 
 def _tell_of_others(database: Database, source: str, now: int) -> None:

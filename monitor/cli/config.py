@@ -23,7 +23,9 @@ def show(
     Example: crossover config show --format json
     """
     settings = common.settings(ctx)
-    common.show([{"setting": k, "value": v} for k, v in _flat("", settings.model_dump())], form)
+    common.show(
+        [{"setting": k, "value": v} for k, v in _flat("", settings.model_dump(by_alias=True))], form
+    )
 
 
 def _flat(prefix: str, value: object) -> list[tuple[str, str]]:

@@ -158,16 +158,20 @@ def show_model(
         raise InputError(f"--from {begin} is not before --to {end}", "Give an earlier --from.")
     known = wiring.price_list(chosen)
     contexts = resolver.contexts(provider, model)
-    contexts |= {
-        c for name in resolver.names.readings(provider, model) for c in known.contexts(*name)
-    }
+    readings = list(resolver.names.readings(provider, model))
+    contexts |= {c for name in readings for c in known.contexts(*name)}
     rows = list(cards.shown(resolver, provider, model, contexts, span))
     if not rows:
+        asked = ", ".join(" ".join(name) for name in readings)
         raise InputError(
-            f"no rate is known for {provider} {model} between those dates",
-            "Look the name up with crossover prices list --provider NAME, or add an override.",
+            f"no rate is known for {provider} {model} between those dates (looked up: {asked})",
+            "Look the name up with crossover prices list --provider NAME; say what it is called"
+            " under [names], or add an override.",
         )
     cards.print_cards(rows, form)
+    used = resolver.card(provider, model, moment)
+    if used is not None and used.model != model:
+        note(f"{model} is looked up as {used.model} of {used.provider}.")
 
 
 def quote_one(row: Row, resolver: Resolver, form: Format) -> None:

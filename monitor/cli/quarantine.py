@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,8 +84,11 @@ def replay(
         chosen = quarantine.chosen(conn, source, number)
     if number is not None and not chosen:
         raise _unknown(number)
-    sources = wiring.sources(settings)
-    done = quarantine.replay(database, sources, wiring.pace(settings), chosen, now)
+    with ExitStack() as open_sources:
+        sources = wiring.sources(settings)
+        for one in sources.values():
+            open_sources.callback(one.close)
+        done = quarantine.replay(database, sources, wiring.pace(settings), chosen, now)
     resolve = wiring.resolver(settings, wiring.stored_prices(settings))
     roll_up(database, resolve, wiring.rules(settings), now)
     if not done:

@@ -11,7 +11,7 @@ import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -36,6 +36,7 @@ from monitor.domain.errors import ConfigError, InputError
 
 DEFAULT_FILE = "crossover.toml"
 
+ModelName = Annotated[str, Field(min_length=1, max_length=200)]
 _Part = TypeVar("_Part", bound=Section)
 
 
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     deployment: list[DeploymentSettings] = []
     contract: list[ContractSettings] = []
     fx: list[FxSettings] = []
+    names: dict[str, dict[ModelName, ModelName]] = {}
     prices: Prices = Prices()
     mail: Mail = Mail()
     report: Report = Report()

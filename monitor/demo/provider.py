@@ -78,7 +78,7 @@ def _page(path: str, query: dict[str, str], first_day: int, now: int) -> dict[st
 
 
 def _results(path: str, at: int, width: int, first_day: int, now: int) -> list[dict[str, Any]]:
-    if at < first_day or path.endswith("embeddings"):
+    if at < first_day or not path.endswith(("/completions", "/costs")):
         return []
     found = [
         hour

@@ -10,6 +10,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from monitor.domain.model_names import fits
 from monitor.domain.pricing import RateCard, Rates, Tier
 from monitor.domain.usage import DAY, HOUR, utc_day
 
@@ -57,7 +58,7 @@ class DatedRates(NamedTuple):
 
     def concerns(self, provider: str, model: str) -> bool:
         """Whether the row is about this model, at whatever time and in whatever context."""
-        return self.provider == provider and fnmatchcase(model.lower(), self.model)
+        return self.provider == provider and fits(model, self.model)
 
     def holds(self, at: int) -> bool:
         """Whether the row holds at an instant."""
@@ -120,8 +121,7 @@ class DatedAlias(NamedTuple):
 
     def concerns(self, provider: str, model: str) -> bool:
         """Whether the alias is about this name, at whatever time."""
-        name = model.lower()
-        return self.provider == provider and any(fnmatchcase(name, p) for p in self.models)
+        return self.provider == provider and any(fits(model, p) for p in self.models)
 
     def holds(self, at: int) -> bool:
         """Whether the alias holds at an instant."""

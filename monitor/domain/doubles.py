@@ -26,6 +26,7 @@ class Counted(NamedTuple):
 
     account: str
     source: str
+    provider: str
     model: str
     """As the source calls it."""
     day: int
@@ -64,7 +65,9 @@ def find(counted: Iterable[Counted], names: ModelNames) -> list[Double]:
         lambda: defaultdict(lambda: defaultdict(int))
     )
     for each in counted:
-        reports[names.bare(each.model)][each.account, each.source][each.day] += each.tokens
+        reports[names.bare(each.provider, each.model)][each.account, each.source][each.day] += (
+            each.tokens
+        )
     found = [
         double
         for model, by in reports.items()

@@ -9,8 +9,9 @@ itself, and has no price. Rows keep the name that their source gave; only look-u
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -33,6 +34,10 @@ _VERTEX = re.compile(r"([^@/]+)@(\d{8}|\d{3}|default|latest)", re.ASCII)
 _SNAPSHOT = re.compile(r"(.+?)-(?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d)", re.ASCII)
 _TUNED = re.compile(r"(ft:[^:]+)(?::.*)?", re.ASCII)
 _GARDEN = re.compile(r"(?:.*/)?(?:publishers/[^/]+/)?models/([^/]+)", re.ASCII)
+_REVISION = re.compile(r"-v\d{1,2}(?::\d{1,2})?$", re.ASCII)
+_VERSION = re.compile(
+    r"(?:[-@](?:latest|preview|exp|default|\d{3,4}|[01]\d-[0-3]\d|[01]\d-\d{4}))+", re.ASCII
+)
 # What a router puts before the name of a deployment that is charged at the list price.
 _GLOBAL = {"azure": ("global", "global-standard")}
 
@@ -43,6 +48,8 @@ class Known(NamedTuple):
     provider: str
     name: str
     model: str
+    instead: bool = False
+    """The name itself says nothing, whatever it looks like: a deployment."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +57,14 @@ class ModelNames:
     """The table: names that are written down, before the forms that every name may have.
 
     Args:
-        known: rows; those of a later one with the same name count.
+        known: rows; of two with the same name the later one counts.
     """
 
     known: Sequence[Known] = ()
-    _rows: Mapping[tuple[str, str], str] = field(init=False, repr=False)
+    _rows: Mapping[tuple[str, str], Known] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        rows = {(provider_id(k.provider), k.name.lower()): k.model for k in self.known}
+        rows = {(provider_id(k.provider), k.name.lower()): k for k in self.known}
         object.__setattr__(self, "_rows", rows)
 
     def readings(self, provider: str, model: str) -> Iterator[tuple[str, str]]:
@@ -70,16 +77,21 @@ class ModelNames:
         waiting = [(provider_id(provider), model)]
         while waiting:
             reading = waiting.pop(0)
-            if reading not in seen:
-                seen.add(reading)
+            if reading in seen:
+                continue
+            seen.add(reading)
+            row = self._row(*reading)
+            if row is None or not row.instead:
                 yield reading
-                waiting += [next_ for next_ in self._read(*reading) if next_[1]]
+                waiting += [each for each in self._read(*reading) if each[1]]
+            if row is not None:
+                waiting.insert(0, (reading[0], row.model))
 
-    def _read(self, provider: str, model: str) -> Iterator[tuple[str, str]]:
-        low = model.lower()
-        written = self._rows.get((provider, low)) or self._rows.get(("", low))
-        if written:
-            yield provider, written
+    def _row(self, provider: str, model: str) -> Known | None:
+        return self._rows.get((provider, model.lower())) or self._rows.get(("", model.lower()))
+
+    @staticmethod
+    def _read(provider: str, model: str) -> Iterator[tuple[str, str]]:
         prefix, slash, rest = model.partition("/")
         if slash and (provider == "litellm" or provider_id(prefix) == provider):
             yield provider_id(prefix), rest
@@ -95,13 +107,20 @@ class ModelNames:
         if place in _GLOBAL.get(provider, ()):
             yield provider, last
 
-    def bare(self, model: str) -> str:
+    def bare(self, provider: str, model: str) -> str:
         """What a model is called behind every form, in lower case: to tell two reports alike.
 
         No name for a price: a snapshot may cost something else than its successor.
         """
-        named = self._rows.get(("", model.lower()), model)
-        return bare(named)
+        at, passed = provider_id(provider), [model.strip().lower()]
+        while (name := self._nearer(at, passed[-1])) not in passed:
+            passed.append(name)
+        # Rows that lead round in a circle mean one model: of its names always the same.
+        return min(passed[passed.index(name) :])
+
+    def _nearer(self, provider: str, name: str) -> str:
+        row = self._row(provider, name)
+        return row.model.strip().lower() if row else _shorter(name)
 
 
 @lru_cache(maxsize=10_000)
@@ -119,7 +138,11 @@ def bare(model: str) -> str:
 
 
 def _shorter(name: str) -> str:
-    """A name without one of its forms."""
+    """A lower-case name without one of its forms."""
+    return _inside(name).strip()
+
+
+def _inside(name: str) -> str:
     prefix, slash, rest = name.partition("/")
     if slash and rest and provider_id(prefix) in CANONICAL:
         return rest
@@ -129,6 +152,35 @@ def _shorter(name: str) -> str:
         if found := form.fullmatch(name):
             return found[1]
     return name
+
+
+def is_named(model: str, written: Iterable[str]) -> bool:
+    """Whether a name is the whole of one that is written down, with a version behind it or none.
+
+    For lists that find a name by a part of it: `my-gpt-4` holds `gpt-4` and is another model.
+    """
+    own = _core(model)
+    return any(
+        own == name or (own.startswith(name) and _VERSION.fullmatch(own, len(name)))
+        for name in map(_core, written)
+        if name
+    )
+
+
+def fits(model: str, pattern: str) -> bool:
+    """Whether a lower-case pattern such as `gpt-5*` means a model.
+
+    A star stands for a form of the name or a version, never for more of the name.
+    """
+    name = model.lower()
+    if "*" not in pattern:
+        return fnmatchcase(name, pattern)
+    return fnmatchcase(name, pattern) and is_named(name, [pattern.replace("*", "")])
+
+
+@lru_cache(maxsize=50_000)
+def _core(name: str) -> str:
+    return _REVISION.sub("", bare(name)).rstrip("-@.:")
 
 
 def parse_names(tables: Mapping[str, Any]) -> list[Known]:

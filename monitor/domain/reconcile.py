@@ -270,13 +270,13 @@ def _cells(charges: Iterable[Charge], uses: Iterable[Use], names: ModelNames) ->
     found: dict[tuple[int, str, str], _Cell] = {}
     naming: dict[tuple[int, str], bool] = defaultdict(bool)
     for charge in charges:
-        model = names.bare(charge.model)
+        model = names.bare(charge.provider, charge.model)
         key = (charge.day, provider_id(charge.provider), model)
         found.setdefault(key, _Cell(key)).charges.append(charge)
         if charge.pico > 0 and not tiers_named.not_by_token(charge.item, charge.model):
             naming[key[:2]] |= bool(model)
     for use in uses:
-        model, provider = names.bare(use.model), provider_id(use.provider)
+        model, provider = names.bare(use.provider, use.model), provider_id(use.provider)
         key = (use.day, provider, model if naming.get((use.day, provider), True) else "")
         found.setdefault(key, _Cell(key)).uses.append((model, use))
     for cell in found.values():

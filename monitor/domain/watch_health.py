@@ -103,6 +103,44 @@ def undecided(seen: Decided, as_of: int) -> Signal:
     return Signal("internal", "the day's decision", as_of, bool(seen.failed), said)
 
 
+MOST_UNREAD = 0.001
+"""The share of rows that cannot be read which is more than an oddity of the data."""
+
+
+class Unread(NamedTuple):
+    """How many rows of a stream's newest reads could not be read."""
+
+    source: str
+    stream: str
+    problems: int
+    rows: int
+    """All that came, those that could not be read among them."""
+
+    @property
+    def too_many(self) -> bool:
+        """Whether that is more than an oddity of the data."""
+        return self.problems > MOST_UNREAD * self.rows
+
+
+def unread(seen: Sequence[Unread], as_of: int) -> Signal:
+    """Rows in quarantine that are too many to be left there: totals lack them."""
+    many = [each for each in seen if each.too_many]
+    named = ", ".join(f"{e.source} {e.stream}: {e.problems:,} of {e.rows:,}" for e in many[:5])
+    said = Said(
+        title="Rows of sources could not be read" if many else "Nearly every row is read again",
+        what=f"{named} of the last week." if many else "At most one of a thousand is not.",
+        sure="Certain: they are kept in quarantine, with the reason of each.",
+        cost="Nothing by itself; tokens and bills are too low by what they lack.",
+        actions=(
+            "crossover quarantine list shows them.",
+            "After an update crossover quarantine replay reads their days again.",
+        ),
+        query="SELECT source, stream, quarantined_rows FROM v_data_quality"
+        " WHERE quarantined_rows > 0 ORDER BY source, stream",
+    )
+    return Signal("internal", "unread rows", as_of, bool(many), said)
+
+
 class Expiring(NamedTuple):
     """Something that ends on a known day."""
 

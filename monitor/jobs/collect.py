@@ -82,6 +82,8 @@ class Asked(NamedTuple):
     """Read from this day on, whatever is known: a back-fill, which goes on where it was cut off."""
     days: tuple[int, int] | None = None
     """Read these days and no others."""
+    deep: bool = False
+    """Read as far back as is else read once a day."""
     tell: Callable[[Progress], None] | None = None
     stopped: Callable[[], bool] = lambda: False
     """True: end before the next window; what was read is kept."""
@@ -409,7 +411,7 @@ def collect_all(
     with database.write() as conn:
         conn.execute(
             text(
-                "UPDATE stream SET next_at = 0"
+                f"UPDATE stream SET next_at = 0{', deep_at = 0' if asked.deep else ''}"
                 " WHERE source_id = (SELECT id FROM source WHERE name = :n)"
             ),
             {"n": source.name},

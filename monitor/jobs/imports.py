@@ -31,6 +31,9 @@ BATCH = 10_000
 KIND = "import"
 EVENTS = StreamSpec("events", "usage", 1)
 COSTS = StreamSpec("costs", "bill", 1)
+_TOLD = 200
+"""Lines of a transaction that are quarantined one by one."""
+_FURTHER = "further lines of the same import cannot be read either: only the first are told apart"
 _PARTS = 512
 """Parts of a transaction at most: parts without requests have cursors too."""
 
@@ -71,11 +74,12 @@ class Batch:
         self.copies = copies
         self.parts: list[tuple[str, Part]] = []
         self.events = 0
+        """Requests, and lines that cannot be read."""
 
     def add(self, path: str, part: Part) -> None:
         """Take in what is stored at the next `Import.flush`."""
         self.parts.append((path, part))
-        self.events += len(part.events)
+        self.events += len(part.events) + len(part.problems)
 
     @property
     def full(self) -> bool:
@@ -154,7 +158,7 @@ class Import:
                 setup.claim_account(conn, account, self._ids[0])
                 self._claimed.add(account)
             changes = put(conn, *self._ids, events)
-            keep_problems(conn, self._ids[1], problems, self._now)
+            keep_problems(conn, self._ids[1], _told(problems), self._now)
             for bills in (part.bills for _, part in parts if part.bills):
                 changes = _sum(changes, self._put_bills(conn, bills))
             put_cursors(conn, self._ids[0], [(path, p.cursor) for path, p in parts], self._now)
@@ -212,6 +216,12 @@ def _not_ahead(item: Event, now: int) -> Event | Problem:
     if item.at > now + DAY:
         return Problem(f"request {item.id}", f"at {day_of(item.at)} lies in the future")
     return item
+
+
+def _told(problems: Sequence[Problem]) -> list[Problem]:
+    """The first ones as they are; a file of another kind must not fill the quarantine."""
+    rest = (Problem(problem.place, _FURTHER) for problem in problems[_TOLD:])
+    return [*problems[:_TOLD], *rest]
 
 
 def _sum(a: Changes, b: Changes) -> Changes:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from monitor.domain.errors import CrossoverError
-from monitor.domain.usage import DAY
+from monitor.domain.usage import DAY, utc_day
 from monitor.jobs.collect import Asked, Pace, collect_next
 from monitor.ports import Pull
 from monitor.storage import collecting
 from monitor.storage.collecting import Waiting
 from monitor.storage.engine import Database
-
-MOST = 0.001
-"""The share of rows in quarantine that is more than an oddity of the data."""
-_LOOKED_AT = 7 * DAY
 
 
 class Replayed(NamedTuple):
@@ -58,11 +53,10 @@ def _replay(
     database: Database, source: Pull | None, pace: Pace, rows: Sequence[Waiting], now: int
 ) -> Replayed:
     stream = rows[0].stream
-    spans = sorted({(r.day_from, r.day_to) for r in rows if r.day_from is not None})
     error = ""
-    if source is None or not spans:
+    if source is None or stream not in {spec.name for spec in source.streams()}:
         error = "it is not read by days: import the file, or send it, again"
-    for start, end in _joined(spans):
+    for start, end in _joined(sorted({_span(row, pace) for row in rows})):
         if source is None or error:
             break
         found = collect_next(database, source, pace, now, Asked(days=(start, end)), stream)
@@ -70,18 +64,29 @@ def _replay(
             error = "somebody is reading it just now"
         elif found.error:
             error = found.error
+    if not error:
+        with database.write() as conn:
+            for row in rows:
+                if row.day_from is None:
+                    collecting.settle_dateless(conn, row)
     with database.read() as conn:
         left = {row.id for row in collecting.waiting(conn, rows[0].source)}
     count = sum(row.id in left for row in rows)
     return Replayed(rows[0].source, stream, len(rows), count, error)
 
 
-def _joined(spans: Sequence[tuple[int | None, int | None]]) -> list[tuple[int, int]]:
+def _span(row: Waiting, pace: Pace) -> tuple[int, int]:
+    """The days of a row; of one from before days were kept, those that were read at the time."""
+    if row.day_from is not None and row.day_to is not None:
+        return row.day_from, row.day_to
+    first, last = (utc_day(int(at.timestamp())) for at in (row.first_seen, row.last_seen))
+    return first - pace.deep_days * DAY, last + DAY
+
+
+def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Stretches of days that touch or overlap, as one; they come sorted."""
     found: list[tuple[int, int]] = []
     for start, end in spans:
-        assert start is not None
-        assert end is not None
         if found and start <= found[-1][1]:
             found[-1] = (found[-1][0], max(found[-1][1], end))
         else:
@@ -96,8 +101,8 @@ def little_is_unread(database: Database, now: int) -> str:
         CrossoverError: of some stream more than a row of a thousand.
     """
     with database.read() as conn:
-        found = collecting.unread(conn, datetime.fromtimestamp(now - _LOOKED_AT, UTC))
-    many = [item for item in found if item.problems > MOST * item.rows]
+        found = collecting.unread(conn, now)
+    many = [item for item in found if item.too_many]
     if many:
         first = max(many, key=lambda item: item.problems / item.rows)
         raise CrossoverError(

@@ -24,7 +24,14 @@ from monitor.domain.watch import Thresholds
 from monitor.domain.watch_answers import NotConfigured
 from monitor.jobs import reconcile
 from monitor.jobs.alerting import Book, Policy, raise_in, raise_signals
-from monitor.storage import alerts, watching, watching_fleet, watching_health, watching_prices
+from monitor.storage import (
+    alerts,
+    collecting,
+    watching,
+    watching_fleet,
+    watching_health,
+    watching_prices,
+)
 from monitor.storage.engine import Database
 
 log = logging.getLogger("crossover.watch")
@@ -110,6 +117,7 @@ def _own_work(conn: Connection, hour: int) -> list[Signal]:
     return [
         watch.internal(watching.given_up(conn, hour), hour),
         watch_health.stuck(watching_health.waiting(conn, hour), hour),
+        watch_health.unread(collecting.unread(conn, hour), hour),
         *(watch_health.incomplete(each, hour) for each in reports),
         *([watch_health.undecided(decided, hour)] if decided else []),
     ]

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from monitor.domain.usage import Problem
+from monitor.domain.usage import DAY, Problem
+from monitor.domain.watch_health import Unread
 from monitor.storage.tables import backfill, page, quarantine
 
 
@@ -38,15 +39,6 @@ class Waiting(NamedTuple):
     day_from: int | None
     """None: it was not read by days, but came in a file or was sent."""
     day_to: int | None
-
-
-class Unread(NamedTuple):
-    """How many rows of a stream's newest reads could not be read."""
-
-    source: str
-    stream: str
-    problems: int
-    rows: int
 
 
 # --- Back-fills -----------------------------------------------------------------------------
@@ -217,6 +209,13 @@ def settle_problems(
     return len(settled)
 
 
+def settle_dateless(conn: Connection, row: Waiting) -> None:
+    """Let go of a row without days, unless it was stumbled over again and has days by now."""
+    conn.execute(
+        quarantine.delete().where(quarantine.c.id == row.id, quarantine.c.day_from.is_(None))
+    )
+
+
 def waiting(conn: Connection, source: str = "", number: int | None = None) -> list[Waiting]:
     """Rows in quarantine, the newest first."""
     rows = conn.execute(
@@ -242,8 +241,8 @@ def drop_problem(conn: Connection, number: int) -> bool:
     return bool(conn.execute(quarantine.delete().where(quarantine.c.id == number)).rowcount)
 
 
-def unread(conn: Connection, since: datetime) -> list[Unread]:
-    """How much of what streams were read since an instant could not be read."""
+def unread(conn: Connection, now: int) -> list[Unread]:
+    """How much could not be read of what streams were read in the week before an instant."""
     rows = conn.execute(
         text(
             "SELECT o.name AS source, t.name AS stream, SUM(f.problems) AS problems,"
@@ -253,7 +252,7 @@ def unread(conn: Connection, since: datetime) -> list[Unread]:
             " WHERE f.status = 'ok' AND f.started_at >= :since GROUP BY o.name, t.name"
             " HAVING SUM(f.problems) > 0 ORDER BY o.name, t.name"
         ),
-        {"since": _stored(conn, since)},
+        {"since": _stored(conn, datetime.fromtimestamp(now - 7 * DAY, UTC))},
     )
     return [Unread(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
 

@@ -134,16 +134,17 @@ def counted(conn: Connection, since: int, until: int) -> list[Counted]:
     """Tokens that count, by account, source and model, of the days [since, until)."""
     rows = bulk.select(
         conn,
-        "SELECT a.name, o.name, s.model, d.day, CAST(SUM(d.tokens) AS BIGINT) FROM usage_day d"
+        "SELECT a.name, o.name, s.provider, s.model, d.day, CAST(SUM(d.tokens) AS BIGINT)"
+        " FROM usage_day d"
         " JOIN series s ON s.id = d.series_id JOIN stream t ON t.id = s.stream_id"
         " JOIN source o ON o.id = t.source_id JOIN account a ON a.id = s.account_id"
         f" WHERE {COUNTED} AND s.provider <> '{OWN}' AND d.day >= ? AND d.day < ?"
-        " GROUP BY a.name, o.name, s.model, d.day ORDER BY 1, 2, 3, 4",
+        " GROUP BY a.name, o.name, s.provider, s.model, d.day ORDER BY 1, 2, 3, 4, 5",
         (since, until),
     )
     return [
-        Counted(account, source, model, day, int(tokens))
-        for account, source, model, day, tokens in rows
+        Counted(account, source, provider, model, day, int(tokens))
+        for account, source, provider, model, day, tokens in rows
     ]
 
 

@@ -16,7 +16,7 @@ from monitor.domain.responses import AFTER, Copies, counted, larger, message_of,
 from monitor.domain.usage import QUANTITY_FIELDS, Dimensions, Event, Quantities
 from monitor.storage import bulk
 from monitor.storage.tables import response
-from monitor.storage.write import Changes, Known, dimensions_of, put_known, take_back
+from monitor.storage.write import Changes, Known, dimensions_of, lock_stream, put_known, take_back
 
 _AT_ONCE = 2_000
 """Messages that are looked up by one statement."""
@@ -29,6 +29,8 @@ def put_responses(
 
     An event's id is one of `monitor.domain.responses.event_id`.
     """
+    # Before anything is looked up: what another writer adds meanwhile must be seen.
+    lock_stream(conn, stream_id)
     batch = _by_message(events)
     stored = _stored(conn, source_id, batch.keys())
     kept = _kept(conn, source_id, batch.keys())

@@ -126,7 +126,7 @@ def put_window(
         ValueError: a row lies outside the window, or is not what the stream feeds (a reader's
             error, nothing was written).
     """
-    feeds, closed_before = _lock_stream(conn, window.stream_id)
+    feeds, closed_before = lock_stream(conn, window.stream_id)
     fact = _BILL if feeds == "bill" else _USAGE
     if rows and isinstance(rows[0], BillRow) != (fact is _BILL):
         raise ValueError(f"stream {window.stream_id} feeds {feeds}, not {type(rows[0]).__name__}")
@@ -181,7 +181,7 @@ def _stretches(window: Window, groups: _Groups) -> Iterator[tuple[Window, _Group
         yield from _stretches(part, inside)
 
 
-def _lock_stream(conn: Connection, stream_id: int) -> tuple[str, int | None]:
+def lock_stream(conn: Connection, stream_id: int) -> tuple[str, int | None]:
     """Serialise writers of one stream; returns what it feeds and how far it was closed."""
     lock = " FOR UPDATE OF w" if conn.dialect.name == "postgresql" else ""
     query = text(
@@ -364,7 +364,7 @@ def put_events(
     batch = _largest(events)
     if not batch:
         return Changes()
-    _lock_stream(conn, stream_id)
+    lock_stream(conn, stream_id)
     days = {utc_day(at) for at in {event.at for event in batch.values()}}
     known = _known_events(conn, source_id, batch, days)
     return put_known(conn, source_id, stream_id, batch, known, stored)
@@ -382,7 +382,7 @@ def put_known(
 
     `stored` gets the ids that were new or changed.
     """
-    _, closed_before = _lock_stream(conn, stream_id)
+    _, closed_before = lock_stream(conn, stream_id)
     if not batch:
         return Changes()
     ids = series_ids(conn, stream_id, {event.dims for event in batch.values()})
@@ -414,7 +414,7 @@ def put_known(
 
 def take_back(conn: Connection, source_id: int, stream_id: int, events: Sequence[Event]) -> Changes:
     """Remove stored requests, given as they are stored; the hours of `usage` shrink by them."""
-    _, closed_before = _lock_stream(conn, stream_id)
+    _, closed_before = lock_stream(conn, stream_id)
     if not events:
         return Changes()
     ids = series_ids(conn, stream_id, {event.dims for event in events})

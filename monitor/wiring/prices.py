@@ -10,7 +10,7 @@ from collectors.genai_rates import GenaiRates
 from monitor import library
 from monitor.config import Settings
 from monitor.config.money import ContractSettings, PriceOverride
-from monitor.domain.model_names import ModelNames
+from monitor.domain.model_names import Known, ModelNames
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.rate_lookup import Override, Resolver
 from monitor.domain.usage import DAY
@@ -89,8 +89,12 @@ def prices(settings: Settings, stored: Sequence[str] = ()) -> Resolver:
 
 def model_names(settings: Settings) -> ModelNames:
     """What sources call models: what ships, and after it what is configured."""
-    del settings
-    return ModelNames()
+    configured = (
+        Known(provider, name, model, instead=True)
+        for provider, rows in settings.names.items()
+        for name, model in rows.items()
+    )
+    return ModelNames((*library.names(), *configured))
 
 
 def price_list(settings: Settings) -> GenaiRates:
@@ -100,7 +104,12 @@ def price_list(settings: Settings) -> GenaiRates:
 
 def prices_hash(settings: Settings, stored: Sequence[str] = ()) -> str:
     """Changes whenever a price may: overrides, our own rows, the list's version."""
-    said = (overrides(settings, stored), library.rates(), GenaiRates().version)
+    said = (
+        overrides(settings, stored),
+        library.rates(),
+        model_names(settings),
+        GenaiRates().version,
+    )
     return hashlib.sha256(repr(said).encode()).hexdigest()
 
 

@@ -53,8 +53,9 @@ def _with_key(item: SourceSettings, key: str) -> Pull:
 
 def _paced(item: SourceSettings, kind: type) -> http.Limits:
     """The limits of its own that a kind has, with the least time between two requests."""
-    own = inspect.signature(kind).parameters.get("limits")
-    if own is None:
+    parameters = inspect.signature(kind).parameters
+    own = parameters.get("limits")
+    if own is None or "pace" not in parameters:
         raise ConfigError(
             [f"source {item.name}: {item.kind} sends no requests that could be paced"],
             "Leave out requests_per_minute.",

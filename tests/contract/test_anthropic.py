@@ -265,7 +265,7 @@ def elsewhen(page):
     ],
 )
 def test_an_answer_that_may_be_a_part_is_refused(fake, source, api, fault, said):
-    fake.faults.append(fault)
+    fake.faults += [fault] * 2  # what is no JSON is asked for once more
     with pytest.raises(SourceError, match=said) as refused:
         read(source(api=api))
     assert "Nothing of this read was kept" in refused.value.remedy

@@ -1,8 +1,10 @@
 """Questions that are asked as a document: sent whole, repeated, refused like any other."""
 
+import json
+
 import pytest
 
-from collectors.http import Http, HttpError
+from collectors.http import Http, HttpError, recorded
 from tests.contract.conftest import QUICK
 from tests.fake_api import FakeApi, dumps, failing
 
@@ -41,3 +43,21 @@ def test_a_refused_document_is_an_error_with_the_providers_words(echo, client):
     with pytest.raises(HttpError, match="HTTP 400 from /query: no such filter"):
         client.post("/query", {})
     assert len(echo.requests) == 1
+
+
+def test_who_listens_gets_each_page_with_what_was_asked_and_no_secret(echo, opened):
+    heard = []
+    client = opened(Http("main", echo.url, {"authorization": "Bearer CANARY1"}, limits=QUICK))
+    with recorded(heard.append):
+        echo.faults.append(failing(503, "busy"))
+        answered = client.post("/query", {"token": "of CANARY1"}, params=[("page", "2")])
+        client.get("/plain")
+    client.get("/unheard")
+    assert [page.body for page in heard] == [answered, b'{"asked": null}']
+    assert json.loads(heard[0].request) == {
+        "base_url": echo.url,
+        "method": "POST",
+        "path": "/query",
+        "params": [["page", "2"]],
+        "document": '{"token": "of [redacted]"}',
+    }

@@ -2,12 +2,15 @@
 
 import gzip
 import os
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from collectors import focus
 from collectors.focus import Focus
@@ -214,6 +217,40 @@ def test_columns_of_a_newer_version_in_any_case_and_order_are_read(put, source):
     put("november.csv", b"\xef\xbb\xbf" + data.encode())
     (row,) = read(source()).rows
     assert (row.dims.provider, row.amount_pico) == ("aws", PICO)
+
+
+def typed(rows, path):
+    """A Parquet file with typed columns, as AWS writes it."""
+    columns = {name: [row[name] or None for row in rows] for name in COLUMNS}
+    columns["BilledCost"] = pa.array(map(Decimal, columns["BilledCost"]), pa.decimal128(38, 18))
+    for name in ("ChargePeriodStart", "BillingPeriodStart"):
+        instants = [datetime.fromisoformat(at).replace(tzinfo=None) for at in columns[name]]
+        columns[name] = pa.array(instants, pa.timestamp("ms"))
+    parquet.write_table(pa.table(columns), path)
+
+
+def test_a_parquet_file_says_the_same_as_its_csv(put, source, tmp_path):
+    rows = [charge(2, "1.25"), charge(2, "0.000000123456789"), charge(2, "-3"), charge(3)]
+    put("november.csv", rows)
+    written = read(source())
+    (tmp_path / "november.csv").unlink()
+    typed(rows, tmp_path / "november.snappy.parquet")
+    found = read(source())
+    assert (found.rows, found.start, found.end) == (written.rows, written.start, written.end)
+
+
+def test_a_parquet_file_that_is_cut_off_or_cannot_be_read_is_refused(
+    put, source, tmp_path, monkeypatch
+):
+    path = tmp_path / "november.parquet"
+    typed([charge(2), charge(3)], path)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pyarrow", None)
+        with pytest.raises(SourceError, match=r"install crossover-monitor\[parquet\]"):
+            read(source())
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(SourceError, match=r"november.parquet: "):
+        read(source())
 
 
 # --- Deliveries ---

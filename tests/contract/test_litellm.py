@@ -213,7 +213,7 @@ def test_fewer_rows_than_were_named_are_refused(fake, source):
     "body", [b"[]", b'{"data": []}', b"not json", b'{"data": {}, "total": 1, "page": 1}']
 )
 def test_an_answer_that_is_no_log_is_refused(fake, source, body):
-    fake.faults.append(fake_api.answering(200, body))
+    fake.faults += [fake_api.answering(200, body)] * 2
     with pytest.raises(SourceError, match="not a page of the request log"):
         read(source())
 

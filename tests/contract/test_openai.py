@@ -147,6 +147,63 @@ def test_embeddings_are_grouped_by_what_their_endpoint_knows(fake, source):
     assert fake.requests[0].all("group_by[]") == ["model", "project_id", "api_key_id"]
 
 
+def test_decisions_are_read_like_completions_and_moderations_like_embeddings(fake, source):
+    few = {"input_tokens": 50, "num_model_requests": 2}
+    fake.truth = [
+        Use(START, counts(text=9, cached_text=3, out_text=2), endpoint="decisions", batch=True),
+        Use(START, few, endpoint="moderations"),
+    ]
+    openai = source()
+    (decided,) = read(openai, "usage/decisions").rows
+    assert (decided.quantities.tokens, decided.quantities.cache_read) == (14, 3)
+    assert decided.dims.batch == "true"
+    (moderated,) = read(openai, "usage/moderations").rows
+    assert moderated.quantities == Quantities(uncached_input=50, requests=2)
+    assert not read(openai).rows
+
+
+@pytest.mark.parametrize("stream", ["usage/decisions", "usage/embeddings", "usage/moderations"])
+@pytest.mark.parametrize("status", [403, 404])
+def test_an_endpoint_that_an_organization_lacks_is_empty_and_said(fake, source, stream, status):
+    fake.lacking = {stream: status}
+    openai = source()
+    read(openai)
+    found = read(openai, stream)
+    assert (found.start, found.end, found.rows) == (START, START + 2 * DAY, [])
+    (note,) = found.notes
+    assert note.startswith(f"the provider has no {stream}: Invalid URL")
+
+
+@pytest.mark.parametrize("stream", ["usage/decisions", "usage/moderations"])
+def test_results_of_another_endpoint_are_not_counted_once_more(fake, source, stream):
+    openai = source()
+    completions = fake_api.dumps(page_of_completions(fake, openai))
+    fake.faults.append(fake_api.answering(200, completions))
+    found = read(openai, stream)
+    assert (list(found.rows), list(found.problems)) == ([], [])
+    said = f"the provider has no {stream}: it answers with organization.usage.completions.result"
+    assert found.notes == [said]
+
+
+def page_of_completions(fake, openai):
+    read(openai)
+    return fake.pages[-1]
+
+
+def test_an_endpoint_that_answered_is_not_taken_for_one_that_is_lacking(fake, source):
+    openai = source()
+    read(openai, "usage/embeddings")
+    fake.lacking = {"usage/embeddings": 404, "costs": 404, COMPLETIONS: 404}
+    for stream in fake.lacking:
+        with pytest.raises(HttpError, match="HTTP 404"):
+            read(openai, stream)
+
+
+def test_a_refused_key_is_not_taken_for_a_lacking_endpoint(source):
+    with pytest.raises(SourceError, match="needs an Admin key"):
+        read(source(PROJECT_KEY), "usage/moderations")
+
+
 def test_the_future_is_never_asked_for(fake, source):
     found = source().read(COMPLETIONS, START, START + DAY, START + 5 * HOUR + 1_799)
     assert fake.requests[0].all("end_time") == [str(START + 5 * HOUR)]
@@ -424,9 +481,17 @@ def test_buckets_that_two_pages_share_count_once(fake, source):
 @pytest.mark.parametrize("body", [b"{", b"<html>", b"", b'{"data": [}'])
 def test_an_answer_that_is_no_json_is_an_error_that_names_its_page(fake, source, body):
     fake.page_buckets = 20
-    fake.faults += [None, fake_api.answering(200, body)]
+    fake.faults += [None, *[fake_api.answering(200, body)] * 2]
     with pytest.raises(SourceError, match="page 2: not a page of usage or costs"):
         read(source())
+
+
+def test_an_answer_that_was_cut_on_the_way_is_asked_for_once_more(fake, source):
+    fake.page_buckets = 20
+    fake.faults += [None, fake_api.answering(200, b'{"data": [{"start_time": 1')]
+    found = read(source())
+    assert (found.pages, total(found).tokens) == (3, true_tokens(fake))
+    assert fake.requests[1].query == fake.requests[2].query
 
 
 # --- Refusals, waits and limits of the exchange ---
@@ -618,10 +683,12 @@ def test_the_probe_reads_one_small_bucket(fake, source):
 def test_streams_say_what_they_feed_and_how_many_days_a_page_holds(source):
     assert [spec[:3] for spec in source().streams()] == [
         ("usage/completions", "usage", 7),
+        ("usage/decisions", "usage", 7),
         ("usage/embeddings", "usage", 7),
+        ("usage/moderations", "usage", 7),
         ("costs", "bill", 180),
     ]
-    assert [spec.chunk_days for spec in source(bucket="1d").streams()] == [31, 31, 180]
+    assert [spec.chunk_days for spec in source(bucket="1d").streams()] == [31, 31, 31, 31, 180]
 
 
 def test_an_unknown_dimension_is_refused_with_the_known_ones(source):
@@ -672,7 +739,10 @@ def openapi():
 
 
 def test_the_fake_knows_the_parameters_of_the_openapi_file(openapi):
-    for path, endpoint in fake_openai.ENDPOINTS.items():
+    # Decisions are newer than the file; the vendor's models know them.
+    known = {path: of for path, of in fake_openai.ENDPOINTS.items() if "decisions" not in path}
+    assert set(known) <= set(openapi["paths"])
+    for path, endpoint in known.items():
         parameters = {p["name"]: p for p in openapi["paths"][path]["get"]["parameters"]}
         assert endpoint.parameters == set(parameters)
         assert endpoint.groups == set(parameters["group_by"]["schema"]["items"]["enum"])
@@ -687,9 +757,9 @@ def test_the_fake_knows_the_parameters_of_the_openapi_file(openapi):
 def every_stream(fake, openai):
     """Read all that the fake has, grouped and not, so that its pages cover all shapes."""
     fake.truth += uses(audio=3, cached_image=2, written_12h=1)
-    fake.truth.append(
-        Use(START, {"input_tokens": 50, "num_model_requests": 2}, endpoint="embeddings")
-    )
+    few = {"input_tokens": 50, "num_model_requests": 2}
+    fake.truth += [Use(START, few, endpoint=name) for name in ("embeddings", "moderations")]
+    fake.truth.append(Use(START, counts(text=9, out_text=2), endpoint="decisions"))
     fake.costs = [Cost(START, Decimal("0.0175")), Cost(START + DAY, Decimal(3), api_key_id=None)]
     openai.probe(START + DAY)
     return {spec.name: read(openai, spec.name) for spec in openai.streams()}
@@ -699,8 +769,10 @@ def test_the_fakes_pages_and_errors_satisfy_the_openapi_file(fake, source, opena
     every_stream(fake, source())
     of_pages = {"$ref": "#/components/schemas/UsageResponse", "components": openapi["components"]}
     of_errors = {"$ref": "#/components/schemas/ErrorResponse", "components": openapi["components"]}
-    assert len(fake.pages) == 4
+    assert len(fake.pages) == 6
     for page in fake.pages:
+        if "decisions" in str(page):
+            continue  # newer than the file
         document = json.loads(fake_api.dumps(page))
         jsonschema.validate(document, of_pages, jsonschema.Draft202012Validator)
     error = json.loads(fake_openai.error_body("Invalid 'limit'"))
@@ -708,11 +780,12 @@ def test_the_fakes_pages_and_errors_satisfy_the_openapi_file(fake, source, opena
 
 
 def test_the_fakes_pages_are_read_without_leftovers_by_the_vendors_models(fake, source):
-    from openai.types.admin.organization import UsageCompletionsResponse
+    from openai.types.admin.organization import UsageCompletionsResponse, UsageDecisionsResponse
 
     every_stream(fake, source())
     for page in fake.pages:
-        found = UsageCompletionsResponse.model_validate_json(fake_api.dumps(page))
+        kind = UsageDecisionsResponse if "decisions" in str(page) else UsageCompletionsResponse
+        found = kind.model_validate_json(fake_api.dumps(page))
         for bucket in found.data:
             for result in bucket.results:
                 assert not result.model_extra

@@ -120,7 +120,7 @@ def test_a_damaged_row_is_a_problem_and_the_others_are_read(fake, source, damage
 
 @pytest.mark.parametrize("body", [b"{}", b'{"data": {}}', b"<p>Hello</p>"])
 def test_an_answer_that_is_no_activity_is_refused(fake, source, body):
-    fake.faults.append(fake_api.answering(200, body))
+    fake.faults += [fake_api.answering(200, body)] * 2
     with pytest.raises(SourceError, match="activity, page 1: not a page of activity"):
         source().read("activity", START, START + DAY, NOW)
 

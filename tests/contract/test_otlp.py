@@ -617,11 +617,11 @@ def clear(receiver):
             conn.exec_driver_sql(f"DELETE FROM {table}")
 
 
-WANTED = {
-    "shop-bot": {"uncached_input": 400, "output": 40, "requests": 4},
-    "worker": {"uncached_input": 2400, "cache_read": 1600, "output": 200},
-    "older": {"uncached_input": 280, "requests": 4},
-}
+WANTED = [
+    ("older", {"uncached_input": 280, "requests": 4}),
+    ("shop-bot", {"uncached_input": 400, "output": 40, "requests": 4}),
+    ("worker", {"uncached_input": 2400, "cache_read": 1600, "output": 200}),
+]
 
 
 @given(st.randoms(use_true_random=False))
@@ -638,10 +638,10 @@ def test_totals_are_the_same_however_posts_are_ordered_repeated_and_grouped(rece
         n = chance.randint(1, 12)
         receiver.store(*bodies[:n])
         bodies = bodies[n:]
-    found = {
-        row[0]: {k: v for k, v in zip(QUANTITY_FIELDS, row[2:], strict=True) if v is not None}
+    found = [
+        (row[0], {k: v for k, v in zip(QUANTITY_FIELDS, row[2:], strict=True) if v is not None})
         for row in counted(receiver)
-    }
+    ]
     assert found == WANTED
 
 
@@ -657,12 +657,14 @@ def test_a_better_view_takes_over_from_the_day_that_it_saw_whole_and_gives_back(
                 both = [("input", 90.0), ("output", 10.0)]
                 read_ = ("metrics", [histogram(s, t, 1, start=at - 9, at=at) for s, t in both])
             receiver.store(read(read_[0], envelope(*read_)))
+            # The choice may change after the roll-up, which then has to do the day again.
+            counted(receiver)
 
     day(0, "metrics")
     day(1, "metrics", "half")
-    day(2, "spans", "metrics")
+    day(2, "metrics", "spans")
     day(3, "metrics")
-    assert counted(receiver)
+    counted(receiver)
     found = receiver.rows("SELECT stream, tokens FROM v_usage_daily ORDER BY day")
     metrics, spans = f"shop-bot/openai: {HISTOGRAM} of genai", "shop-bot/openai: spans of genai"
     assert found == [(metrics, 100), (metrics, 100), (spans, 100), (metrics, 100)]

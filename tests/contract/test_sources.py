@@ -20,7 +20,8 @@ from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.errors import ConfigError, SourceError
 from monitor.domain.money import PICO
-from monitor.domain.usage import DAY, BillRow
+from monitor.domain.names import clean_name
+from monitor.domain.usage import DAY, HOUR, BillRow, Dimensions
 from tests.contract import kinds
 from tests.contract.conftest import QUICK
 from tests.contract.kinds import KEY
@@ -36,9 +37,8 @@ def recording(kind):
     return json.loads((ROOT / "tests/fixtures" / kind / "recorded.json").read_text())
 
 
-PAGED = [
-    kind for kind in sorted(registry.REGISTRY) if not kinds.own(kind) and recording(kind)["cursor"]
-]
+RECORDED = [kind for kind in sorted(registry.REGISTRY) if not kinds.own(kind)]
+PAGED = [kind for kind in RECORDED if recording(kind)["cursor"]]
 every_kind = pytest.mark.parametrize("kind", sorted(registry.REGISTRY))
 
 
@@ -125,7 +125,7 @@ def summed(found):
         if isinstance(row, BillRow):
             sums[row.currency] += row.amount_pico
         else:
-            sums += Counter(tokens=row.quantities.tokens, requests=row.quantities.requests)
+            sums += Counter(tokens=row.quantities.tokens, requests=row.quantities.requests or 0)
     return dict(sums)
 
 
@@ -149,6 +149,40 @@ def test_its_recorded_answers_give_the_true_totals_and_twice_the_same(source, re
         keys = [row[:3] for row in found.rows]
         assert len(keys) == len(set(keys))
         assert {row.dims.account for row in found.rows} == {"acme"}
+
+
+@every_kind
+def test_its_rows_are_what_their_stream_feeds_and_stand_where_they_may(source, recorded):
+    feeds = {spec.name: spec.feeds for spec in source.streams()}
+    assert set(feeds) == set(recorded.truth)
+    for name, found in read_all(source, recorded).items():
+        json.dumps(found.request)
+        for row in found.rows:
+            assert isinstance(row, BillRow) == (feeds[name] == "bill")
+            assert row.dims == Dimensions(*map(clean_name, row.dims)), "'' where there is none"
+            assert found.start <= row[1] < found.end
+            if isinstance(row, BillRow):
+                assert row.day % DAY == 0
+                assert row.line_item
+                assert re.fullmatch("[A-Z]{3}", row.currency)
+            else:
+                assert row.seconds in (HOUR, DAY)
+                assert row.start % row.seconds == 0
+                assert max(row.quantities.reasoning or 0, 0) <= (row.quantities.output or 0)
+
+
+def with_new_fields(found):
+    if isinstance(found, dict):
+        return {name: with_new_fields(value) for name, value in found.items()} | {"x_new": 0}
+    return [with_new_fields(each) for each in found] if isinstance(found, list) else found
+
+
+@pytest.mark.parametrize("kind", RECORDED)
+def test_fields_that_nobody_knows_yet_change_nothing(source, recorded):
+    before = read_all(source, recorded)
+    for exchange in recorded.found["exchanges"]:
+        exchange["body"] = with_new_fields(exchange["body"])
+    assert read_all(source, recorded) == before
 
 
 def repeated(body, cursor):

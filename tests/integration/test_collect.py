@@ -159,6 +159,15 @@ def test_the_same_stream_read_hourly_and_then_daily_holds_the_same_totals(databa
     assert run(database, source(fake, bucket="1d"), deep_days=60) == Changes(0, 0, 0)
 
 
+def test_an_old_restatement_is_read_at_once_where_that_is_asked_for(database, fake):
+    run(database, source(fake))
+    fake.truth[0] = fake.truth[0]._replace(counts=counts(text=5, out_text=7, requests=1))
+    assert run(database, source(fake)) == Changes(0, 0, 0)
+    found = collect.collect_all(database, source(fake), pace(), NOW, asked=collect.Asked(deep=True))
+    assert sum(item.changes.changed for item in found) == 1
+    assert stored(database) == expected(fake)
+
+
 def test_days_are_closed_once_they_settled_and_never_reopen(database, fake):
     reader = source(fake)
     run(database, reader)
@@ -191,7 +200,7 @@ def test_an_ordinary_key_is_named_as_such_and_loses_nothing(database, fake):
 
 
 def test_a_broken_page_fails_the_stream_keeps_its_rows_and_the_others_are_read(database, fake):
-    fake.faults.append(answering(200, b'{"object": "page", "data": ['))
+    fake.faults += [answering(200, b'{"object": "page", "data": [')] * 2
     prepare(database, source(fake))
     found = collect.collect_all(database, source(fake), pace(), NOW)
     failed = [item for item in found if item.error]

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import signal
 import threading
 import time
 from datetime import UTC, datetime
@@ -18,19 +19,22 @@ from typer.testing import CliRunner
 from collectors import http
 from collectors.http import DEFAULT_LIMITS
 from collectors.openai import OpenAI
+from monitor import wiring
 from monitor.cli import app
 from monitor.cli.collect import _side_by_side
-from monitor.domain.errors import CrossoverError, InputError, StorageError
+from monitor.config import from_tables
+from monitor.domain.errors import ConfigError, CrossoverError, InputError, StorageError
 from monitor.domain.periods import day_of
 from monitor.domain.usage import DAY, HOUR, utc_day
 from monitor.jobs import collect, quarantine
 from monitor.jobs.archive import Archive
 from monitor.jobs.collect import Asked
 from monitor.ports import Page
+from monitor.scheduler import Daemon
 from monitor.storage import collecting, work
 from monitor.storage.write import Changes
 from tests.factories import DAY0
-from tests.fake_api import failing, tampered
+from tests.fake_api import failing, normal, tampered
 from tests.fake_openai import ADMIN_KEY, Cost, FakeOpenAI, Use, counts
 from tests.integration.test_collect import NOW, expected, pace, prepare, stored
 
@@ -268,6 +272,10 @@ def damaged(page):
     page["data"][0]["results"][0]["output_tokens"] = -4
 
 
+def damaged_anywhere(page):
+    next(b["results"][0] for b in page["data"] if b["results"])["output_tokens"] = -4
+
+
 def quarantined(database, fake, source, days=20):
     """A row of days long closed is in quarantine, as an older version of the reader left it."""
     fake.faults.append(tampered(damaged))
@@ -313,12 +321,24 @@ def test_a_replay_changes_nothing_of_when_the_stream_is_due(database, fake, sour
     assert due() == before
 
 
+@pytest.mark.parametrize("still", [True, False])
+def test_a_row_from_before_days_were_kept_is_replayed_too(database, fake, source, still):
+    quarantined(database, fake, source)
+    with database.write() as conn:
+        conn.execute(text("UPDATE quarantine SET day_from = NULL, day_to = NULL"))
+    if still:
+        fake.faults.append(tampered(damaged_anywhere))
+    (done,) = quarantine.replay(database, {"openai": source}, pace(), waiting(database), NOW + 60)
+    assert (done.rows, done.left, done.error) == (1, int(still), "")
+    assert len(waiting(database)) == still
+
+
 def test_a_replay_says_why_it_cannot_be(database, fake, source):
     row = quarantined(database, fake, source)
     (gone,) = quarantine.replay(database, {}, pace(), [row], NOW)
     assert "is not read by days" in gone.error
     (sent,) = quarantine.replay(
-        *(database, {"openai": source}, pace(), [row._replace(day_from=None, day_to=None)], NOW)
+        *(database, {"openai": source}, pace(), [row._replace(stream="requests")], NOW)
     )
     assert "import the file" in sent.error
     with database.write() as conn:
@@ -364,8 +384,69 @@ def test_pages_are_asked_for_no_faster_than_the_allowance(fake, opened):
     assert min(gaps) > every * 0.8
 
 
-def test_a_slow_source_delays_no_other(sqlite_url, fake, tmp_path):
-    """The daemon gives each source a worker; `crossover collect` a thread."""
+def test_the_daemon_reads_other_sources_while_one_does_not_answer(sqlite_url, fake, monkeypatch):
+    monkeypatch.setenv("ADMIN_KEY", ADMIN_KEY)
+    release = threading.Event()
+
+    def hanging(handler):
+        release.wait(60)
+        normal(handler)
+
+    with FakeOpenAI([], []) as silent:
+        silent.faults += [hanging] * 50
+        entry = {"kind": "openai", "admin_key": "env:ADMIN_KEY", "bucket": "1d"}
+        servers = {"silent": silent.url, "quick": fake.url}
+        items = [
+            entry | {"name": name, "account": name, "base_url": url}
+            for name, url in servers.items()
+        ]
+        off = {"nvml": {"mode": "off"}}
+        settings = from_tables({"database": {"url": sqlite_url}, "source": items} | off)
+        stop = threading.Event()
+        parts = wiring.daemon_parts(settings)._replace(tick_seconds=0.05)
+        daemon = threading.Thread(target=Daemon(parts, clock=lambda: float(NOW)).run, args=(stop,))
+        daemon.start()
+        try:
+            ended = time.monotonic() + 60
+            while stored(parts.database)[0] != expected(fake)[0] and time.monotonic() < ended:
+                time.sleep(0.05)
+            assert stored(parts.database)[0] == expected(fake)[0]
+            assert len(silent.requests) == 1, "it still waits for its first answer"
+        finally:
+            stop.set()
+            release.set()
+            daemon.join(30)
+    assert not daemon.is_alive()
+
+
+def test_an_interrupt_ends_the_reading_after_its_window_and_keeps_what_was_read():
+    stop = threading.Event()
+
+    def read(_):
+        time.sleep(0.2)  # a person interrupts what has begun
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.wait(30), "nobody told it to end"
+        return ["read"]
+
+    assert _side_by_side([SimpleNamespace(name="a")], read, stop) == (["read"], True)
+
+
+def test_an_allowance_becomes_the_least_time_between_two_requests(monkeypatch):
+    monkeypatch.setenv("ADMIN_KEY", ADMIN_KEY)
+    entry = {"name": "main", "account": "acme", "admin_key": "env:ADMIN_KEY"}
+
+    def made(**changes):
+        item = entry | {"kind": "openai", "requests_per_minute": 30} | changes
+        return wiring.sources(from_tables({"source": [item]}))["main"]
+
+    found = made()
+    assert found._http._limits == DEFAULT_LIMITS._replace(every_s=2.0)
+    found.close()
+    with pytest.raises(ConfigError, match="sends no requests that could be paced"):
+        made(kind="litellm_database")
+
+
+def test_the_command_reads_sources_side_by_side():
     others, done = threading.Event(), []
 
     class Named:

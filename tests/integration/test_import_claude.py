@@ -2,7 +2,8 @@
 
 import gzip
 import random
-from itertools import chain
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from sqlalchemy import text
@@ -26,11 +27,22 @@ def database(database_url):
     opened.close()
 
 
+@pytest.fixture
+def on_sqlite(sqlite_url):
+    opened = Database(sqlite_url)
+    yield opened
+    opened.close()
+
+
 def write(folder, traps, names=None):
     for name in names or traps.files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"\n".join(traps.files[name]) + b"\n")
+
+
+def joined(traps):
+    return b"".join(line + b"\n" for lines in traps.files.values() for line in lines)
 
 
 def run(database, *paths, form="claude-code"):
@@ -120,15 +132,12 @@ def test_a_file_that_grew_is_read_from_where_it_was_left_and_a_cut_line_waits(da
 
 
 @pytest.mark.parametrize("how", ["truncated", "replaced", "rotated"])
-def test_a_file_that_is_another_one_now_is_read_anew(database, tmp_path, how):
+def test_a_file_that_is_another_one_now_is_read_anew(on_sqlite, tmp_path, how):
     one, two = (trap_logs.generate(seed, spaced=False, responses=12, files=3) for seed in (1, 2))
-    path, before = (
-        tmp_path / "log.jsonl",
-        b"\n".join(chain.from_iterable(one.files.values())) + b"\n",
-    )
-    after = b"\n".join(chain.from_iterable(two.files.values())) + b"\n"
+    path, before = tmp_path / "log.jsonl", joined(one)
+    after = joined(two)
     path.write_bytes(before)
-    run(database, path)
+    run(on_sqlite, path)
     if how == "rotated":
         path.rename(tmp_path / "log.1.jsonl")
     if how == "replaced":
@@ -136,27 +145,27 @@ def test_a_file_that_is_another_one_now_is_read_anew(database, tmp_path, how):
         (tmp_path / "new").rename(path)
     else:
         path.write_bytes(after)
-    run(database, tmp_path)
-    assert sums(database)[:2] == (one.tokens + two.tokens, one.responses + two.responses)
+    run(on_sqlite, tmp_path)
+    assert sums(on_sqlite)[:2] == (one.tokens + two.tokens, one.responses + two.responses)
 
 
-def test_a_gzipped_log_counts_like_the_plain_one(database, tmp_path):
+def test_a_gzipped_log_counts_like_the_plain_one(on_sqlite, tmp_path):
     traps = trap_logs.generate(3, spaced=False)
     for name, lines in traps.files.items():
         path = tmp_path / (name.replace("/", "_") + ".gz")
         path.write_bytes(gzip.compress(b"\n".join(lines)))
-    run(database, tmp_path, form="auto")
-    assert sums(database)[:2] == (traps.tokens, traps.responses)
+    run(on_sqlite, tmp_path, form="auto")
+    assert sums(on_sqlite)[:2] == (traps.tokens, traps.responses)
 
 
-def test_nothing_that_was_said_is_kept(database, tmp_path):
+def test_nothing_that_was_said_is_kept(on_sqlite, tmp_path):
     path = tmp_path / "s.jsonl"
     path.write_bytes(
         b'{"type":"assistant","sessionId":"s","message":{"content":"SECRET","usage":{"input_tokens":"SECRET"}}}\n'
         b'{"SECRET "usage" "assistant"}\n{"cut SECRET\n'
     )
-    assert run(database, path).quarantined == 3
-    with database.read() as conn:
+    assert run(on_sqlite, path).quarantined == 3
+    with on_sqlite.read() as conn:
         rows = conn.execute(text("SELECT place, reason, payload FROM quarantine")).all()
     assert len(rows) == 3
     assert "SECRET" not in repr(rows)
@@ -174,3 +183,32 @@ def test_what_each_response_was_is_kept(tmp_path):
     assert {event.dims[:4] for event in events} == {
         ("team", "anthropic", "claude-sonnet-5", "shop")
     }
+
+
+def test_a_file_of_broken_lines_is_counted_and_does_not_fill_the_quarantine(on_sqlite, tmp_path):
+    path = tmp_path / "s.jsonl"
+    path.write_text("".join(f"broken {n}\n" for n in range(30_000)))
+    assert run(on_sqlite, path).quarantined == 30_000
+    with on_sqlite.read() as conn:
+        rows = conn.execute(text("SELECT place, count FROM quarantine ORDER BY id")).all()
+    assert sum(row.count for row in rows) == 30_000
+    assert len(rows) <= 601
+    assert rows[0].place == f"{path}, line 1"
+
+
+def test_those_that_import_the_same_logs_at_once_count_once(database, tmp_path):
+    before, traps = (trap_logs.generate(n, spaced=False, responses=40, files=3) for n in (12, 11))
+    write(tmp_path / "before", before)
+    # So that account and series are there: making them would let the others wait already.
+    run(database, tmp_path / "before")
+    write(tmp_path / "logs", traps)
+    start = Barrier(4)
+
+    def one(_):
+        start.wait()
+        run(database, tmp_path / "logs")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, range(4)))
+    assert sums(database) == sums(database, "request_log")
+    assert sums(database)[:2] == (before.tokens + traps.tokens, 80)

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,8 +9,10 @@ from contextlib import contextmanager
 import pytest
 
 from monitor.config import Settings
+from monitor.domain.intake import Sender
 from monitor.domain.telemetry import COUNTERS
-from tests.receiver import SCENARIOS, Receiver, expected, recorded
+from monitor.jobs import telemetry
+from tests.receiver import SCENARIOS, SETTLE, THEN, Receiver, expected, recorded
 
 # Which of its views each provider of a scenario is counted by, and whether it knows all.
 COUNTED = {
@@ -143,18 +144,22 @@ def test_two_daemons_that_store_two_views_at_once_let_one_count(postgres_url):
     parts = {"metrics": [], "traces": []}
     for sent in recorded(scenario):
         parts[sent.signal].append(daemons[0].read(sent, gzip.decompress(sent.body)))
-    start = threading.Barrier(2)
-
-    def store(daemon, found):
-        start.wait()
-        for each in found * 3:
-            daemon.store(each)
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(store, daemons, parts.values()))
-    check(daemons[0], scenario)
-    check_truth(scenario, daemons[0].counted())
-    assert counting(daemons[0]) == {"spans of com.anthropic.sdk.python"}
+    # Source and account are there already: nobody waits for those.
+    known = recorded("js-json-delta-gzip")[1]
+    daemons[0].store(daemons[0].read(known, gzip.decompress(known.body)))
+    with ThreadPoolExecutor(1) as pool:
+        with daemons[0].database.write() as conn:
+            sender = Sender(1, "t", "otel", frozenset({"otlp"}))
+            sent = [(sender, found) for found in parts["metrics"]]
+            telemetry.store(conn, sent, THEN, SETTLE)
+            # The other one must see what this one is about to commit, and so it has to wait.
+            other = pool.submit(daemons[1].store, *parts["traces"])
+            with pytest.raises(TimeoutError):
+                other.result(0.2)
+        other.result(20)
+    daemons[0].counted()
+    counts = daemons[0].rows("SELECT DISTINCT stream FROM v_usage_daily WHERE project = 'shop-bot'")
+    assert counts == [("shop-bot/anthropic: spans of com.anthropic.sdk.python",)]
     for daemon in daemons:
         daemon.close()
 

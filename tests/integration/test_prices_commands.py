@@ -103,6 +103,12 @@ def test_a_table_leaves_empty_columns_out():
     assert "hours" not in shown
 
 
+def test_a_name_is_told_with_what_it_was_looked_up_as():
+    shown = prices("show", "azure", "azure/gpt-35-turbo-1106")
+
+    assert "azure/gpt-35-turbo-1106 is looked up as gpt-3.5-turbo-1106 of azure." in shown.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [

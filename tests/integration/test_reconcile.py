@@ -153,7 +153,8 @@ def test_a_bill_that_is_not_final_and_tokens_that_changed_since_are_late(databas
     assert late() == {"2026-10-04", "2026-10-31"}
 
 
-def test_a_bill_in_another_currency_is_compared_at_its_rate_or_left_out(database):
+def test_a_bill_in_another_currency_is_compared_at_its_rate_or_left_out(sqlite_url):
+    database = Database(sqlite_url)
     made = odd_bills.month(1, ["clean"])
     compared(database, made)
     change(database, "UPDATE bill SET currency = 'EUR', amount_pico = amount_pico / 2")
@@ -257,14 +258,16 @@ def test_the_check_names_two_sources_that_count_alike_and_the_remedy(database):
     assert check.nothing_twice(database, NOW) == "no two sources count alike over 28 days"
 
 
-def test_the_check_is_content_with_workloads_of_their_own(database):
+def test_the_check_is_content_with_workloads_of_their_own(sqlite_url):
+    database = Database(sqlite_url)
     compared(database, odd_bills.month(3, ["clean", "rounded", "discount"]))
     assert check.nothing_twice(database, NOW).startswith("no two sources")
     assert "discount" in check.compare_bills(database, NOW, READ)
 
 
 @pytest.mark.parametrize("times", ["/ 1000", "* 1000", "* 100", "/ 100"])
-def test_the_check_names_amounts_in_another_unit(database, times):
+def test_the_check_names_amounts_in_another_unit(sqlite_url, times):
+    database = Database(sqlite_url)
     compared(database, odd_bills.month(3, ["clean"]))
     change(database, f"UPDATE bill SET amount_pico = amount_pico {times}")
     with pytest.raises(CrossoverError, match="unit"):

@@ -1,5 +1,7 @@
 """Each rule on stored rows of both engines: it fires when it should, once, and ends."""
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import text
 
@@ -9,7 +11,7 @@ from monitor.domain.usage import DAY, HOUR
 from monitor.domain.watch_answers import Answered
 from monitor.domain.watch_health import Expiring
 from monitor.jobs import reconcile, watching
-from monitor.storage import watching_fleet
+from monitor.storage import tables, watching_fleet
 from tests import seeded
 
 TO = "ann@acme.example"
@@ -336,6 +338,19 @@ def test_messages_that_cannot_leave_are_told_once(filled):
     change(filled, "UPDATE outbox SET state = 'sent'")
     hours(filled, "internal", at=[seeded.END + 8 * HOUR])
     assert standing(filled, "internal") == {"stuck messages": "resolved"}
+
+
+def test_rows_that_cannot_be_read_are_told_until_they_are_few(filled):
+    with filled.write() as conn:
+        stream = conn.scalar(text("SELECT MIN(id) FROM stream"))
+        read = {"stream_id": stream, "status": "ok", "rows_read": 500, "problems": 3}
+        at = datetime.fromtimestamp(seeded.END, UTC)
+        conn.execute(tables.fetch.insert().values(**read, started_at=at, finished_at=at))
+    hours(filled, "internal", at=[seeded.END + n * HOUR for n in (1, 2)])
+    assert firings(filled, "internal") == {"unread rows": 1}
+    assert "unread rows" in queries_run(filled, "internal")
+    hours(filled, "internal", at=[seeded.END + 8 * DAY])
+    assert standing(filled, "internal") == {"unread rows": "resolved"}
 
 
 def test_refused_and_failed_requests_are_told_where_a_source_reports_them(filled):

@@ -42,7 +42,7 @@ def blocks_of(model, place):
     for key, field in model.model_fields.items():
         default = REQUIRED if field.is_required() else field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel):
-            found |= blocks_of(type(default), f"[{key}]")
+            found |= blocks_of(type(default), f"[{field.alias or key}]")
         else:
             found[place, key] = REQUIRED if default == REQUIRED else shown(default)
     return found
@@ -63,13 +63,14 @@ def tables_of(kind, place):
 def expected():
     found = blocks_of(config.Settings, "")
     for key in (
-        *("source", "account", "workload", "deployment", "contract", "fx"),
-        *("budget", "channel"),
+        *("source", "watch", "account", "workload", "deployment", "contract", "fx"),
+        *("budget", "channel", "names"),
     ):
         del found["", key]
     return (
         found
         | blocks_of(usage.SourceSettings, "[[source]]")
+        | blocks_of(usage.WatchSettings, "[[watch]]")
         | blocks_of(usage.AccountSettings, "[account.NAME]")
         | blocks_of(usage.OtlpView, "[[otlp.view]]")
         | blocks_of(workloads.WorkloadSettings, "[[workload]]")

@@ -14,7 +14,7 @@ DAYS = range(28)
 
 
 def counted(source, tokens, account="acme", model="gpt-5"):
-    return [Counted(account, source, model, day, n) for day, n in enumerate(tokens)]
+    return [Counted(account, source, "openai", model, day, n) for day, n in enumerate(tokens)]
 
 
 def traffic(chance, noise, volume=10**9):

@@ -72,6 +72,7 @@ FIGURES = [
     ("gpt-4o in June 2024", "openai", "gpt-4o", "2024-06-01T00:00:00Z", "", {"uncached_input": 1_000_000, "output": 1_000_000}, "20", "rate_unverified"),
     ("gpt-3.5-turbo in 2023", "openai", "gpt-3.5-turbo", "2023-07-01T00:00:00Z", "", {"uncached_input": 1_000_000, "output": 1_000_000}, "3.5", "rate_unverified"),
     ("Haiku 3.5 at its launch", "anthropic", "claude-3-5-haiku-20241022", "2024-11-20T00:00:00Z", "", {"uncached_input": 1_000_000, "output": 1_000_000}, "6", "rate_unverified"),
+    ("free moderation", "openai", "omni-moderation-2024-09-26", NOON, "", {"uncached_input": 1_000_000}, "0", ""),
     ("audio preview", "openai", "gpt-4o-audio-preview", NOON, "", {"uncached_input": 1_000_000, "output": 1_000_000, "audio_input": 1_000_000, "audio_output": 1_000_000}, "132.5", "rate_unverified"),
     ("its dearer first snapshot", "openai", "gpt-4o-audio-preview-2024-10-01", NOON, "", {"audio_input": 1_000_000}, "", "class_unpriced unpriced"),
     ("Large 3", "mistral", "mistral-large-latest", NOON, "", {"uncached_input": 1_000_000, "output": 1_000_000}, "2", "rate_unverified"),

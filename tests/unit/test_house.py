@@ -6,7 +6,6 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
@@ -37,9 +36,6 @@ ONE_DOOR = {
     "anyio": "monitor.web",
     "opentelemetry": "collectors.otlp_protobuf",
     "google.protobuf": "collectors.otlp_protobuf",
-    "google.auth": "collectors.googleapi",
-    "botocore": "collectors.amazon",
-    "azure": "collectors.microsoft",
 }
 
 
@@ -111,6 +107,8 @@ def declared():
     return {re.match(r"[\w-]+", line)[0].lower() for line in product}
 
 
+OWNERS = packages_distributions()
+
 # The first word of a module is not always a package: several share it.
 FAMILIES = {
     "google.protobuf": "protobuf",
@@ -120,13 +118,10 @@ FAMILIES = {
 }
 
 
-OWNERS = cache(packages_distributions)
-
-
 def owner(module):
     """The package that a module belongs to."""
     shared = next((name for start, name in FAMILIES.items() if within(module, start)), None)
-    found = shared or OWNERS()[module.split(".")[0]][0]
+    found = shared or OWNERS[module.split(".")[0]][0]
     return found.lower().replace("_", "-")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.openai import parse
+from collectors.openai_rows import parse
 from monitor.domain.money import PICO
 from monitor.domain.usage import DAY, HOUR, MAX_COUNT, Dimensions, Quantities
 from tests.fake_openai import counts
@@ -297,7 +297,10 @@ fields = st.sampled_from([*counts(), "model", "batch", "amount", "line_item", "p
 
 
 @settings(deadline=None)
-@given(st.sampled_from(["usage/completions", "usage/embeddings", "costs"]), st.data())
+@given(
+    st.sampled_from(["usage/completions", "usage/embeddings", "usage/moderations", "costs"]),
+    st.data(),
+)
 def test_every_result_is_a_row_or_a_problem_whatever_it_holds(stream, data):
     results = data.draw(st.lists(st.dictionaries(fields, json_values) | json_values, max_size=4))
     rows, problems = parse(stream, page(*results), HOUR)

@@ -320,7 +320,7 @@ ROWS = (
     ],
 )
 def test_a_dated_row_holds_within_its_dates_and_hours(when, rates_then, until):
-    found = Resolver(Shelf(), (), ROWS).card("p", "M-1", at(when))
+    found = Resolver(Shelf(), (), ROWS).card("p", "M-001", at(when))
 
     assert (found.rates, found.valid_until) == (rates_then, at(until))
 
@@ -470,8 +470,8 @@ def test_a_name_is_billed_as_another_while_the_alias_holds():
     assert [c.rates for c in found] == [FLAT, LONG, FLAT]
     assert found[1].model == "old"
     assert (found[1].marks, found[0].valid_until) == (("rate_unverified",), NOON)
-    assert resolver.card("p", "old-2", NOON - 1) is None
-    assert resolver.card("p", "old-2", NOON).rates == LONG
+    assert resolver.card("p", "old-latest", NOON - 1) is None
+    assert resolver.card("p", "old-latest", NOON).rates == LONG
 
 
 def test_an_override_of_the_old_name_outranks_its_alias():

@@ -5,7 +5,7 @@ import pytest
 from monitor.domain import watch_health
 from monitor.domain.rulebook import LIMITS
 from monitor.domain.usage import DAY, HOUR
-from monitor.domain.watch_health import Decided, Expiring, Incomplete, Waiting
+from monitor.domain.watch_health import Decided, Expiring, Incomplete, Unread, Waiting
 
 AT = 1_795_392_000
 LIMIT = LIMITS["expiry"]
@@ -32,6 +32,14 @@ def test_what_failed_in_a_decision_is_listed():
     assert found.holds
     assert "budget x was not computed: y" in found.said.what
     assert not watch_health.undecided(Decided("2026-11-22", []), AT).holds
+
+
+@pytest.mark.parametrize(("problems", "holds"), [(0, False), (10, False), (11, True)])
+def test_more_than_a_row_of_a_thousand_is_too_many_to_be_left_unread(problems, holds):
+    found = watch_health.unread([Unread("openai", "costs", problems, 10_000)], AT)
+    assert found.holds is holds
+    assert ("openai costs: 11 of 10,000" in found.said.what) is holds
+    assert not watch_health.unread([], AT).holds
 
 
 @pytest.mark.parametrize(

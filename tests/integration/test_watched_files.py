@@ -1,0 +1,186 @@
+"""Watched folders: read on their own, by cursor, and a broken file stops no other."""
+
+import gzip
+
+import pytest
+from sqlalchemy import text
+
+from collectors.formats import Chosen
+from monitor import wiring
+from monitor.config import from_tables
+from monitor.domain.errors import ConfigError, InputError
+from monitor.domain.usage import DAY
+from monitor.jobs.imports import import_due, import_files
+from monitor.scheduler import Daemon
+from monitor.storage import setup
+from monitor.storage.engine import Database
+from tests import trap_logs
+from tests.cli import crossover
+
+NOW = trap_logs.START + 40 * 86_400
+
+
+def configured(folder, url, **more):
+    return {
+        "database": {"url": url},
+        "watch": [{"name": "agents", "path": str(folder), "account": "team", **more}],
+    }
+
+
+def write(folder, traps):
+    for name, lines in traps.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+def requests(database):
+    with database.read() as conn:
+        return conn.scalar(text("SELECT COALESCE(SUM(requests), 0) FROM usage"))
+
+
+def test_a_watched_folder_is_read_when_it_is_due_and_a_broken_file_stops_no_other(
+    database_url, tmp_path
+):
+    logs = tmp_path / "logs"
+    traps = trap_logs.generate(4, spaced=False, responses=20, files=3)
+    write(logs, traps)
+    (logs / "broken.jsonl.gz").write_bytes(gzip.compress(b'{"sessionId": 1}\n' * 9999)[:-20])
+    (logs / "unreadable.json").write_text("{}")
+    settings = from_tables(configured(logs, database_url))
+    database = Database(database_url)
+    with database.write() as conn:
+        setup.apply(conn, wiring.setup(settings))
+    (watched,) = wiring.watched(settings)
+    result = import_due(database, watched, 60, NOW)
+    assert requests(database) == traps.responses
+    assert (result.total.failed, result.total.skipped) == (1, 1)
+    assert "broken.jsonl.gz is cut off or damaged" in str(result.errors[0])
+    assert import_due(database, watched, 60, NOW + 1) is None
+    again = import_due(database, watched, 60, NOW + watched.every)
+    assert (again.total.new, again.total.changed) == (0, 0)
+    with database.read() as conn:
+        told = conn.execute(text('SELECT status, error FROM "fetch" ORDER BY id')).all()
+        account = conn.scalar(
+            text("SELECT a.name FROM account a JOIN source s ON s.id = a.tokens_from")
+        )
+    assert [row.status for row in told] == ["failed", "failed"]
+    assert "broken.jsonl.gz" in told[0].error
+    assert account == "team"
+    database.close()
+
+
+def test_the_daemon_imports_and_tells_its_health(sqlite_url, tmp_path):
+    traps = trap_logs.generate(6, spaced=True, responses=10, files=3)
+    write(tmp_path / "logs", traps)
+    settings = from_tables(
+        configured(tmp_path / "logs", sqlite_url) | {"nvml": {"mode": "off"}, "prices": {}}
+    )
+    daemon = Daemon(wiring.daemon_parts(settings), clock=lambda: NOW)
+    daemon.prepare()
+    jobs = daemon._jobs()
+    daemon._isolated("import agents", jobs["import agents"][0])
+    assert requests(daemon.parts.database) == traps.responses
+    assert daemon.health()["errors"] == {}
+    daemon.close()
+
+
+def test_a_watched_folder_that_is_not_there_is_told_and_tried_again(sqlite_url, tmp_path):
+    settings = from_tables(configured(tmp_path / "absent", sqlite_url))
+    database = Database(sqlite_url)
+    with database.write() as conn:
+        setup.apply(conn, wiring.setup(settings))
+    (watched,) = wiring.watched(settings)
+    assert "there is no" in str(import_due(database, watched, 60, NOW).errors[0])
+    assert import_due(database, watched, 60, NOW + watched.every).total.failed == 1
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"watch": [{"name": "a", "account": "x"}]}, "path"),
+        (
+            {
+                "watch": [{"name": "a", "path": "p", "account": "x"}],
+                "source": [{"name": "a", "kind": "openai", "account": "y", "admin_key": "env:K"}],
+            },
+            "is that of a source",
+        ),
+        (
+            {
+                "watch": [{"name": "a", "path": "p", "account": "x"}],
+                "source": [{"name": "b", "kind": "openai", "account": "x", "admin_key": "env:K"}],
+            },
+            "the sources b, a all report it",
+        ),
+    ],
+)
+def test_what_is_configured_wrongly_is_named(more, said):
+    with pytest.raises(ConfigError, match=said):
+        from_tables(more)
+
+
+def test_the_command_reads_folders_and_saved_maps_and_says_what_failed(tmp_path):
+    (tmp_path / "crossover.toml").write_text(
+        '[import.mapping]\nours = "at=t,input=i,output=o,model=:m"\n'
+    )
+    traps = trap_logs.generate(9, spaced=False, responses=10, files=3)
+    write(tmp_path / "logs", traps)
+    (tmp_path / "logs" / "x.jsonl.gz").write_bytes(gzip.compress(b'{"sessionId": 1}\n' * 9999)[:-9])
+    ended = crossover("import", tmp_path / "logs", "--output-format", "json", cwd=tmp_path)
+    assert ended.code == 2
+    (row,) = ended.rows
+    assert (row["source"], row["failed"]) == ("claude-code", 1)
+    assert row["new"] == traps.responses
+    assert "x.jsonl.gz is cut off or damaged" in ended.err
+    table = tmp_path / "t.csv"
+    table.write_text("t,i,o\n1793491200,1,2\n")
+    ended = crossover(
+        "import", table, "--map", "ours", "--output-format", "json", cwd=tmp_path
+    )  # fmt: skip
+    assert [(row["source"], row["new"]) for row in ended.rows] == [("t.csv", 1)]
+
+
+def test_a_map_that_is_not_saved_is_named_with_those_that_are():
+    settings = from_tables({"import": {"mapping": {"ours": "at=t,input=i,output=o"}}})
+    with pytest.raises(InputError, match=r"there is no map 'theirs'.*Use one of ours"):
+        wiring.files(settings, ["x.csv"], "csv", "theirs")
+
+
+def test_exported_costs_replace_the_bill_of_each_day_that_a_file_has(database_url, tmp_path):
+    header = (
+        "start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,line_item\n"
+    )
+    start = trap_logs.START
+
+    def export(name, *rows):
+        path = tmp_path / name
+        path.write_text(
+            header
+            + "".join(
+                f"{start + day * DAY},{start + (day + 1) * DAY},x,y,{usd},usd,{item}\n"
+                for day, usd, item in rows
+            )
+        )
+        return path
+
+    database = Database(database_url)
+
+    def imported(path):
+        files = Chosen([str(path)], "auto", "acme")
+        assert not import_files(database, "openai-csv", files, NOW).errors
+
+    imported(export("a.csv", (0, "1.25", "a"), (1, "2", "a"), (1, "0.5", "b"), (3, "9", "a")))
+    imported(export("b.csv", (1, "2.75", "a"), (2, "4", "a")))
+    with database.read() as conn:
+        rows = conn.execute(
+            text("SELECT day, line_item, amount_pico FROM bill ORDER BY day, line_item")
+        ).all()
+    assert [((day - start) // DAY, item, pico / 10**12) for day, item, pico in rows] == [
+        (0, "a", 1.25),
+        (1, "a", 2.75),
+        (2, "a", 4.0),
+        (3, "a", 9.0),
+    ]
+    database.close()
