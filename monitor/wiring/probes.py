@@ -38,7 +38,8 @@ def probes(settings: Settings, now: int) -> list[Probe]:
     found.append(Probe("bill against estimate", bills))
     unread = partial(_probe_quarantine, settings, now) if settings.source else None
     found.append(Probe("unread rows", unread))
-    found.append(Probe("double counts", partial(_probe_doubles, settings, now)))
+    doubled = partial(_probe_doubles, settings, now) if settings.source else None
+    found.append(Probe("double counts", doubled))
     found.append(Probe("work", partial(_probe_work, settings, now)))
     found.append(Probe("prices", partial(_probe_prices, settings)))
     if settings.organisation.logo:

@@ -105,6 +105,8 @@ def test_when_all_is_well_every_line_says_so_and_the_exit_status_is_0(folder, fa
         "database": "well",
         "source openai": "well",
         "bill against estimate": "well",
+        "double counts": "well",
+        "unread rows": "well",
         "work": "well",
         "prices": "well",
         "mail": "well",
