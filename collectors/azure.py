@@ -39,7 +39,8 @@ from monitor.domain.names import clean_name
 from monitor.domain.usage import DAY, HOUR, MAX_COUNT, Dimensions, Problem, Quantities, UsageRow
 from monitor.ports import Read, StreamSpec
 
-API_VERSION = "2023-10-01"
+API_VERSION = "2024-02-01"
+"""That of the vendor's own client (azure-mgmt-monitor 7.0)."""
 KEPT_DAYS = 93
 """Days of its metrics that Azure keeps."""
 
