@@ -176,7 +176,8 @@ class Mischief:
             if self._rng.random() < 0.4:
                 odd(self._rng, page, request, before)
         change(page)
-        return dumps(self._rng, page) if self._rng.random() < 0.5 else fake_api.dumps(page)
+        odd = self._rng.random() < 0.5 and overlapping not in self.style
+        return dumps(self._rng, page) if odd else fake_api.dumps(page)
 
     def _send(self, handler: Handler, body: bytes) -> None:
         if self._rng.random() >= 0.3:
