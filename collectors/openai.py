@@ -30,6 +30,7 @@ from collectors.window import (
     utc,
     whole,
 )
+from monitor.domain.errors import SourceError
 from monitor.domain.usage import (
     DAY,
     HOUR,
@@ -193,8 +194,10 @@ class OpenAI:
             if isinstance(refusal, HttpError) and not self._lacks(stream, refusal):
                 raise
             said = getattr(refusal, "detail", "") or str(refusal)
+            missing = f"the provider has no {stream}: {said}"
             request = {"stream": stream, "asked": [span.asked() for span in spans]}
-            return Read(start, end, [], [], 0, request, [f"the provider has no {stream}: {said}"])
+            lacking = SourceError(self.name, missing, "What was read of it before is kept")
+            return Read(start, end, [], [], 0, request, [missing], lacking=lacking)
         self._answered.add(stream)
         if absent := sum(part.absent for part in parts):
             notes.append(f"{absent} buckets were asked for and did not come")

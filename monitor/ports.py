@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
+from monitor.domain.errors import SourceError
 from monitor.domain.notices import Group
 from monitor.domain.usage import BillRow, Device, Event, Minute, Problem, UsageRow
 
@@ -54,6 +55,8 @@ class Read(NamedTuple):
     """Limits the provider imposed, such as a clamped back-fill."""
     results: int = 0
     """What the answer had of rows before they were summed; 0: as many as `rows`."""
+    lacking: SourceError | None = None
+    """The provider says that it has no such thing; raised where rows of it are stored."""
 
 
 class Pull(Protocol):

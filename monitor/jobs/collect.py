@@ -312,6 +312,7 @@ def store(
 
     Raises:
         DatabaseBusy: the read took so long that another worker has the stream; its answer is newer.
+        SourceError: the provider says that it has no such thing, and rows of it are stored.
     """
     stream_id = int(claim.key)
     closed = min(read.end, utc_day(now - settle))
@@ -327,6 +328,8 @@ def store(
     with database.write() as conn:
         work.hold(conn, claim, until)
         changes = put_window(conn, window, read.rows)  # type: ignore[arg-type]
+        if read.lacking and changes.gone:
+            raise read.lacking
         collecting.settle_problems(conn, stream_id, days, read.problems)
         keep_problems(conn, stream_id, read.problems, now, days)
         fetch_id = record(conn, stream_id, now, read=read, changes=changes)

@@ -168,6 +168,20 @@ def test_an_old_restatement_is_read_at_once_where_that_is_asked_for(database, fa
     assert stored(database) == expected(fake)
 
 
+def test_what_was_read_of_an_endpoint_is_kept_when_it_is_gone(database, fake):
+    fake.truth.append(
+        Use(NOW - 2 * DAY, {"input_tokens": 900, "num_model_requests": 3}, endpoint="embeddings")
+    )
+    run(database, source(fake))
+    before = stored(database)
+    fake.lacking = {"usage/embeddings": 404, "usage/moderations": 404}
+    prepare(database, source(fake))
+    found = collect.collect_all(database, source(fake), pace(), NOW + HOUR)
+    assert [item.stream for item in found if item.error] == ["usage/embeddings"]
+    assert "the provider has no usage/embeddings" in "".join(item.error for item in found)
+    assert stored(database) == before
+
+
 def test_days_are_closed_once_they_settled_and_never_reopen(database, fake):
     reader = source(fake)
     run(database, reader)
