@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from collectors.files import documents, short_id
+from collectors.files import documents, lenient, short_id
 from monitor.domain.names import clean_name
 from monitor.domain.usage import MAX_COUNT, Dimensions, Event, Quantities
 from monitor.ports import Cursor, Part
@@ -58,8 +58,13 @@ class _Body(msgspec.Struct):
     usage: _Usage | None = None
 
 
-_decode = msgspec.json.Decoder(_Invocation).decode
-_decode_body = msgspec.json.Decoder(_Body).decode
+class _StreamEvent(msgspec.Struct):
+    message: _Body | None = None
+
+
+_decode = lenient(_Invocation)
+_decode_body = lenient(_Body)
+_decode_events = lenient(list[_StreamEvent])
 _LOG = "ModelInvocationLog"
 
 
@@ -123,10 +128,17 @@ def _quantities(read: _Input, written: _Output) -> Quantities:
 
 def _long(body: msgspec.Raw) -> int:
     """Tokens written for an hour; 0 where the answer does not say: five minutes is the default."""
+    raw = bytes(body)
     try:
-        usage = _decode_body(body).usage
+        # A streamed answer is the list of its events, the first of which says what was written.
+        streamed = raw.lstrip().startswith(b"[")
+        bodies = [e.message for e in _decode_events(raw)] if streamed else [_decode_body(raw)]
     except msgspec.DecodeError:
         return 0
+    return max((_of_an_hour(body.usage) for body in bodies if body), default=0)
+
+
+def _of_an_hour(usage: _Usage | None) -> int:
     lives = usage.cache_creation if usage else None
     return (lives.ephemeral_1h_input_tokens if lives else None) or 0
 

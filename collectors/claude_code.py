@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from collectors.files import Block, blocks, unreadable
+from collectors.files import Block, blocks, lenient, unreadable
 from monitor.domain.names import clean_name
 from monitor.domain.responses import event_id
 from monitor.domain.usage import MAX_COUNT, Dimensions, Event, Problem, Quantities
@@ -29,6 +29,7 @@ _STANDARD = (None, "", "standard")
 
 
 class _Creation(msgspec.Struct, gc=False):
+    ephemeral_5m_input_tokens: _Count | None = None
     ephemeral_1h_input_tokens: _Count | None = None
 
 
@@ -57,7 +58,7 @@ class _Line(msgspec.Struct, gc=False):
     message: _Message | None = None
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = lenient(_Line)
 
 
 class ClaudeCode:
@@ -79,7 +80,9 @@ class ClaudeCode:
         """Whether the first lines are of this format."""
         del columns
         return any(
-            "sessionId" in line or ("leafUuid" in line and line.get("type") == "summary")
+            "sessionId" in line
+            or ("leafUuid" in line and line.get("type") == "summary")
+            or (line.get("type") == "assistant" and _has_usage(line.get("message")))
             for line in documents
         )
 
@@ -113,7 +116,7 @@ class ClaudeCode:
         used = line.message.usage  # type: ignore[union-attr]
         assert used is not None
         assert line.timestamp is not None
-        written = used.cache_creation_input_tokens
+        written = _written(used)
         long = (used.cache_creation and used.cache_creation.ephemeral_1h_input_tokens) or 0
         long = min(long, written or 0)
         quantities = Quantities(
@@ -175,11 +178,15 @@ def _key(line: _Line) -> _Key | None:
     message = line.message
     if line.type != "assistant" or message is None or message.usage is None:
         return None
-    if not message.model or message.model.startswith("<"):
+    if (message.model or "").startswith("<"):
         return None
     if line.timestamp is None or line.timestamp.tzinfo is None:
         raise ValueError("timestamp is missing or names no time zone")
-    return message.id or _own_id(line), line.requestId or "", bool(line.isSidechain)
+    return (
+        message.id or line.requestId or _own_id(line),
+        line.requestId or "",
+        bool(line.isSidechain),
+    )
 
 
 def _own_id(line: _Line) -> str:
@@ -187,12 +194,25 @@ def _own_id(line: _Line) -> str:
     return "~" + hashlib.sha256(repr((line.timestamp, line.message)).encode()).hexdigest()[:40]
 
 
+def _has_usage(message: object) -> bool:
+    return isinstance(message, dict) and isinstance(message.get("usage"), dict)
+
+
+def _written(used: _Usage) -> int | None:
+    """Tokens written to the cache: their total, else the sum of its parts."""
+    parts = used.cache_creation
+    if used.cache_creation_input_tokens is not None or parts is None:
+        return used.cache_creation_input_tokens
+    known = (parts.ephemeral_5m_input_tokens, parts.ephemeral_1h_input_tokens)
+    return None if known == (None, None) else sum(count or 0 for count in known)
+
+
 def _total(used: _Usage) -> int:
     return (
         (used.input_tokens or 0)
         + (used.output_tokens or 0)
         + (used.cache_read_input_tokens or 0)
-        + (used.cache_creation_input_tokens or 0)
+        + (_written(used) or 0)
     )
 
 

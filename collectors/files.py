@@ -10,10 +10,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 import msgspec
 
@@ -31,6 +32,11 @@ _SMALL = 256 << 20
 """Bytes that any compressed file may expand to."""
 _DIGESTED = 1024
 _GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+_ESCAPE = re.compile(rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
+"""One escape of JSON text: a whole pair of surrogates, a lone one, or any other."""
+
+_Kind = TypeVar("_Kind")
 
 
 class Lines:
@@ -131,6 +137,29 @@ def documents(
         yield Part(rows, events, problems, block.taken())
 
 
+def lenient(kind: type[_Kind]) -> Callable[[bytes], _Kind]:
+    """A decoder of lines as other programs write them.
+
+    Halves of cut characters become the sign for an unreadable one, and `5.0` and `"5"` are counts.
+    It raises msgspec.DecodeError for what is still no `kind`.
+    """
+    strict = msgspec.json.Decoder(kind).decode
+    lax = msgspec.json.Decoder(kind, strict=False).decode
+
+    def decode(line: bytes) -> _Kind:
+        try:
+            return strict(line)
+        except msgspec.DecodeError:
+            return lax(_without_halves(line))
+
+    return decode
+
+
+def _without_halves(line: bytes) -> bytes:
+    """A line whose lone surrogates, which no text may hold, are replaced."""
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[2] else found[0], line)
+
+
 def short_id(name: str) -> str:
     """An id that fits: a long one by its digest."""
     clean = clean_name(name, 10_000)
@@ -171,7 +200,7 @@ def _lines(
 
     def block(data: bytes, end: str) -> Block:
         nonlocal position, problems
-        position += len(data)
+        position, data = position + len(data), data if position else data.removeprefix(_BOM)
         digest = _digest(file, position) if plain else ""
         # Until its end is reached the file counts as changed, and is continued or read anew.
         at = position if plain else 0
@@ -205,7 +234,7 @@ def _lines(
             position += waiting
             kept, waiting, skipping = [], 0, True
     rest = b"".join(kept)
-    if not (whole or _is_document(rest)):
+    if not (whole or _is_document(rest.removeprefix(_BOM))):
         rest = b""
     yield block(rest, mark.changed_ns)
 
@@ -254,7 +283,7 @@ def _named(path: str) -> Iterator[None]:
 
 
 def head(path: str, size: int = BLOCK) -> bytes:
-    """The first bytes, expanded where the file is gzipped.
+    """The first bytes without a byte order mark, expanded where the file is gzipped.
 
     Raises:
         InputError: the file cannot be read.
@@ -262,6 +291,6 @@ def head(path: str, size: int = BLOCK) -> bytes:
     with _named(path), open(path, "rb") as raw:  # noqa: PTH123
         if raw.read(2) == _GZIP:
             raw.seek(0)
-            return gzip.GzipFile(fileobj=raw).read(size)
+            return gzip.GzipFile(fileobj=raw).read(size).removeprefix(_BOM)
         raw.seek(0)
-        return raw.read(size)
+        return raw.read(size).removeprefix(_BOM)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-import msgspec
-
-from collectors.files import head
+from collectors.files import LONGEST_LINE, head, lenient
 from collectors.mapping import Mapped
 from monitor.domain.errors import InputError
 from monitor.ports import Cursor, FileReader
@@ -31,8 +30,8 @@ MAPPED = ("csv", "jsonl", "parquet")
 AUTO = "auto"
 
 _SUFFIXES = (".jsonl", ".json", ".ndjson", ".log", ".csv", ".parquet")
-_FIRST_LINES = 50
 _HEAD = 64 << 10
+_decode = lenient(dict[str, Any])
 
 
 def load(form: str) -> type:
@@ -57,28 +56,34 @@ def detect(path: str, *, mapped: bool) -> str | None:
         InputError: it cannot be read.
     """
     first = head(path, _HEAD)
-    if b"\n" not in first:
-        first = head(path)
     if first.startswith(b"PAR1"):
         return "parquet"
-    documents = list(_documents(first))
-    columns = [] if documents else _columns(first)
+    if first.lstrip().startswith(b"{"):
+        # The first lines of a log may be long, and say little: all of them are asked.
+        if len(first) >= _HEAD and (form := _by_document(first)):
+            return form
+        return _by_document(head(path, LONGEST_LINE)) or ("jsonl" if mapped else None)
+    columns = _columns(first)
+    return _recognised([], columns) or ("csv" if mapped and len(columns) > 1 else None)
+
+
+def _recognised(documents: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str | None:
     for form in FORMATS:
         if form not in MAPPED and load(form).recognises(documents, columns):  # type: ignore[attr-defined]
             return form
-    if mapped and (documents or len(columns) > 1):
-        return "jsonl" if documents else "csv"
     return None
 
 
+def _by_document(first: bytes) -> str | None:
+    return next(filter(None, (_recognised([line], []) for line in _documents(first))), None)
+
+
 def _documents(first: bytes) -> Iterator[Mapping[str, Any]]:
-    for line in first.splitlines()[:_FIRST_LINES]:
+    for line in io.BytesIO(first):
         try:
-            found = msgspec.json.decode(line)
-        except (msgspec.DecodeError, ValueError, RecursionError):
+            yield _decode(line)
+        except (ValueError, RecursionError):
             continue
-        if isinstance(found, dict):
-            yield found
 
 
 def _columns(first: bytes) -> list[str]:
@@ -89,16 +94,27 @@ def _columns(first: bytes) -> list[str]:
 def grouped(named: Sequence[str], *, mapped: bool) -> dict[str, list[str]]:
     """All files by their format; those in folders that are of none are left out.
 
+    One that cannot be read goes with the others, and is told of when its turn comes.
+
     Raises:
-        InputError: a file that was named itself is of none, or one cannot be read.
+        InputError: a file that was named itself is of none, or none can be read.
     """
     found: dict[str, list[str]] = {}
+    unreadable: list[tuple[str, InputError]] = []
     for path in every_file(named):
-        form = detect(path, mapped=mapped)
+        try:
+            form = detect(path, mapped=mapped)
+        except InputError as error:
+            unreadable.append((path, error))
+            continue
         if form is not None and (mapped or form not in MAPPED):
             found.setdefault(form, []).append(path)
         elif path in named:
             raise _unknown(path)
+    if unreadable and not found:
+        raise unreadable[0][1]
+    if unreadable:
+        next(iter(found.values())).extend(path for path, _ in unreadable)
     return found
 
 
@@ -174,10 +190,14 @@ class Chosen:
 
 def _inside(folder: str) -> Iterator[str]:
     """Files of a folder and all below it, by name; links to folders are not followed."""
-    for place, folders, names in os.walk(folder):
+    closed: list[str] = []
+    walk = os.walk(folder, onerror=lambda error: closed.append(error.filename))
+    for place, folders, names in walk:
         folders.sort()
         for name in sorted(names):
             path = os.path.join(place, name)  # noqa: PTH118
             plain = name.lower().removesuffix(".gz")
             if plain.endswith(_SUFFIXES) and os.path.isfile(path):  # noqa: PTH113
                 yield path
+    # Given like a file, a folder that may not be entered is told of like one.
+    yield from closed

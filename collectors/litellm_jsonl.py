@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.files import documents, short_id
+from collectors.files import documents, lenient, short_id
 from collectors.litellm_rows import DEFAULT_GROUP_BY, Chosen, logged_at, reader
 from monitor.domain.usage import Event
 from monitor.ports import Cursor, Part
@@ -39,7 +39,7 @@ class _Line(msgspec.Struct):
     metadata: dict[str, Any] | str | None = None
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = lenient(_Line)
 
 
 class LiteLLMJsonl:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
-from collectors.files import Block, blocks, unreadable
+from collectors.files import Block, blocks, lenient, unreadable
 from collectors.mapping import Mapped, Rows, as_text
 from monitor.domain.usage import Event
 from monitor.ports import Cursor, Part
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_decode = lenient(dict[str, Any])
 
 
 class MappedJsonl:
