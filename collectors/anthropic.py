@@ -122,15 +122,15 @@ class _Analytics(msgspec.Struct):
 
 
 class _Written(msgspec.Struct):
-    ephemeral_5m_input_tokens: _Count
-    ephemeral_1h_input_tokens: _Count
+    ephemeral_5m_input_tokens: _Count | None = None
+    ephemeral_1h_input_tokens: _Count | None = None
 
 
 class _Usage(msgspec.Struct):
     uncached_input_tokens: _Count
-    cache_read_input_tokens: _Count
-    cache_creation: _Written
     output_tokens: _Count
+    cache_read_input_tokens: _Count | None = None
+    cache_creation: _Written | None = None
     total_tokens: _Count | None = None
     requests: _Count | None = None
 
@@ -157,15 +157,19 @@ class _Amount(msgspec.Struct):
 
 def _usage_row(result: object, group: object, start: int, seconds: int, account: str) -> UsageRow:
     found = fit(result, _Usage)
+    written = found.cache_creation or _Written()
+    short, long = written.ephemeral_5m_input_tokens, written.ephemeral_1h_input_tokens
     quantities = Quantities(
         uncached_input=found.uncached_input_tokens,
         cache_read=found.cache_read_input_tokens,
-        cache_write=found.cache_creation.ephemeral_5m_input_tokens,
-        cache_write_long=found.cache_creation.ephemeral_1h_input_tokens,
+        cache_write=short,
+        cache_write_long=long,
         output=found.output_tokens,
         requests=found.requests,
     )
-    if found.total_tokens not in {None, quantities.tokens}:
+    total = quantities.tokens if found.total_tokens is None else found.total_tokens
+    unknown = None in {found.cache_read_input_tokens, short, long}
+    if quantities.tokens > total or (quantities.tokens < total and not unknown):
         raise ValueError(f"its tokens add up to {quantities.tokens}, not to total_tokens")
     of = fit(group, _Group)
     return UsageRow(_dimensions(of, account, _tier(of)), start, seconds, quantities)

@@ -637,6 +637,10 @@ def _checked_headers(
     return headers
 
 
+_LEAST_IN_BODY = 8
+"""Characters: a shorter secret may be part of a name or a number, which must stay as it is."""
+
+
 class _Scrub(logging.Filter):
     """Takes secrets out of log records, error texts and bodies.
 
@@ -672,6 +676,8 @@ class _Scrub(logging.Filter):
 
     def body(self, body: bytes) -> bytes:
         for secret in self._secrets:
+            if len(secret) < _LEAST_IN_BODY:
+                continue
             body = body.replace(secret.encode(), REDACTED.encode())
         return body
 

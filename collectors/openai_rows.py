@@ -41,7 +41,7 @@ class _Usage(msgspec.Struct):
     """Dimensions are null unless asked for, and where usage is attributed to none."""
 
     input_tokens: _Count
-    num_model_requests: _Count
+    num_model_requests: _Count | None = None
     model: str | None = None
     project_id: str | None = None
     api_key_id: str | None = None
@@ -179,8 +179,16 @@ def _quantities(found: _Completions) -> Quantities:
     if cached is None and cached_parts != (None, None, None):
         cached = sum(part or 0 for part in cached_parts)
     write, write_long = _cache_writes(found)
+    given = found.input_uncached_tokens
+    if given is not None:
+        # One part that is not told is what the others leave of the total.
+        rest = found.input_tokens - given - (cached or 0) - (write or 0) - (write_long or 0)
+        if rest > 0 and cached is None and (write, write_long) != (None, None):
+            cached = rest
+        elif rest > 0 and cached is not None and (write, write_long) == (None, None):
+            write = rest
     uncached = found.input_tokens - (cached or 0) - (write or 0) - (write_long or 0)
-    if uncached < 0 or found.input_uncached_tokens not in {None, uncached}:
+    if uncached < 0 or given not in {None, uncached}:
         raise ValueError("uncached, cached and written input do not add up to input_tokens")
     return Quantities(
         uncached_input=_text(

@@ -56,9 +56,9 @@ class _Page(msgspec.Struct):
 
 class _Item(msgspec.Struct):
     date: str
-    prompt_tokens: _Count
-    completion_tokens: _Count
-    usage: Decimal
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    usage: Decimal | None = None
     """US dollars of credits."""
     model: str | None = None
     requests: _Count | None = None
@@ -78,7 +78,11 @@ def _row(result: object, *, stream: str, day: int, account: str) -> Row:
         project=clean_name(found.workspace_id or ""),
     )
     if _FEEDS[stream] == "bill":
+        if found.usage is None:
+            raise ValueError("usage is missing")
         return BillRow(dims, day, "credits", pico_of(found.usage, "USD"), "USD")
+    if found.prompt_tokens is None or found.completion_tokens is None:
+        raise ValueError("prompt_tokens or completion_tokens is missing")
     quantities = Quantities(
         # Answers replayed from a cache may count more cached tokens than prompt tokens.
         uncached_input=max(0, found.prompt_tokens - (found.cached_tokens or 0)),

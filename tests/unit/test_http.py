@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.http import LONGEST_WAIT_S, Http, basic, retry_after
+from collectors.http import LONGEST_WAIT_S, Http, _Scrub, basic, retry_after
 from collectors.registry import REGISTRY, load
 from monitor.domain.errors import InputError, SourceError
 
@@ -155,3 +155,12 @@ def test_an_unknown_kind_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match="'opnai' is no kind of source") as refused:
         load("opnai")
     assert "openai" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("key", "left"), [("key", b'{"api_key_id": "k1"}'), ("k" * 8, b'{"api_key_id": "k1"}')]
+)
+def test_a_short_key_changes_no_answer_that_merely_holds_its_letters(key, left):
+    assert _Scrub([f"Bearer {key}"]).body(left) == left
+    long = b'{"said": "kkkkkkkk"}'
+    assert (_Scrub([f"Bearer {key}"]).body(long) == long) is (key == "key")

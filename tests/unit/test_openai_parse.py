@@ -312,3 +312,16 @@ def test_every_result_is_a_row_or_a_problem_whatever_it_holds(stream, data):
 def test_an_amount_is_never_off_by_more_than_half_a_pico_dollar(value):
     found = cost(f'{{"value": {value:f}, "currency": "usd"}}')
     assert abs(Decimal(found) - value * PICO) <= Decimal("0.5") + abs(value) * Decimal("1e-12")
+
+
+@pytest.mark.parametrize(
+    ("fields", "read", "written"),
+    [
+        ({"input_cached_tokens": 30, "input_cache_write_tokens": None}, 30, 10),
+        ({"input_cached_tokens": None, "input_cache_write_tokens": 10}, 30, 10),
+    ],
+)
+def test_one_part_of_the_input_that_is_null_is_what_the_others_leave(fields, read, written):
+    found = completions(input_uncached_tokens=60, num_model_requests=None, **fields)
+    assert (found.uncached_input, found.cache_read, found.cache_write) == (60, read, written)
+    assert found.requests is None
