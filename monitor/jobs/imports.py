@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from monitor.domain.errors import InputError
+from monitor.domain.errors import InputError, StorageError
 from monitor.domain.periods import day_of
 from monitor.domain.usage import DAY, BillRow, Event, Problem, utc_day
 from monitor.jobs.collect import one_currency, record
 from monitor.ports import Files, Part, Read, StreamSpec
 from monitor.storage import setup, work
 from monitor.storage.collecting import keep_problems
-from monitor.storage.cursors import cursors, put_cursors
+from monitor.storage.cursors import as_text, cursors, put_cursors
 from monitor.storage.engine import Database
 from monitor.storage.responses import put_responses
 from monitor.storage.write import Changes, Window, put_events, put_window
@@ -123,7 +123,7 @@ class Import:
         return Result(self.total._replace(failed=len(self._errors)), self._errors)
 
     def _file(self, path: str, files: Files) -> None:
-        cursor = self._known.get(path)
+        cursor = self._known.get(as_text(path))
         reader = files.reader(path, cursor)
         if reader is None:
             self.total = self.total._replace(skipped=self.total.skipped + 1)
@@ -214,14 +214,21 @@ class Import:
 def _not_ahead(item: Event, now: int) -> Event | Problem:
     """A request from the day after tomorrow has a mistyped date."""
     if item.at > now + DAY:
-        return Problem(f"request {item.id}", f"at {day_of(item.at)} lies in the future")
+        return Problem(f"request {item.id}", f"at {_day(item.at)} lies in the future")
     return item
+
+
+def _day(at: int) -> str:
+    try:
+        return str(day_of(at))
+    except (ValueError, OverflowError):
+        return str(at)
 
 
 def _told(problems: Sequence[Problem]) -> list[Problem]:
     """The first ones as they are; a file of another kind must not fill the quarantine."""
     rest = (Problem(problem.place, _FURTHER) for problem in problems[_TOLD:])
-    return [*problems[:_TOLD], *rest]
+    return [p._replace(place=as_text(p.place)) for p in (*problems[:_TOLD], *rest)]
 
 
 def _sum(a: Changes, b: Changes) -> Changes:
@@ -266,7 +273,14 @@ def import_due(database: Database, watched: Watched, claim: int, now: int) -> Re
         result = import_files(database, watched.name, watched.files, now)
     except InputError as error:
         result = Result(NOTHING._replace(failed=1), [error])
-    said = "; ".join(map(str, result.errors))
+    except StorageError:
+        raise
+    except Exception as error:
+        # One odd file must not keep the folder from being tried again.
+        log.exception("%s failed", watched.name)
+        cause = InputError(f"{watched.name} failed: {error!r}", "The log of the daemon says where.")
+        result = Result(NOTHING._replace(failed=1), [cause])
+    said = as_text("; ".join(map(str, result.errors)))
     if said:
         log.warning("%s: %s", watched.name, said)
     failures = taken.row["failures"] + 1 if said else 0

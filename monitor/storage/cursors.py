@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
@@ -15,7 +16,7 @@ _COLUMNS = ("form", "device", "inode", "changed_ns", "size", "position", "line",
 
 
 def cursors(conn: Connection, source_id: int) -> dict[str, Cursor]:
-    """The cursor of every file of a source, by its path."""
+    """The cursor of every file of a source, by its path as `as_text` has it."""
     rows = bulk.select(
         conn,
         f"SELECT path, {', '.join(_COLUMNS)} FROM file_cursor WHERE source_id = ?",
@@ -35,9 +36,17 @@ def put_cursors(
         file_cursor.name,
         columns,
         f"(source_id, path_digest) DO UPDATE SET {news}",
-        [(source_id, _digest(path), path, *cursor, now) for path, cursor in dict(found).items()],
+        [
+            (source_id, _digest(path), as_text(path), *cursor, now)
+            for path, cursor in dict(found).items()
+        ],
     )
 
 
+def as_text(path: str) -> str:
+    """A path as it is stored: bytes that are no UTF-8 are written out."""
+    return path.encode(errors="backslashreplace").decode()
+
+
 def _digest(path: str) -> str:
-    return hashlib.sha256(path.encode()).hexdigest()
+    return hashlib.sha256(os.fsencode(path)).hexdigest()
