@@ -32,6 +32,7 @@ _SMALL = 256 << 20
 """Bytes that any compressed file may expand to."""
 _DIGESTED = 1024
 _GZIP = b"\x1f\x8b"
+_WAITS = "~"
 _BOM = b"\xef\xbb\xbf"
 _ESCAPE = re.compile(rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 """One escape of JSON text: a whole pair of surrogates, a lone one, or any other."""
@@ -69,7 +70,13 @@ class Block(NamedTuple):
 
 
 def blocks(
-    path: str, form: str, cursor: Cursor | None, *, appends: bool = True, whole: bool = False
+    path: str,
+    form: str,
+    cursor: Cursor | None,
+    *,
+    appends: bool = True,
+    whole: bool = False,
+    growing: bool = False,
 ) -> Iterator[Block]:
     """What is new in a file of lines; the last line only where it is a whole document.
 
@@ -79,6 +86,7 @@ def blocks(
         cursor: how far it was read before.
         appends: False: a file that changed is read whole.
         whole: True: a last line without its end is given like any other.
+        growing: True: but not before the file was the same in two reads.
 
     Raises:
         InputError: the file cannot be read.
@@ -95,7 +103,17 @@ def blocks(
             return
         if start:
             raw.seek(start.position)
-        yield from _lines(raw.read, raw, path, mark._replace(digest="plain"), start, whole=whole)
+        waits = growing and not (cursor and cursor[:5] == _waiting(mark)[:5])
+        mark = mark._replace(digest="plain")
+        for block in _lines(raw.read, raw, path, mark, start, whole=whole and not waits):
+            last = block.cursor
+            at_end = last.changed_ns != "" and last.position < mark.size
+            yield block._replace(cursor=_waiting(last)) if waits and at_end else block
+
+
+def _waiting(cursor: Cursor) -> Cursor:
+    """Of a file whose last line has no end yet: it counts as changed until it is read again."""
+    return cursor._replace(changed_ns=f"{_WAITS}{cursor.changed_ns}")
 
 
 def _mark(form: str, info: os.stat_result) -> Cursor:

@@ -148,10 +148,17 @@ class Chosen:
         form: of all of them, or `auto`.
         account: who is billed.
         mapped: which column is what, for formats that need it.
+        growing: whether others may be writing to them.
     """
 
     def __init__(
-        self, named: Sequence[str], form: str, account: str, mapped: Mapped | None = None
+        self,
+        named: Sequence[str],
+        form: str,
+        account: str,
+        mapped: Mapped | None = None,
+        *,
+        growing: bool = False,
     ) -> None:
         if form != AUTO:
             load(form)
@@ -161,6 +168,7 @@ class Chosen:
                 "Write for example --map at=time,input=prompt,output=completion.",
             )
         self._named, self._form, self._account, self._mapped = named, form, account, mapped
+        self._growing = growing
         self._readers: dict[str, FileReader] = {}
 
     def paths(self) -> Iterator[str]:
@@ -184,7 +192,8 @@ class Chosen:
         if form not in self._readers:
             kind = load(form)
             further = (self._mapped,) if form in MAPPED else ()
-            self._readers[form] = kind(self._account, *further)
+            how = {"growing": True} if self._growing and form == "csv" else {}
+            self._readers[form] = kind(self._account, *further, **how)
         return self._readers[form]
 
 

@@ -47,7 +47,7 @@ class MappedParquet:
             if is_unchanged(mark, cursor):
                 return
             with parquet.ParquetFile(path) as file:
-                yield from self._parts(file, path, mark)
+                yield from self._parts(pa, file, path, mark)
         except pa.ArrowException as error:
             raise InputError(
                 f"{path} is no Parquet file that can be read: {error}", "Write it again."
@@ -56,7 +56,7 @@ class MappedParquet:
             cause = error.strerror or str(error)
             raise InputError(f"cannot read {path}: {cause}", "Name another file.") from None
 
-    def _parts(self, file: Any, path: str, mark: Cursor) -> Iterator[Part]:
+    def _parts(self, pa: Any, file: Any, path: str, mark: Cursor) -> Iterator[Part]:
         columns = list(dict.fromkeys(self._map.columns.values()))
         known = file.schema_arrow.names
         if absent := [name for name in columns if name not in known]:
@@ -68,7 +68,7 @@ class MappedParquet:
         for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
             found = [
                 self._item(rows, row, f"{path}, row {number + at}")
-                for at, row in enumerate(batch.to_pylist(), 1)
+                for at, row in enumerate(_plain(pa, batch), 1)
             ]
             number += len(found)
             events = [item for item in found if isinstance(item, Event)]
@@ -79,3 +79,15 @@ class MappedParquet:
     @staticmethod
     def _item(rows: Rows, row: Mapping[str, object], place: str) -> Event | Problem:
         return rows.event({name: as_text(value) for name, value in row.items()}, place)
+
+
+def _plain(pa: Any, batch: Any) -> Iterator[Mapping[str, object]]:
+    """Rows; Python has no nanoseconds, and a request needs none."""
+    columns = [
+        column.cast(pa.timestamp("us", column.type.tz), safe=False)
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns"
+        else column
+        for column in batch.columns
+    ]
+    cells = zip(*(column.to_pylist() for column in columns), strict=True)
+    return (dict(zip(batch.schema.names, row, strict=True)) for row in cells)

@@ -7,11 +7,14 @@ each `=` stands one of our fields, right of it a column of the file, or after a 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
+from collectors.window import moment
 from monitor.domain.errors import InputError
 from monitor.domain.names import clean_name
 from monitor.domain.usage import MAX_COUNT, Dimensions, Event, Problem, Quantities
@@ -27,6 +30,13 @@ _QUANTITIES = {
 FIELDS = ("at", "id", *_QUANTITIES, *Dimensions._fields)
 _REQUIRED = ("at", "input", "output")
 _PAYLOAD_CAP = 500
+_LONGEST_COUNT = 100
+"""Digits."""
+_NUMBER = re.compile(r"\d{1,20}(\.\d*)?", re.ASCII)
+_WHOLE = re.compile(r"(-?\d+)(?:\.0*)?", re.ASCII)
+_FINER = (10**17, 10**14, 10**11)
+"""From where on a number counts nano-, micro- or milliseconds: as seconds it would lie in the year
+5138 or later."""
 
 
 class Mapped(NamedTuple):
@@ -120,17 +130,14 @@ def as_text(value: object) -> str:
 def _instant(text: str | None) -> int:
     if not text:
         raise ValueError("at is missing")
-    if text.isdigit():
-        return int(text)
+    if _NUMBER.fullmatch(text.strip()):
+        number = Decimal(text.strip())
+        parts = next((from_ // 10**8 for from_ in _FINER if number >= from_), 1)
+        return int(number / parts)
     try:
-        # Python reads at most six decimals of a second; logs write seven or nine.
-        whole, dot, rest = text.strip().partition(".")
-        digits = rest.rstrip("Zz").split("+")[0]
-        zone = rest[len(digits) :]
-        at = datetime.fromisoformat(whole + (f".{digits[:6]}" if dot else "") + zone)
-    except ValueError:
+        return int(moment(text).timestamp())
+    except (ValueError, OverflowError):
         raise ValueError(f"at = {clean_name(text, 60)!r} is not a time") from None
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
 def _count(text: str | None, field: str) -> int | None:
@@ -139,10 +146,9 @@ def _count(text: str | None, field: str) -> int | None:
         raise ValueError(f"{field} is missing: the row is cut off")
     if not text.strip():
         return None
-    try:
-        count = int(text)
-    except ValueError:
-        raise ValueError(f"{field} = {clean_name(text, 60)!r} is not a whole number") from None
+    if not (found := _WHOLE.fullmatch(text.strip())):
+        raise ValueError(f"{field} = {clean_name(text, 60)!r} is not a whole number")
+    count = int(found[1]) if len(found[1]) < _LONGEST_COUNT else MAX_COUNT + 1
     if not 0 <= count <= MAX_COUNT:
         raise ValueError(f"{field} = {count} is not between 0 and {MAX_COUNT}")
     return count

@@ -17,18 +17,19 @@ class RequestLog:
     Args:
         account: who is billed where the map names no account.
         mapped: which column is what; times without a zone are UTC.
+        growing: others may be writing to the files: a last row without its end waits.
     """
 
     form = "csv"
     copies = False
 
-    def __init__(self, account: str, mapped: Mapped) -> None:
-        self._account, self._map = account, mapped
+    def __init__(self, account: str, mapped: Mapped, *, growing: bool = False) -> None:
+        self._account, self._map, self._growing = account, mapped, growing
 
     def parts(self, path: str, cursor: Cursor | None) -> Iterator[Part]:
         """See `ports.FileReader`."""
         rows = Rows(self._account, self._map)
-        for table in tables(path, self.form, cursor):
+        for table in tables(path, self.form, cursor, growing=self._growing):
             absent = [c for c in self._map.columns.values() if c not in table.columns]
             if absent:
                 raise InputError(

@@ -7,12 +7,14 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from collectors.files import blocks
+from collectors.files import LONGEST_LINE, blocks
 from monitor.domain.errors import InputError
 from monitor.domain.usage import Problem
 from monitor.ports import Cursor
 
 Row = Mapping[str, str | None]
+# A log may hold what was asked; a line has a limit of its own.
+csv.field_size_limit(LONGEST_LINE)
 
 
 class Table(NamedTuple):
@@ -25,13 +27,15 @@ class Table(NamedTuple):
     cursor: Cursor
 
 
-def tables(path: str, form: str, cursor: Cursor | None) -> Iterator[Table]:
-    """All rows of a file that changed.
+def tables(
+    path: str, form: str, cursor: Cursor | None, *, growing: bool = False
+) -> Iterator[Table]:
+    """All rows of a file that changed; of one that may be growing, see `files.blocks`.
 
     Raises:
         InputError: it cannot be read, is empty, or is not UTF-8.
     """
-    lines = _Lines(path, form, cursor)
+    lines = _Lines(path, form, cursor, growing=growing)
     if lines.cursor is None and not lines.fill():
         return
     reader = csv.DictReader(lines, restkey="", restval=None)
@@ -66,9 +70,9 @@ def tables(path: str, form: str, cursor: Cursor | None) -> Iterator[Table]:
 class _Lines:
     """The lines of a file as text."""
 
-    def __init__(self, path: str, form: str, cursor: Cursor | None) -> None:
+    def __init__(self, path: str, form: str, cursor: Cursor | None, *, growing: bool) -> None:
         self._path = path
-        self._blocks = blocks(path, form, cursor, appends=False, whole=True)
+        self._blocks = blocks(path, form, cursor, appends=False, whole=True, growing=growing)
         self._waiting: Iterator[str] = iter(())
         self._problems: list[Problem] = []
         self._first = True

@@ -90,7 +90,8 @@ def files(
     """Files and folders to import, by the source that they belong to.
 
     A source that is not named is the format's, so that copies of one response are found whatever
-    file they stand in; where a map says what is what, it is the first file's name.
+    file they stand in; where a map says what is what, it is the name of the file or folder that was
+    named.
 
     Raises:
         InputError: there is no such format or map, or it is not known what a file is.
@@ -101,9 +102,19 @@ def files(
         by_form = formats.grouped(named, mapped=mapped is not None)
     found: list[tuple[str, Files]] = []
     for each, paths in by_form.items():
-        mine = Path(paths[0]).name if each in formats.MAPPED else each
-        name = clean_name(source or mine)
-        found.append((name, formats.Chosen(paths, each, account or name, mapped)))
+        parts = _by_name(named, paths) if each in formats.MAPPED and not source else {each: paths}
+        for mine, its in parts.items():
+            name = clean_name(source or mine)
+            found.append((name, formats.Chosen(its, each, account or name, mapped)))
+    return found
+
+
+def _by_name(named: Sequence[str], paths: Sequence[str]) -> dict[str, list[str]]:
+    """Files by the name of the file or folder that was named, which no later file changes."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        of = next(name for name in named if name == path or Path(name) in Path(path).parents)
+        found.setdefault(Path(of).resolve().name, []).append(path)
     return found
 
 
@@ -125,7 +136,13 @@ def watched(settings: Settings) -> list[Watched]:
     return [
         Watched(
             item.name,
-            formats.Chosen([item.path], item.format, item.account, _map(settings, item.mapping)),
+            formats.Chosen(
+                [str(Path(item.path).expanduser())],
+                item.format,
+                item.account,
+                _map(settings, item.mapping),
+                growing=True,
+            ),
             max(1, int(item.every_minutes * 60)),
         )
         for item in settings.watch

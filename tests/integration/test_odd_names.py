@@ -7,6 +7,8 @@ from sqlalchemy import text
 
 from collectors.formats import Chosen
 from collectors.mapping import parse_map
+from monitor import wiring
+from monitor.config import from_tables
 from monitor.jobs.imports import import_files
 
 NOW = 1_793_577_600
@@ -22,3 +24,19 @@ def test_a_name_that_is_no_utf_8_is_imported_once_and_a_far_time_is_told_of(data
     assert import_files(database, "logs", files, NOW).total.unchanged == 1
     with database.read() as conn:
         assert conn.scalar(text("SELECT path FROM file_cursor")).endswith("caf\\udce9.csv")
+
+
+def test_a_new_file_in_a_mapped_folder_leaves_the_source_as_it_is(tmp_path):
+    logs, alone = tmp_path / "logs", tmp_path / "alone.csv"
+    logs.mkdir()
+    (logs / "b.csv").write_text("t,i,o\n1793491200,5,1\n")
+    alone.write_text("t,i,o\n1793491200,5,1\n")
+    named = [str(logs), str(alone)]
+
+    def sources():
+        chosen = wiring.files(from_tables({}), named, "auto", "at=t,input=i,output=o")
+        return {name: len(list(files.paths())) for name, files in chosen}
+
+    assert sources() == {"logs": 1, "alone.csv": 1}
+    (logs / "a.csv").write_text("t,i,o\n1793491200,9,1\n")
+    assert sources() == {"logs": 2, "alone.csv": 1}

@@ -139,3 +139,14 @@ def test_a_damaged_file_goes_with_the_others_and_stops_none(tmp_path):
     good.write_text(as_line(ASSISTANT) + "\n")
     bad.write_bytes(gzip.compress(b"x" * 100)[:-12])
     assert grouped([str(bad), str(good)], mapped=False) == {"claude-code": [str(good), str(bad)]}
+
+
+def test_nanoseconds_of_a_table_are_read(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "r.parquet"
+    at = pyarrow.array([1_793_491_200_123_456_789], pyarrow.timestamp("ns", "UTC"))
+    parquet.write_table(pyarrow.table({"t": at, "i": [7.0], "o": [1]}), path)
+    [event] = read(path, "parquet", "at=t,input=i,output=o")[0]
+    assert (event.at, event.quantities.uncached_input) == (1_793_491_200, 7)

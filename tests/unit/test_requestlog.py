@@ -1,5 +1,6 @@
 import pytest
 
+from collectors.formats import Chosen
 from collectors.mapping import parse_map
 from collectors.requestlog import RequestLog
 from monitor.domain.errors import InputError
@@ -34,6 +35,12 @@ def test_a_row_becomes_one_request_in_utc(tmp_path):
         ("2026-11-01T01:00:00.123456789+01:00", 1_793_491_200),
         ("2026-11-01 00:00:00", 1_793_491_200),
         ("1793491200", 1_793_491_200),
+        ("1793491200.5", 1_793_491_200),
+        ("1793491200123", 1_793_491_200),
+        ("1793491200123456", 1_793_491_200),
+        ("1793491200123456789", 1_793_491_200),
+        ("2026-10-31T19:00:00.123456-05:00", 1_793_491_200),
+        ("2026-10-31T20:30:00.123-03:30", 1_793_491_200),
     ],
 )
 def test_times_are_read_in_the_forms_that_logs_use(tmp_path, written, at):
@@ -60,6 +67,8 @@ def test_an_own_id_is_used(tmp_path):
         (",1,1", "at is missing"),
         ("1793491200,-5,1", "input = -5"),
         ("1793491200,12e3,1", "not a whole number"),
+        ("1793491200,1_000,1", "not a whole number"),
+        ("1793491200,1.5,1", "not a whole number"),
         ("1793491200,99999999999999999999,1", "is not between 0 and"),
         ("1793491200,5", "the row is cut off"),
     ],
@@ -102,3 +111,25 @@ def test_a_name_with_line_ends_and_markup_is_stripped_of_controls(tmp_path):
     text = 't,i,o,m\n1793491200,1,2,"gpt\n<b>x</b>\u202e"\n'
     (event,) = read(tmp_path, text, "at=t,input=i,output=o,model=m")
     assert event.dims.model == "gpt <b>x</b>"
+
+
+def test_a_count_with_a_point_and_a_long_cell_lose_no_row(tmp_path):
+    (event,) = read(
+        tmp_path, f't,i,o,said\n1793491200,120.0,1,"{"x" * 200_000}"\n', "at=t,input=i,output=o"
+    )
+    assert event.quantities.uncached_input == 120
+
+
+def test_a_row_that_is_being_written_waits_until_its_file_rests(tmp_path):
+    path = tmp_path / "log.csv"
+    mapped = parse_map("at=t,input=i,output=o")
+    chosen = Chosen([str(path)], "csv", "log", mapped, growing=True)
+    cursor, found = None, []
+    half = "t,i,o\n1793491200,100,1\n1793491200,100,12"
+    for written in (half, half + "34\n1793491200,5", half + "34\n1793491200,5,7", None, None):
+        if written:
+            path.write_text(written)
+        parts = list(chosen.reader(str(path), cursor).parts(str(path), cursor))
+        cursor = parts[-1].cursor if parts else cursor
+        found.append([event.quantities.output for part in parts for event in part.events])
+    assert found == [[1], [1, 1234], [1, 1234], [1, 1234, 7], []]
