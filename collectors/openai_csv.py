@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from collectors import openai_rows
-from collectors.tables import Row, Table, tables
+from collectors.tables import Row, Table, further_groups, tables
 from monitor.domain.names import clean_name
 from monitor.domain.usage import DAY, MINUTE, BillRow, Event, Problem, UsageRow
 from monitor.ports import Cursor, Part
@@ -47,27 +47,33 @@ class OpenAICsv:
     def parts(self, path: str, cursor: Cursor | None) -> Iterator[Part]:
         """See `ports.FileReader`."""
         days: list[BillRow] = []
+        named: list[int] = []
         for table in tables(path, self.form, cursor):
             part = self._part(table, path)
             # A day is replaced as a whole, and may go on in the next rows.
             days += part.bills
+            named += part.days
             more = part.cursor.changed_ns == ""
-            yield part._replace(bills=() if more else tuple(days))
+            yield part._replace(
+                bills=() if more else tuple(days), days=() if more else tuple(named)
+            )
 
     def _part(self, table: Table, path: str) -> Part:
         events: list[Event] = []
         bills: list[BillRow] = []
+        days: list[int] = []
         problems = list(table.problems)
         costs = "amount_value" in table.columns
         for line, row in table.rows:
             try:
                 if costs:
+                    days += self._without_spend(row)
                     bills += self._bill(row)
                 else:
                     events += self._usage(row)
             except ValueError as error:
                 problems.append(_problem(path, line, row, str(error)))
-        return Part(len(table.rows), events, problems, table.cursor, bills)
+        return Part(len(table.rows), events, problems, table.cursor, bills, days)
 
     def _usage(self, row: Row) -> list[Event]:
         counts = {
@@ -87,9 +93,18 @@ class OpenAICsv:
         filled = {"input_tokens": 0, "num_model_requests": 0} | counts | groups
         found = self._parsed(stream, filled, start, end)
         assert isinstance(found, UsageRow)
-        key = "\0".join(map(str, (start, end, stream, *found.dims)))
+        further = further_groups(row, (*_TIMES, *_GROUPS, *counts, "batch", "project_name"))
+        key = "\0".join(map(str, (start, end, stream, *found.dims, *further)))
         name = f"openai-csv-{hashlib.sha256(key.encode()).hexdigest()[:40]}"
         return [Event(name, start, found.dims, found.quantities)]
+
+    @staticmethod
+    def _without_spend(row: Row) -> list[int]:
+        """The day that a row names and has no amount of."""
+        if (row.get("amount_value") or "").strip():
+            return []
+        start, end = (_count(name, row.get(name) or "") for name in _TIMES[:2])
+        return [start] if start % DAY == 0 and end - start == DAY else []
 
     def _bill(self, row: Row) -> list[BillRow]:
         amount = (row.get("amount_value") or "").strip()

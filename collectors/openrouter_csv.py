@@ -1,8 +1,8 @@
 """What OpenRouter's activity page exports as CSV: one row a request, or one a model and day.
 
 Rows of requests have an id of their own; a row of a day gets one from its model, endpoint and day,
-so that a later export of the same day replaces it. The credits that were charged are read through
-the API, which has whole days: an export can be filtered, and a part is no bill.
+so that a later export of the same day, which has grown, replaces it. The credits that were charged
+are read through the API, which has whole days: an export can be filtered, and a part is no bill.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from decimal import Decimal
 from typing import Any
 
 from collectors.files import short_id
-from collectors.tables import Row, Table, tables
+from collectors.tables import Row, Table, further_groups, tables
 from monitor.domain.names import clean_name
 from monitor.domain.usage import MAX_COUNT, Dimensions, Event, Problem, Quantities
 from monitor.ports import Cursor, Part
 
 _REQUESTS = {"generation_id", "created_at", "tokens_prompt", "tokens_completion"}
+_DAY_NAMES = ("date", "model", "endpoint_id", "provider_name", "workspace_id")
 _DAYS = {"date", "model", "requests", "prompt_tokens", "completion_tokens"}
 
 
@@ -63,14 +64,22 @@ class OpenRouterCsv:
     def _request(self, row: Row) -> Event:
         if not (name := row.get("generation_id")):
             raise ValueError("generation_id is missing")
-        prompt, output = _needed(row, "tokens_prompt"), _needed(row, "tokens_completion")
-        cached = _count(row, "tokens_cached")
+        # The provider's own counts are what is billed.
+        native = "native_" if row.get("native_tokens_prompt") else ""
+        native = native if row.get("native_tokens_completion") else ""
+        prompt, output = (_needed(row, f"{native}tokens_{of}") for of in ("prompt", "completion"))
+        cached, reasoning = (
+            _count(
+                row, f"{native}tokens_{of}" if row.get(f"{native}tokens_{of}") else f"tokens_{of}"
+            )
+            for of in ("cached", "reasoning")
+        )
         quantities = Quantities(
             # Answers replayed from a cache may count more cached tokens than prompt tokens.
             uncached_input=max(0, prompt - (cached or 0)),
             cache_read=cached,
             output=output,
-            reasoning=_count(row, "tokens_reasoning"),
+            reasoning=reasoning,
             requests=1,
         )
         dims = self._dims(row.get("model_permaslug") or row.get("model"), row.get("api_key_name"))
@@ -90,7 +99,10 @@ class OpenRouterCsv:
             project=clean_name(row.get("workspace_id") or "")
         )
         key = "\0".join(
-            (str(at), *dims, row.get("endpoint_id") or "", row.get("provider_name") or "")
+            (
+                *(str(at), *dims, row.get("endpoint_id") or "", row.get("provider_name") or ""),
+                *further_groups(row, _DAY_NAMES),
+            )
         )
         name = f"openrouter-csv-{hashlib.sha256(key.encode()).hexdigest()[:40]}"
         return Event(name, at, dims, quantities)

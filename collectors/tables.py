@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from collectors.files import LONGEST_LINE, blocks
@@ -13,8 +14,24 @@ from monitor.domain.usage import Problem
 from monitor.ports import Cursor
 
 Row = Mapping[str, str | None]
+_NUMBER = re.compile(r"-?[\d.,]+([eE][-+]?\d+)?", re.ASCII)
 # A log may hold what was asked; a line has a limit of its own.
 csv.field_size_limit(LONGEST_LINE)
+
+
+def further_groups(row: Row, known: Collection[str]) -> list[str]:
+    """What a row is of by columns that are not `known`: neither measures nor people."""
+    return [
+        f"{name}={value}"
+        for name, value in sorted(row.items())
+        if name not in known and isinstance(value, str) and _tells(name, value)
+    ]
+
+
+def _tells(name: str, value: str) -> bool:
+    if not value or "email" in name or name.endswith(("_tokens", "user_name", "_iso")):
+        return False
+    return name.endswith("_id") or not _NUMBER.fullmatch(value)
 
 
 class Table(NamedTuple):

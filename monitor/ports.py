@@ -106,6 +106,8 @@ class Part(NamedTuple):
     """Up to the end of this part."""
     bills: Sequence[BillRow] = ()
     """Charges by day: a file has all of a day that it has."""
+    days: Sequence[int] = ()
+    """Further days of charges that the file names without any: nothing was spent on them."""
 
 
 class FileReader(Protocol):

@@ -8,6 +8,8 @@ from fractions import Fraction
 from typing import Protocol
 
 _WORD = re.compile(r"[a-z0-9]+", re.ASCII)
+_UNIT = re.compile(r"\b1m\s+tokens?\b", re.ASCII)
+"""What a price is of, and no tier."""
 _CHEAPER = {"batch", "flex"}
 _DEARER = {"priority", "fast", "long", "200k", "1m"}
 _NOT_BY_TOKEN = {
@@ -50,7 +52,7 @@ class _Use(Protocol):
 
 def words(item: str, model: str) -> set[str]:
     """The words of a line without its model's name, which may be named like a tier."""
-    low = item.lower()
+    low = _UNIT.sub(" tokens ", item.lower())
     return set(_WORD.findall(low.replace(model.lower(), " ") if model else low))
 
 

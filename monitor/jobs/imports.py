@@ -159,17 +159,19 @@ class Import:
                 self._claimed.add(account)
             changes = put(conn, *self._ids, events)
             keep_problems(conn, self._ids[1], _told(problems), self._now)
-            for bills in (part.bills for _, part in parts if part.bills):
-                changes = _sum(changes, self._put_bills(conn, bills))
+            for part in (part for _, part in parts if part.bills or part.days):
+                changes = _sum(changes, self._put_bills(conn, part.bills, part.days))
             put_cursors(conn, self._ids[0], [(path, p.cursor) for path, p in parts], self._now)
         self._last = max([self._last, *(event.at for event in events)])
         self._count(sum(part.rows for _, part in parts), changes, events, problems)
         self._progress(self.total.rows, self._bytes)
 
-    def _put_bills(self, conn: Connection, bills: Sequence[BillRow]) -> Changes:
+    def _put_bills(
+        self, conn: Connection, bills: Sequence[BillRow], named: Sequence[int]
+    ) -> Changes:
         """Each day of the file as the file has it."""
         _, stream_id = setup.put_stream(conn, self._source, KIND, COSTS)
-        days = sorted({row.day for row in bills})
+        days = sorted({row.day for row in bills} | set(named))
         read = one_currency(Read(days[0], days[-1] + DAY, bills, [], 1, {}))
         total = Changes()
         for day in days:

@@ -183,4 +183,21 @@ def test_exported_costs_replace_the_bill_of_each_day_that_a_file_has(database_ur
         (2, "a", 4.0),
         (3, "a", 9.0),
     ]
+    # Days without spend are known as well, and take back what was there.
+    imported(export("c.csv", (2, "", ""), (3, "8", "a"), (4, "", ""), (5, "1", "a")))
+    with database.read() as conn:
+        kept = conn.execute(text("SELECT day, amount_pico FROM bill ORDER BY day")).all()
+        closed = conn.scalar(
+            text(
+                "SELECT closed_through FROM watermark JOIN stream ON stream.id = stream_id"
+                " WHERE stream.name = 'costs'"
+            )
+        )
+    assert [((day - start) // DAY, pico // 10**12) for day, pico in kept] == [
+        (0, 1),
+        (1, 2),
+        (3, 8),
+        (5, 1),
+    ]
+    assert closed == start + 6 * DAY
     database.close()

@@ -150,3 +150,36 @@ def test_nanoseconds_of_a_table_are_read(tmp_path):
     parquet.write_table(pyarrow.table({"t": at, "i": [7.0], "o": [1]}), path)
     [event] = read(path, "parquet", "at=t,input=i,output=o")[0]
     assert (event.at, event.quantities.uncached_input) == (1_793_491_200, 7)
+
+
+AT = 1_793_491_200
+
+
+def test_rows_that_only_an_unknown_column_tells_apart_are_two(tmp_path):
+    path = tmp_path / "u.csv"
+    row = f"{AT},{AT + 60},x,y,gpt-5,"
+    path.write_text(
+        "start_time,end_time,start_time_iso,end_time_iso,model,input_tokens,output_tokens,"
+        "num_model_requests,api_source,user_email,weight\n"
+        f"{row}100,10,1,api,a@b.c,7\n{row}900,90,1,playground,a@b.c,7\n{row}950,90,1,playground,d@e.f,9\n"
+    )
+    api, playground, grown = read(path, "openai-csv")[0]
+    assert api.id != playground.id == grown.id
+    path.write_text(
+        "date,model,model_permaslug,requests,prompt_tokens,completion_tokens,usage\n"
+        "2026-11-01,m,m-1,1,100,10,0.5\n2026-11-01,m,m-2,1,900,90,0.5\n2026-11-01,m,m-2,2,950,90,0.7\n"
+    )
+    first, second, grown = read(path, "openrouter-csv")[0]
+    assert first.id != second.id == grown.id
+
+
+def test_the_providers_own_counts_are_taken_where_both_are_there(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text(
+        "generation_id,created_at,tokens_prompt,tokens_completion,tokens_cached,"
+        "native_tokens_prompt,native_tokens_completion,native_tokens_cached\n"
+        "a,2026-11-01,100,10,5,140,12,20\nb,2026-11-01,100,10,5,140,,\n"
+    )
+    own, other = (event.quantities for event in read(path, "openrouter-csv")[0])
+    assert (own.uncached_input, own.cache_read, own.output) == (120, 20, 12)
+    assert (other.uncached_input, other.cache_read, other.output) == (95, 5, 10)
