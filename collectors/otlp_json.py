@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -257,7 +258,8 @@ def _value(said: _Any | None) -> Any:
     if said.array_value is not None:
         return tuple(_value(value) for value in said.array_value.values or ())
     if said.kvlist_value is not None:
-        return tuple(sorted((p.key, repr(_value(p.value))) for p in said.kvlist_value.values or ()))
+        found = ((p.key, _value(p.value)) for p in said.kvlist_value.values or ())
+        return tuple(sorted(found, key=itemgetter(0)))
     return next(
         (v for v in (said.string_value, said.bool_value, said.bytes_value) if v is not None), None
     )

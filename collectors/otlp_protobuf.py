@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -163,6 +164,7 @@ def _value(said: AnyValue) -> Any:
     if which == "array_value":
         return tuple(_value(value) for value in said.array_value.values)
     if which == "kvlist_value":
-        return tuple(sorted((p.key, repr(_value(p.value))) for p in said.kvlist_value.values))
+        found = ((p.key, _value(p.value)) for p in said.kvlist_value.values)
+        return tuple(sorted(found, key=itemgetter(0)))
     value = getattr(said, which)
     return value.hex() if which == "bytes_value" else value

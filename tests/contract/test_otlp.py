@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 
 import pytest
 from google.protobuf import json_format
@@ -210,6 +211,26 @@ def test_what_is_nested_without_end_is_bad_data():
     body = said.replace('{"intValue": "1"}', inner, 1).encode()
     with pytest.raises(IntakeError, match="nested"):
         otlp.Reader("metrics").read(body, otlp.JSON, THEN)
+
+
+def test_a_value_nested_in_others_costs_no_more_than_it_is_long():
+    metric = counter(f"{COUNTERS}.input_tokens", point(5), temporality=2)
+    digests = set()
+    for depth in (4, 5, 25):
+        deep = {"stringValue": "'\"x"}
+        for _ in range(depth):
+            deep = {"kvlistValue": {"values": [{"key": "k", "value": deep}]}}
+        document = envelope("metrics", [metric])
+        resource = document["resourceMetrics"][0]["resource"]["attributes"]
+        resource.append({"key": "deep", "value": deep})
+        tracemalloc.start()
+        found = otlp.Reader("metrics").read(json.dumps(document).encode(), otlp.JSON, THEN)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+        tracemalloc.stop()
+        if depth < 10:
+            assert read("metrics", document) == found
+        digests.add(found.points[0].series)
+    assert len(digests) == 3
 
 
 @pytest.mark.parametrize("signal", RESPONSES)
