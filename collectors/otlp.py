@@ -47,7 +47,15 @@ from monitor.domain.telemetry import (
     View,
     event_id,
 )
-from monitor.domain.usage import DAY, MAX_COUNT, Dimensions, Event, Problem, Quantities
+from monitor.domain.usage import (
+    DAY,
+    MAX_READING,
+    MAX_REQUEST,
+    Dimensions,
+    Event,
+    Problem,
+    Quantities,
+)
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -313,7 +321,7 @@ class _Found:
         )
         parts = _parts(kind, sort, point.attributes)
         self._at(point.time)
-        value, count = _whole(point.value), _count(point.operations)
+        value, count = _whole(point.value, MAX_READING), _count(point.operations)
         series = _digest(told, sorted(point.attributes.items()), point.start)
         requests = metric.shape == "histogram" and sort == "input"
         known = 0 < point.start < point.time
@@ -438,7 +446,7 @@ def _largest(attributes: Attributes, names: tuple[str, ...]) -> int | None:
     return max(said, default=None)
 
 
-def _whole(said: Any) -> int:
+def _whole(said: Any, most: int = MAX_REQUEST) -> int:
     """A count of tokens.
 
     Raises:
@@ -448,13 +456,13 @@ def _whole(said: Any) -> int:
         said = int(said)
     if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
         raise _Unusable("a count is not a number")
-    if not 0 <= said <= MAX_COUNT:
+    if not 0 <= said <= most:
         raise _Unusable("a count is negative, or larger than any real one")
     return round(said)
 
 
 def _count(said: int) -> int:
-    if not 0 <= said <= MAX_COUNT:
+    if not 0 <= said <= MAX_READING:
         raise _Unusable("a count is negative, or larger than any real one")
     return said
 

@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from collectors import otlp
 from monitor.domain.errors import IntakeError
 from monitor.domain.telemetry import Choice, Level, View, choose, increments
-from monitor.domain.usage import DAY, QUANTITY_FIELDS
+from monitor.domain.usage import DAY, MAX_READING, MAX_REQUEST, QUANTITY_FIELDS
 from monitor.storage import rollup
 from tests.receiver import SETTLE, THEN, Receiver
 
@@ -387,6 +387,20 @@ def test_a_span_that_cannot_be_used_is_rejected_and_the_others_are_read(item, wh
     assert (found.rejected, len(found.sightings)) == (1, 1)
     assert why in found.why
     assert "secret" not in found.why
+
+
+@pytest.mark.parametrize(
+    "signal, item, most",
+    [
+        ("traces", lambda n: span({"gen_ai.usage.output_tokens": n}), MAX_REQUEST),
+        ("logs", lambda n: record({"output_tokens": n}), MAX_REQUEST),
+        ("metrics", lambda n: counter(f"{COUNTERS}.input_tokens", point(n)), MAX_READING),
+    ],
+)
+def test_a_count_beyond_any_real_one_is_rejected(signal, item, most):
+    found = read(signal, envelope(signal, [item(most), item(most + 1)]))
+    assert (len(found.sightings), found.rejected) == (1, 1)
+    assert "larger than any real one" in found.why
 
 
 def test_who_it_was_and_nothing_else_is_taken_from_the_attributes():

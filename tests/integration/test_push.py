@@ -172,7 +172,7 @@ def test_what_cannot_be_used_is_refused_by_place_id_and_reason_and_the_rest_is_s
         "future": event("w2", at=NOW + 2 * DAY),
         "seconds": event("w3", at=NOW * 1000),
         "62 days ago": event("w4", at=NOW - 63 * DAY),
-        "`int` <= 1000000000000000": event("w5", output=10**15 + 1),
+        "`int` <= 1000000000": event("w5", output=10**9 + 1),
         ">= 0": event("w6", output=-1),
         "got `float`": event("w7", output=1.5),
         "part of output, and is larger": event("w8", reasoning=11),
@@ -553,6 +553,30 @@ def test_one_parcel_that_cannot_be_stored_costs_no_other(database, caplog):
         assert [each.ended().status for each in held] == [200, 500, 200, 200]
         assert service.totals() == [("team", 100, 1)]
     assert "what t sent cannot be stored" in caplog.text
+
+
+def refusing(sql):
+    def put(conn, parcels, now):
+        conn.execute(text(sql))
+        return [Answer(200, b"{}", JSON) for _ in parcels]
+
+    def read(body, kind, sender, now):
+        return Reading(body, 1)
+
+    def refuse(status, said, kind):
+        return Answer(status, said.encode(), JSON)
+
+    return Signal("/v1/refused", "usage", (JSON,), read, put, refuse)
+
+
+def test_a_value_that_the_database_refuses_is_not_worth_another_try(database):
+    large = "CAST(9223372036854775807 AS BIGINT)"
+    sql = f"SELECT SUM(n) FROM (SELECT {large} AS n UNION ALL SELECT {large}) t"
+    if database.dialect == "postgresql":
+        sql = f"SELECT {large} + {large}"
+    with served(database, [refusing(sql)]) as service:
+        reply = service.post([], path="/v1/refused")
+    assert (reply.status, reply.headers.get("retry-after")) == (500, None)
 
 
 def test_two_senders_at_once_are_stored_each_request_once(service):
