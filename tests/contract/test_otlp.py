@@ -25,6 +25,7 @@ from collectors import otlp
 from monitor.domain.errors import IntakeError
 from monitor.domain.telemetry import Choice, Level, View, choose, increments
 from monitor.domain.usage import DAY, MAX_READING, MAX_REQUEST, QUANTITY_FIELDS
+from monitor.jobs import telemetry
 from monitor.storage import rollup
 from tests.receiver import SETTLE, THEN, Receiver
 
@@ -390,7 +391,7 @@ def test_a_span_that_cannot_be_used_is_rejected_and_the_others_are_read(item, wh
 
 
 @pytest.mark.parametrize(
-    "signal, item, most",
+    ("signal", "item", "most"),
     [
         ("traces", lambda n: span({"gen_ai.usage.output_tokens": n}), MAX_REQUEST),
         ("logs", lambda n: record({"output_tokens": n}), MAX_REQUEST),
@@ -736,3 +737,37 @@ def test_series_of_which_nothing_was_read_for_long_are_forgotten(receiver):
     receiver.now += 91 * DAY
     receiver.store(otlp.Telemetry())
     assert receiver.rows("SELECT COUNT(*) FROM telemetry_series") == [(0,)]
+
+
+def test_a_span_that_says_nothing_weighs_like_any_other():
+    wire = telemetry.Wire("", (), otlp.Reader("traces").read, None, None)
+    silent = {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}
+    items = [span(silent, n) for n in range(3)] + [span({}, 4), span({}, 5, traceId="", spanId="")]
+    body = json.dumps(envelope("traces", items)).encode()
+    reading = telemetry.signal(wire, SETTLE).read(body, otlp.JSON, None, THEN)
+    assert reading.weight == len(items)
+
+
+def test_services_beyond_the_most_share_a_view_and_lose_no_token(receiver, monkeypatch):
+    monkeypatch.setattr(telemetry, "MAX_STREAMS", 3)
+
+    def bodies(names, at):
+        silent = {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}
+        for n, name in enumerate(names):
+            items = [span({}, 10 * at + n, THEN - at), span(silent, 90 + n, THEN - at)]
+            yield read("traces", envelope("traces", items, service=name))
+
+    for at in (1, 2):
+        receiver.store(*bodies(["a", "b", "c", "d", "e"], at))
+    assert receiver.rows("SELECT COUNT(*) FROM stream") == [(4,)]
+    found = [(row[0], row[2]) for row in counted(receiver)]
+    assert found == [("a", 200), ("b", 200), ("c", 200), ("other", 400)]
+    shared = receiver.rows(
+        "SELECT q.reason, q.count FROM quarantine q JOIN stream t ON t.id = q.stream_id"
+        " WHERE t.name LIKE 'other/%' ORDER BY q.count"
+    )
+    assert [count for _, count in shared] == [4, 4]
+    assert {reason for reason, _ in shared} == {
+        "a span without token counts",
+        telemetry._CROWDED,
+    }

@@ -21,7 +21,7 @@ from monitor import cli
 from monitor.domain.errors import InputError
 from monitor.domain.intake import Answer, Limits
 from monitor.domain.usage import DAY, HOUR
-from monitor.jobs import push
+from monitor.jobs import intake, push
 from monitor.jobs.intake import Reading, Signal
 from monitor.jobs.rollup import roll_up
 from monitor.storage import setup, tables, tokens
@@ -276,6 +276,20 @@ def test_a_long_id_is_known_by_its_digest(on_sqlite):
     long = "resp_" + "a" * 425
     assert on_sqlite.post([event(long), event(long + "b")]).counts == (2, 0, 0)
     assert on_sqlite.post([event(long)]).counts == (0, 1, 0)
+
+
+def test_names_beyond_the_most_are_one_and_lose_no_token(service, monkeypatch):
+    monkeypatch.setattr(intake, "MAX_SERIES", 3)
+    monkeypatch.setattr(intake, "_SPARE", 1)
+    for at in (60, 61):
+        events = [event(f"{at}-{n}", label=f"session {n}", at=NOW - at) for n in range(5)]
+        events += [event(f"{at}-m{n}", model=f"m{n}", at=NOW - at) for n in range(3)]
+        assert service.post(events).counts == (8, 0, 0)
+        assert service.post(events).counts == (0, 8, 0)
+    assert service.rows("SELECT COUNT(*) FROM series") == [(5,)]
+    assert sum(tokens for _, tokens, _ in service.totals()) == 16 * 100
+    ((reason, times),) = service.rows("SELECT reason, count FROM quarantine")
+    assert ("combinations" in reason, times) == (True, 4)
 
 
 def test_a_token_that_fixes_names_speaks_for_nobody_else(service):
