@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from collections.abc import Callable, Mapping
-from functools import partial
+from contextlib import nullcontext
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -68,6 +70,19 @@ OLDEST_DAYS = 62
 UNKNOWN_SERVICE = "unknown_service"
 _SERVICE = "service.name"
 _SECOND = 10**9
+
+_OBJECTS = 100
+"""Of JSON for each thing that one body may hold: a span with some fifty attributes."""
+
+_OBJECTS_AT_LEAST = 100_000
+
+_OTHERS = 20
+"""Spans and records that are none of token use, for each that is: a Collector sends all it has."""
+
+_LARGE = 2**20
+_one_at_a_time = threading.Lock()
+"""For large bodies: of some the classes take eighty times the size, and one fits where four
+do not."""
 
 Parts = tuple[tuple[str, int], ...]
 
@@ -181,17 +196,23 @@ class _Unusable(ValueError):
     """Something that says token use and cannot be read; the text names nothing that was sent."""
 
 
+def _too_many(most: int) -> IntakeError:
+    return IntakeError(413, f"a request brings at most {most} events")
+
+
 class Reader:
     """Reads the bodies of one signal.
 
     Args:
         signal: a key of PATHS.
         label: the resource attribute that becomes the label; '' is none.
+        most: things of token use that one body may hold.
     """
 
-    def __init__(self, signal: str, label: str = "") -> None:
+    def __init__(self, signal: str, label: str = "", most: int = 10_000) -> None:
         self._signal = signal
         self._label = label
+        self._most = most
 
     def read(self, body: bytes, content_type: str, now: int) -> Telemetry:
         """What one body says of token use.
@@ -202,9 +223,16 @@ class Reader:
             now: epoch seconds.
 
         Raises:
-            IntakeError: 400, it is no such message.
+            IntakeError: 400, it is no such message; 413, it holds too much.
         """
-        found = _Found(self._label, now)
+        # Before anything is made of it: a brace is an object, of which some hundred bytes are made.
+        if content_type == JSON and body.count(b"{") > _OBJECTS * self._most + _OBJECTS_AT_LEAST:
+            raise _too_many(self._most)
+        with _one_at_a_time if len(body) > _LARGE else nullcontext():
+            return self._read(body, content_type, now)
+
+    def _read(self, body: bytes, content_type: str, now: int) -> Telemetry:
+        found = _Found(self._label, now, self._most)
         encoding: Any = otlp_json if content_type == JSON else otlp_protobuf
         try:
             if self._signal == "metrics":
@@ -231,11 +259,37 @@ class _Source(NamedTuple):
     dims: Dimensions
 
 
+class _Resource:
+    """What one resource says, read once however much stands under it."""
+
+    def __init__(self, attributes: Attributes, label: str) -> None:
+        self.attributes = attributes
+        self.service = _text(attributes, (_SERVICE,)) or UNKNOWN_SERVICE
+        self.label = _text(attributes, (label,)) if label else ""
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that it says."""
+        return _digest(sorted(self.attributes.items()))
+
+
+class _Told(NamedTuple):
+    """What one origin says."""
+
+    origin: Origin
+    scope: str
+    digest: str
+
+
 class _Found:
     """What one body says."""
 
-    def __init__(self, label: str, now: int) -> None:
+    def __init__(self, label: str, now: int, most: int) -> None:
         self._label = label
+        self._most = most
+        self._looked_at = 0
+        self._resource = _Resource({}, label)
+        self._origin = _Told(Origin({}, ""), "", "")
         self._earliest, self._latest = (now - OLDEST_DAYS * DAY, now + DAY)
         self.sightings: list[Sighting] = []
         self.points: list[Point] = []
@@ -246,14 +300,9 @@ class _Found:
     def metric(self, metric: Metric) -> None:
         """Every point of one of _METRICS."""
         kind, sort = _METRICS[metric.name]
-        told = _digest(
-            sorted(metric.origin.resource.items()),
-            metric.origin.scope,
-            metric.origin.version,
-            metric.name,
-            metric.temporality,
-        )
+        told = _digest(self._told(metric.origin).digest, metric.name, metric.temporality)
         for point in metric.points:
+            self._look()
             if not point.flags & NO_RECORDED_VALUE:
                 source = self._source(metric.origin, point.attributes, kind)
                 reading = partial(self._point, metric, point, sort, told)
@@ -261,6 +310,7 @@ class _Found:
 
     def span(self, span: Span) -> None:
         """A span, if it is one request to a model."""
+        self._look()
         if not _is_inference(span.attributes):
             return
         source = self._source(span.origin, span.attributes, SPANS)
@@ -273,12 +323,29 @@ class _Found:
 
     def record(self, record: Record) -> None:
         """A log record, if it is one request of Claude Code."""
+        self._look()
         name = record.name or ""
         said = record.attributes.get("event.name")
         if name != AGENT_EVENTS and said not in (_EVENT, AGENT_EVENTS):
             return
         source = self._source(record.origin, record.attributes, AGENT_EVENTS)
         self._try(source, AGENT_EVENTS, partial(self._recorded, record))
+
+    def _look(self) -> None:
+        """Count what is looked at, and give up on a body that holds too much."""
+        self._looked_at += 1
+        held = len(self.sightings) + len(self.points) + len(self.problems)
+        if held > self._most or self._looked_at > _OTHERS * self._most:
+            raise _too_many(self._most)
+
+    def _told(self, origin: Origin) -> _Told:
+        """What is the same for all that one origin says, made once."""
+        if origin is not self._origin.origin:
+            if origin.resource is not self._resource.attributes:
+                self._resource = _Resource(origin.resource, self._label)
+            digest = _digest(self._resource.digest, origin.scope, origin.version)
+            self._origin = _Told(origin, clean_name(origin.scope), digest)
+        return self._origin
 
     def _try(self, source: _Source, name: str, read: Callable[[_Source], None]) -> None:
         try:
@@ -292,17 +359,17 @@ class _Found:
         self.problems.append((view.stream, Problem(view.kind, reason)))
 
     def _source(self, origin: Origin, attributes: Attributes, kind: str) -> _Source:
-        service = _text(origin.resource, (_SERVICE,)) or UNKNOWN_SERVICE
+        told = self._told(origin)
         agent = kind in (AGENT_EVENTS, AGENT_TOKENS)
         provider = _AGENT_PROVIDER if agent else provider_id(_text(attributes, _PROVIDER))
         dims = Dimensions(
             provider=provider,
             model=_text(attributes, _MODEL),
-            project=service,
+            project=self._resource.service,
             tier=_text(attributes, _TIER),
-            label=_text(origin.resource, (self._label,)) if self._label else "",
+            label=self._resource.label,
         )
-        return _Source(View(service, provider, kind, clean_name(origin.scope)), dims)
+        return _Source(View(self._resource.service, provider, kind, told.scope), dims)
 
     def _at(self, nanoseconds: int) -> int:
         at = nanoseconds // _SECOND

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 import tracemalloc
 
 import pytest
@@ -232,6 +233,46 @@ def test_a_value_nested_in_others_costs_no_more_than_it_is_long():
             assert read("metrics", document) == found
         digests.add(found.points[0].series)
     assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [span({}, n) for n in range(5)],
+        [span({"gen_ai.operation.name": "invoke_agent"}, n) for n in range(62)],
+    ],
+)
+def test_a_body_that_holds_too_much_is_not_read_to_its_end(items):
+    reader = otlp.Reader("traces", most=3)
+    document = envelope("traces", items)
+    for kind, body in (
+        (otlp.PROTOBUF, protobuf("traces", document)),
+        (otlp.JSON, json.dumps(document).encode()),
+    ):
+        with pytest.raises(IntakeError, match="at most 3 events") as error:
+            reader.read(body, kind, THEN)
+        assert error.value.status == 413
+    assert len(reader.read(json.dumps(envelope("traces", [span()])).encode(), otlp.JSON, THEN)[0])
+
+
+def test_json_of_too_many_objects_is_not_parsed():
+    body = b'{"resourceSpans":[{"resource":{"attributes":[' + b"{}," * 300_000 + b"{}]}}]}"
+    tracemalloc.start()
+    with pytest.raises(IntakeError) as error:
+        otlp.Reader("traces", most=1_000).read(body, otlp.JSON, THEN)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+    assert error.value.status == 413
+
+
+def test_a_resource_is_read_once_however_much_stands_under_it():
+    points = [counter(f"{COUNTERS}.input_tokens", point(n)) for n in range(1_000)]
+    document = envelope("metrics", points, service="\u00e9" * 1_000_000, more="x" * 1_000_000)
+    body = json.dumps(document).encode()
+    start = time.process_time()
+    found = otlp.Reader("metrics").read(body, otlp.JSON, THEN)
+    assert time.process_time() - start < 1
+    assert {seen.view.service for seen in found.sightings} == {"\u00e9" * 200}
 
 
 @pytest.mark.parametrize("signal", RESPONSES)
