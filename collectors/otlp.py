@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -75,6 +76,10 @@ _OBJECTS = 100
 """Of JSON for each thing that one body may hold: a span with some fifty attributes."""
 
 _OBJECTS_AT_LEAST = 100_000
+
+_UNIQUE = 16
+"""Characters behind its prefix, from which on a response's id is its own. Small servers number theirs,
+some up to a thousand and then again."""
 
 _OTHERS = 20
 """Spans and records that are none of token use, for each that is: a Collector sends all it has."""
@@ -153,6 +158,7 @@ _SPAN_ATTRIBUTES = frozenset(
 )
 
 _EVENT = "api_request"
+_AGENT_SCOPES = ("com.anthropic.claude_code", "claude_code")
 _AGENT_PROVIDER = "anthropic"
 _AGENT_COUNTS = {
     "uncached_input": "input_tokens",
@@ -326,7 +332,9 @@ class _Found:
         self._look()
         name = record.name or ""
         said = record.attributes.get("event.name")
-        if name != AGENT_EVENTS and said not in (_EVENT, AGENT_EVENTS):
+        agents = record.origin.scope.startswith(_AGENT_SCOPES)
+        if AGENT_EVENTS not in (name, said) and not (said == _EVENT and agents):
+            # Any program may call an event `api_request`.
             return
         source = self._source(record.origin, record.attributes, AGENT_EVENTS)
         self._try(source, AGENT_EVENTS, partial(self._recorded, record))
@@ -412,7 +420,11 @@ class _Found:
         used = {name: _largest(span.attributes, names) for name, names in _USED.items()}
         at = self._at(span.end or span.start)
         response = _text(span.attributes, (_RESPONSE,), cap=1_000)
-        if response:
+        if response and len(re.sub("^[A-Za-z]+[-_]", "", response)) >= _UNIQUE:
+            told = ("response", response)
+        elif response and span.span:
+            told = ("response", f"{response} of {span.trace}/{span.span}")
+        elif response:
             told = ("response", response)
         elif span.span:
             told = ("span", f"{span.trace}/{span.span}")

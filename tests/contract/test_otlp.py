@@ -396,11 +396,21 @@ def test_one_request_to_a_model_is_counted_however_it_is_named(told):
 
 
 def test_a_response_is_one_request_whatever_its_spans_and_else_a_span_is():
-    ids = {"gen_ai.response.id": "r1"}
-    same = read("traces", envelope("traces", [span(ids, 1), span(ids, 2)])).sightings
-    assert same[0].event.id == same[1].event.id
+    for unique in ("chatcmpl-dec4d438338943c8af78a1ca", "f47ac10b-58cc-4372-a567-0e02b2c3d479"):
+        ids = {"gen_ai.response.id": unique}
+        same = read("traces", envelope("traces", [span(ids, 1), span(ids, 2)])).sightings
+        assert same[0].event.id == same[1].event.id
     other = read("traces", envelope("traces", [span(n=1), span(n=2)])).sightings
     assert other[0].event.id != other[1].event.id
+
+
+def test_a_response_with_a_small_number_is_told_apart_by_its_span():
+    ids = {"gen_ai.response.id": "chatcmpl-317"}
+    items = [span(ids, 1), span(ids, 2), span(ids, 2)]
+    first, second, again = read("traces", envelope("traces", items)).sightings
+    assert first.event.id != second.event.id == again.event.id
+    alone = span(ids, 1, traceId="", spanId="")
+    assert read("traces", envelope("traces", [alone])).rejected == 0
 
 
 def test_a_failed_call_is_nothing_and_a_stream_without_its_last_chunk_is_a_problem():
@@ -466,6 +476,18 @@ def test_a_long_name_of_a_service_makes_a_stream_that_fits_and_is_its_own():
     found = [one("traces", span(), service="s" * 180 + n).view.stream for n in "ab"]
     assert len(set(found)) == 2
     assert max(map(len, found)) <= 100
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        [View("a/b", "c", "spans", "x"), View("a", "b/c", "spans", "x")],
+        [View("a", "b: spans of c", "spans", "x"), View("a", "b", "spans", "c: spans of x")],
+        [View("a", "b", "spans", ""), View("a", "b", "spans", "no scope")],
+    ],
+)
+def test_two_views_never_share_a_stream(views):
+    assert len({one.stream for one in views}) == 2
 
 
 # --- Metrics ---
@@ -602,6 +624,14 @@ def test_other_events_are_accepted_and_ignored_and_a_broken_one_is_rejected():
     found = read("logs", envelope("logs", [other, broken]))
     assert (found.sightings, found.rejected) == ([], 1)
     assert "secret" not in repr(found)
+
+
+def test_an_event_of_another_program_is_not_that_of_claude_code_by_its_name():
+    plain = record(body=value("GET /users"))
+    found = read("logs", envelope("logs", [plain], scope="shop.web"))
+    assert (found.sightings, found.rejected, found.problems) == ([], 0, [])
+    agents = envelope("logs", [plain], scope="com.anthropic.claude_code.events")
+    assert len(read("logs", agents).sightings) == 1
 
 
 def test_requests_of_one_second_are_told_apart():
