@@ -78,8 +78,8 @@ _OBJECTS = 100
 _OBJECTS_AT_LEAST = 100_000
 
 _UNIQUE = 16
-"""Characters behind its prefix, from which on a response's id is its own. Small servers number theirs,
-some up to a thousand and then again."""
+"""Characters behind its prefix, from which on a response's id is its own. Small servers number
+theirs, some up to a thousand and then again."""
 
 _OTHERS = 20
 """Spans and records that are none of token use, for each that is: a Collector sends all it has."""
