@@ -180,9 +180,10 @@ def assert_one_of_each(mail, database, may_repeat=frozenset()):
 def test_one_report_and_one_alert_arrive_exactly_once(parent, config, database, mail, tmp_path):
     log = tmp_path / "log"
     run_until_settled(parent, config, database, NOW, log)
-    reads = count(database, '"fetch"')
+    reads, streams = count(database, '"fetch"'), count(database, "stream")
     run_until_settled(
-        parent, config, database, NOW + HOUR, log, lambda: count(database, '"fetch"') == reads + 3
+        *(parent, config, database, NOW + HOUR, log),
+        lambda: count(database, '"fetch"') == reads + streams,
     )
     decided = "run WHERE kind = 'decide' AND state = 'done'"
     assert count(database, decided) == 7

@@ -360,8 +360,11 @@ AGAIN = answering(200, b'{"data": [], "has_more": true, "next_page": "page_x"}')
 @pytest.mark.parametrize(
     ("faults", "cause"),
     [
-        ([answering(200, b'{"data": [')], "page 1: not a page of usage or costs"),
-        ([answering(200, b"<html>Please log in</html>")], "page 1: not a page of usage or costs"),
+        ([answering(200, b'{"data": [')] * 2, "page 1: not a page of usage or costs"),
+        (
+            [answering(200, b"<html>Please log in</html>")] * 2,
+            "page 1: not a page of usage or costs",
+        ),
         ([tampered(cursor), AGAIN], "page 2: its cursor was already followed"),
         ([tampered(lambda page: page.update(has_more=True))], "more follows and gives no cursor"),
         ([failing(401, "Incorrect API key provided")], "needs an Admin key"),

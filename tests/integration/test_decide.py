@@ -297,20 +297,19 @@ def test_a_deployment_that_cannot_be_computed_stops_no_other(filled):
     assert [row["workload"] for row in rows(filled, "SELECT * FROM v_advice")] == ["support-bot"]
 
 
-def test_an_old_file_leaves_the_projection_of_live_sources_alone(filled):
-    from monitor.domain.usage import Event, Quantities
-    from monitor.jobs.imports import import_events
-    from tests.factories import dims
+def test_an_old_file_leaves_the_projection_of_live_sources_alone(filled, tmp_path):
+    from collectors.formats import Chosen
+    from collectors.mapping import parse_map
+    from collectors.window import instant
+    from monitor.jobs.imports import import_files
 
-    class Old:
-        name = "old.csv"
-
-        def events(self):
-            counts = Quantities(uncached_input=5, output=1, requests=1)
-            yield Event("1", END - 90 * DAY, dims(account="old", model="gpt-5"), counts)
-            yield Event("2", END + 400 * DAY, dims(account="old", model="gpt-5"), counts)
-
-    found = import_events(filled, Old(), END, lambda _: None)
+    path = tmp_path / "old.csv"
+    path.write_text(
+        f"id,at,in,out\n1,{instant(END - 90 * DAY)},5,1\n2,{instant(END + 400 * DAY)},5,1\n"
+    )
+    mapped = parse_map("id=id,at=at,input=in,output=out,model=:gpt-5")
+    files = Chosen([str(path)], "csv", "old", mapped)
+    found = import_files(filled, "old.csv", files, END).total
     assert (found.new, found.quarantined) == (1, 1)
     with filled.write() as conn:
         rollup.refresh(conn, rollup.waiting(conn), seeded.card, seeded.RULES, END)
