@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
+import threading
 from collections.abc import Callable, Mapping
-from functools import partial
+from contextlib import nullcontext
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -47,7 +50,15 @@ from monitor.domain.telemetry import (
     View,
     event_id,
 )
-from monitor.domain.usage import DAY, MAX_COUNT, Dimensions, Event, Problem, Quantities
+from monitor.domain.usage import (
+    DAY,
+    MAX_READING,
+    MAX_REQUEST,
+    Dimensions,
+    Event,
+    Problem,
+    Quantities,
+)
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -60,6 +71,23 @@ OLDEST_DAYS = 62
 UNKNOWN_SERVICE = "unknown_service"
 _SERVICE = "service.name"
 _SECOND = 10**9
+
+_OBJECTS = 100
+"""Of JSON for each thing that one body may hold: a span with some fifty attributes."""
+
+_OBJECTS_AT_LEAST = 100_000
+
+_UNIQUE = 16
+"""Characters behind its prefix, from which on a response's id is its own. Small servers number
+theirs, some up to a thousand and then again."""
+
+_OTHERS = 20
+"""Spans and records that are none of token use, for each that is: a Collector sends all it has."""
+
+_LARGE = 2**20
+_one_at_a_time = threading.Lock()
+"""For large bodies: of some the classes take eighty times the size, and one fits where four
+do not."""
 
 Parts = tuple[tuple[str, int], ...]
 
@@ -130,6 +158,7 @@ _SPAN_ATTRIBUTES = frozenset(
 )
 
 _EVENT = "api_request"
+_AGENT_SCOPES = ("com.anthropic.claude_code", "claude_code")
 _AGENT_PROVIDER = "anthropic"
 _AGENT_COUNTS = {
     "uncached_input": "input_tokens",
@@ -173,17 +202,23 @@ class _Unusable(ValueError):
     """Something that says token use and cannot be read; the text names nothing that was sent."""
 
 
+def _too_many(most: int) -> IntakeError:
+    return IntakeError(413, f"a request brings at most {most} events")
+
+
 class Reader:
     """Reads the bodies of one signal.
 
     Args:
         signal: a key of PATHS.
         label: the resource attribute that becomes the label; '' is none.
+        most: things of token use that one body may hold.
     """
 
-    def __init__(self, signal: str, label: str = "") -> None:
+    def __init__(self, signal: str, label: str = "", most: int = 10_000) -> None:
         self._signal = signal
         self._label = label
+        self._most = most
 
     def read(self, body: bytes, content_type: str, now: int) -> Telemetry:
         """What one body says of token use.
@@ -194,9 +229,16 @@ class Reader:
             now: epoch seconds.
 
         Raises:
-            IntakeError: 400, it is no such message.
+            IntakeError: 400, it is no such message; 413, it holds too much.
         """
-        found = _Found(self._label, now)
+        # Before anything is made of it: a brace is an object, of which some hundred bytes are made.
+        if content_type == JSON and body.count(b"{") > _OBJECTS * self._most + _OBJECTS_AT_LEAST:
+            raise _too_many(self._most)
+        with _one_at_a_time if len(body) > _LARGE else nullcontext():
+            return self._read(body, content_type, now)
+
+    def _read(self, body: bytes, content_type: str, now: int) -> Telemetry:
+        found = _Found(self._label, now, self._most)
         encoding: Any = otlp_json if content_type == JSON else otlp_protobuf
         try:
             if self._signal == "metrics":
@@ -223,11 +265,37 @@ class _Source(NamedTuple):
     dims: Dimensions
 
 
+class _Resource:
+    """What one resource says, read once however much stands under it."""
+
+    def __init__(self, attributes: Attributes, label: str) -> None:
+        self.attributes = attributes
+        self.service = _text(attributes, (_SERVICE,)) or UNKNOWN_SERVICE
+        self.label = _text(attributes, (label,)) if label else ""
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that it says."""
+        return _digest(sorted(self.attributes.items()))
+
+
+class _Told(NamedTuple):
+    """What one origin says."""
+
+    origin: Origin
+    scope: str
+    digest: str
+
+
 class _Found:
     """What one body says."""
 
-    def __init__(self, label: str, now: int) -> None:
+    def __init__(self, label: str, now: int, most: int) -> None:
         self._label = label
+        self._most = most
+        self._looked_at = 0
+        self._resource = _Resource({}, label)
+        self._origin = _Told(Origin({}, ""), "", "")
         self._earliest, self._latest = (now - OLDEST_DAYS * DAY, now + DAY)
         self.sightings: list[Sighting] = []
         self.points: list[Point] = []
@@ -238,14 +306,9 @@ class _Found:
     def metric(self, metric: Metric) -> None:
         """Every point of one of _METRICS."""
         kind, sort = _METRICS[metric.name]
-        told = _digest(
-            sorted(metric.origin.resource.items()),
-            metric.origin.scope,
-            metric.origin.version,
-            metric.name,
-            metric.temporality,
-        )
+        told = _digest(self._told(metric.origin).digest, metric.name, metric.temporality)
         for point in metric.points:
+            self._look()
             if not point.flags & NO_RECORDED_VALUE:
                 source = self._source(metric.origin, point.attributes, kind)
                 reading = partial(self._point, metric, point, sort, told)
@@ -253,6 +316,7 @@ class _Found:
 
     def span(self, span: Span) -> None:
         """A span, if it is one request to a model."""
+        self._look()
         if not _is_inference(span.attributes):
             return
         source = self._source(span.origin, span.attributes, SPANS)
@@ -265,12 +329,31 @@ class _Found:
 
     def record(self, record: Record) -> None:
         """A log record, if it is one request of Claude Code."""
+        self._look()
         name = record.name or ""
         said = record.attributes.get("event.name")
-        if name != AGENT_EVENTS and said not in (_EVENT, AGENT_EVENTS):
+        agents = record.origin.scope.startswith(_AGENT_SCOPES)
+        if AGENT_EVENTS not in (name, said) and not (said == _EVENT and agents):
+            # Any program may call an event `api_request`.
             return
         source = self._source(record.origin, record.attributes, AGENT_EVENTS)
         self._try(source, AGENT_EVENTS, partial(self._recorded, record))
+
+    def _look(self) -> None:
+        """Count what is looked at, and give up on a body that holds too much."""
+        self._looked_at += 1
+        held = len(self.sightings) + len(self.points) + len(self.problems)
+        if held > self._most or self._looked_at > _OTHERS * self._most:
+            raise _too_many(self._most)
+
+    def _told(self, origin: Origin) -> _Told:
+        """What is the same for all that one origin says, made once."""
+        if origin is not self._origin.origin:
+            if origin.resource is not self._resource.attributes:
+                self._resource = _Resource(origin.resource, self._label)
+            digest = _digest(self._resource.digest, origin.scope, origin.version)
+            self._origin = _Told(origin, clean_name(origin.scope), digest)
+        return self._origin
 
     def _try(self, source: _Source, name: str, read: Callable[[_Source], None]) -> None:
         try:
@@ -284,17 +367,17 @@ class _Found:
         self.problems.append((view.stream, Problem(view.kind, reason)))
 
     def _source(self, origin: Origin, attributes: Attributes, kind: str) -> _Source:
-        service = _text(origin.resource, (_SERVICE,)) or UNKNOWN_SERVICE
+        told = self._told(origin)
         agent = kind in (AGENT_EVENTS, AGENT_TOKENS)
         provider = _AGENT_PROVIDER if agent else provider_id(_text(attributes, _PROVIDER))
         dims = Dimensions(
             provider=provider,
             model=_text(attributes, _MODEL),
-            project=service,
+            project=self._resource.service,
             tier=_text(attributes, _TIER),
-            label=_text(origin.resource, (self._label,)) if self._label else "",
+            label=self._resource.label,
         )
-        return _Source(View(service, provider, kind, clean_name(origin.scope)), dims)
+        return _Source(View(self._resource.service, provider, kind, told.scope), dims)
 
     def _at(self, nanoseconds: int) -> int:
         at = nanoseconds // _SECOND
@@ -313,7 +396,7 @@ class _Found:
         )
         parts = _parts(kind, sort, point.attributes)
         self._at(point.time)
-        value, count = _whole(point.value), _count(point.operations)
+        value, count = _whole(point.value, MAX_READING), _count(point.operations)
         series = _digest(told, sorted(point.attributes.items()), point.start)
         requests = metric.shape == "histogram" and sort == "input"
         known = 0 < point.start < point.time
@@ -337,7 +420,11 @@ class _Found:
         used = {name: _largest(span.attributes, names) for name, names in _USED.items()}
         at = self._at(span.end or span.start)
         response = _text(span.attributes, (_RESPONSE,), cap=1_000)
-        if response:
+        if response and len(re.sub("^[A-Za-z]+[-_]", "", response)) >= _UNIQUE:
+            told = ("response", response)
+        elif response and span.span:
+            told = ("response", f"{response} of {span.trace}/{span.span}")
+        elif response:
             told = ("response", response)
         elif span.span:
             told = ("span", f"{span.trace}/{span.span}")
@@ -438,7 +525,7 @@ def _largest(attributes: Attributes, names: tuple[str, ...]) -> int | None:
     return max(said, default=None)
 
 
-def _whole(said: Any) -> int:
+def _whole(said: Any, most: int = MAX_REQUEST) -> int:
     """A count of tokens.
 
     Raises:
@@ -448,13 +535,13 @@ def _whole(said: Any) -> int:
         said = int(said)
     if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
         raise _Unusable("a count is not a number")
-    if not 0 <= said <= MAX_COUNT:
+    if not 0 <= said <= most:
         raise _Unusable("a count is negative, or larger than any real one")
     return round(said)
 
 
 def _count(said: int) -> int:
-    if not 0 <= said <= MAX_COUNT:
+    if not 0 <= said <= MAX_READING:
         raise _Unusable("a count is negative, or larger than any real one")
     return said
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -78,8 +80,12 @@ class _Histograms(_Lenient):
     aggregation_temporality: _Int = None
 
 
+class _Nothing(_Lenient):
+    pass
+
+
 class _Others(_Lenient):
-    data_points: list[msgspec.Raw] | None = None
+    data_points: list[_Nothing] | None = None
 
 
 class _Metric(_Lenient):
@@ -162,18 +168,20 @@ _logs = msgspec.json.Decoder(_Logs)
 def metrics(body: bytes, wanted: Collection[str]) -> Iterator[Metric]:
     """The metrics with these names, points with all attributes."""
     for resource in _metrics.decode(body).resource_metrics or ():
+        attributes = _attributes(resource.resource.attributes if resource.resource else None)
         for scope in resource.scope_metrics or ():
             found = [m for m in scope.metrics or () if m.name in wanted]
             if found:
-                origin = _origin(resource.resource, scope.scope)
+                origin = _origin(attributes, scope.scope)
                 yield from (_metric(origin, metric) for metric in found)
 
 
 def spans(body: bytes, wanted: Collection[str]) -> Iterator[Span]:
     """All spans, with these attributes only."""
     for resource in _traces.decode(body).resource_spans or ():
+        attributes = _attributes(resource.resource.attributes if resource.resource else None)
         for scope in resource.scope_spans or ():
-            origin = _origin(resource.resource, scope.scope)
+            origin = _origin(attributes, scope.scope)
             for span in scope.spans or ():
                 yield Span(
                     origin,
@@ -189,8 +197,9 @@ def spans(body: bytes, wanted: Collection[str]) -> Iterator[Span]:
 def records(body: bytes, wanted: Collection[str]) -> Iterator[Record]:
     """All log records, with these attributes only."""
     for resource in _logs.decode(body).resource_logs or ():
+        attributes = _attributes(resource.resource.attributes if resource.resource else None)
         for scope in resource.scope_logs or ():
-            origin = _origin(resource.resource, scope.scope)
+            origin = _origin(attributes, scope.scope)
             for record in scope.log_records or ():
                 said = record.body.string_value if record.body else None
                 time = _int(record.time_unix_nano) or _int(record.observed_time_unix_nano)
@@ -201,18 +210,18 @@ def records(body: bytes, wanted: Collection[str]) -> Iterator[Record]:
 def _metric(origin: Origin, said: _Metric) -> Metric:
     name = said.name or ""
     if said.sum is not None:
-        points = [_number(point) for point in said.sum.data_points or ()]
+        points = (_number(point) for point in said.sum.data_points or ())
         kind = _int(said.sum.aggregation_temporality)
         return Metric(origin, name, "sum", kind, bool(said.sum.is_monotonic), points)
     found = said.histogram or said.exponential_histogram
     if found is not None:
-        points = [_histogram(point) for point in found.data_points or ()]
+        each = (_histogram(point) for point in found.data_points or ())
         kind = _int(found.aggregation_temporality)
-        return Metric(origin, name, "histogram", kind, monotonic=True, points=points)
+        return Metric(origin, name, "histogram", kind, monotonic=True, points=each)
     others = said.gauge or said.summary
     nothing = DataPoint(0, 0, 0, None, 0, {})
     count = len(others.data_points or ()) if others else 0
-    return Metric(origin, name, "", 0, monotonic=False, points=[nothing] * count)
+    return Metric(origin, name, "", 0, monotonic=False, points=repeat(nothing, count))
 
 
 def _number(point: _Number) -> DataPoint:
@@ -235,10 +244,9 @@ def _point(point: _Number | _Histogram, value: float | None, count: int) -> Data
     )
 
 
-def _origin(resource: _Resource | None, scope: _Scope | None) -> Origin:
+def _origin(resource: Attributes, scope: _Scope | None) -> Origin:
     said = scope or _Scope()
-    attributes = _attributes(resource.attributes if resource else None)
-    return Origin(attributes, said.name or "", said.version or "")
+    return Origin(resource, said.name or "", said.version or "")
 
 
 def _attributes(pairs: Sequence[_Pair] | None, wanted: Collection[str] | None = None) -> Attributes:
@@ -257,7 +265,8 @@ def _value(said: _Any | None) -> Any:
     if said.array_value is not None:
         return tuple(_value(value) for value in said.array_value.values or ())
     if said.kvlist_value is not None:
-        return tuple(sorted((p.key, repr(_value(p.value))) for p in said.kvlist_value.values or ()))
+        found = ((p.key, _value(p.value)) for p in said.kvlist_value.values or ())
+        return tuple(sorted(found, key=itemgetter(0)))
     return next(
         (v for v in (said.string_value, said.bool_value, said.bytes_value) if v is not None), None
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 DELTA, CUMULATIVE = 1, 2
@@ -17,6 +17,7 @@ class Origin(NamedTuple):
     """Who says it."""
 
     resource: Attributes
+    """One object for all that a resource says."""
     scope: str
     version: str = ""
 
@@ -43,7 +44,8 @@ class Metric(NamedTuple):
     """sum, histogram, or '' for what cannot be totalled."""
     temporality: int
     monotonic: bool
-    points: Sequence[DataPoint]
+    points: Iterable[DataPoint]
+    """Made as they are drawn, once."""
 
 
 class Span(NamedTuple):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -30,18 +32,20 @@ def metrics(body: bytes, wanted: Collection[str]) -> Iterator[Metric]:
         ValueError: these bytes are no such message.
     """
     for resource in _parsed(ExportMetricsServiceRequest(), body).resource_metrics:
+        attributes = _attributes(resource.resource.attributes)
         for scope in resource.scope_metrics:
             found = [metric for metric in scope.metrics if metric.name in wanted]
             if found:
-                origin = _origin(resource, scope)
+                origin = _origin(attributes, scope.scope)
                 yield from (_metric(origin, metric) for metric in found)
 
 
 def spans(body: bytes, wanted: Collection[str]) -> Iterator[Span]:
     """All spans, with these attributes only."""
     for resource in _parsed(ExportTraceServiceRequest(), body).resource_spans:
+        attributes = _attributes(resource.resource.attributes)
         for scope in resource.scope_spans:
-            origin = _origin(resource, scope)
+            origin = _origin(attributes, scope.scope)
             for span in scope.spans:
                 yield Span(
                     origin,
@@ -57,8 +61,9 @@ def spans(body: bytes, wanted: Collection[str]) -> Iterator[Span]:
 def records(body: bytes, wanted: Collection[str]) -> Iterator[Record]:
     """All log records, with these attributes only."""
     for resource in _parsed(ExportLogsServiceRequest(), body).resource_logs:
+        attributes = _attributes(resource.resource.attributes)
         for scope in resource.scope_logs:
-            origin = _origin(resource, scope)
+            origin = _origin(attributes, scope.scope)
             for record in scope.log_records:
                 time = record.time_unix_nano or record.observed_time_unix_nano
                 name = record.event_name or record.body.string_value
@@ -117,14 +122,14 @@ def _metric(origin: Origin, said: Any) -> Metric:
             "sum",
             said.sum.aggregation_temporality,
             said.sum.is_monotonic,
-            [_number(point) for point in points],
+            (_number(point) for point in points),
         )
     if shape in ("histogram", "exponential_histogram"):
         kind = getattr(said, shape).aggregation_temporality
-        found = [_histogram(point) for point in points]
+        found = (_histogram(point) for point in points)
         return Metric(origin, said.name, "histogram", kind, monotonic=True, points=found)
     nothing = DataPoint(0, 0, 0, None, 0, {})
-    return Metric(origin, said.name, "", 0, monotonic=False, points=[nothing] * len(points))
+    return Metric(origin, said.name, "", 0, monotonic=False, points=repeat(nothing, len(points)))
 
 
 def _number(point: Any) -> DataPoint:
@@ -147,9 +152,8 @@ def _point(point: Any, value: float | None, count: int) -> DataPoint:
     )
 
 
-def _origin(resource: Any, scope: Any) -> Origin:
-    attributes = _attributes(resource.resource.attributes)
-    return Origin(attributes, scope.scope.name, scope.scope.version)
+def _origin(resource: Attributes, scope: Any) -> Origin:
+    return Origin(resource, scope.name, scope.version)
 
 
 def _attributes(pairs: Iterable[KeyValue], wanted: Collection[str] | None = None) -> Attributes:
@@ -163,6 +167,7 @@ def _value(said: AnyValue) -> Any:
     if which == "array_value":
         return tuple(_value(value) for value in said.array_value.values)
     if which == "kvlist_value":
-        return tuple(sorted((p.key, repr(_value(p.value))) for p in said.kvlist_value.values))
+        found = ((p.key, _value(p.value)) for p in said.kvlist_value.values)
+        return tuple(sorted(found, key=itemgetter(0)))
     value = getattr(said, which)
     return value.hex() if which == "bytes_value" else value

@@ -23,7 +23,7 @@ from monitor.domain.intake import MAX_ID, Refused, Sender, Sent
 from monitor.domain.names import NAME_CAP, clean_name
 from monitor.domain.usage import (
     DAY,
-    MAX_COUNT,
+    MAX_REQUEST,
     QUANTITY_FIELDS,
     TOKEN_CLASSES,
     Dimensions,
@@ -38,7 +38,7 @@ CONTENT_TYPES = (JSON, LINES, "application/ndjson")
 OLDEST_DAYS = 62
 """What is older is history: `crossover import` takes it."""
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_REQUEST)] | None
 _Name = Annotated[str, msgspec.Meta(max_length=NAME_CAP)]
 _Required = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CAP)]
 # Some services' ids have 430 characters.

@@ -13,6 +13,8 @@ _STRIPPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 def clean_name(text: str, cap: int = NAME_CAP) -> str:
     """An external name made safe to store, to print and to put into a mail header."""
+    # No more is looked at than a name can need, however much came.
+    text = text[: 8 * cap]
     if text.isascii() and text.isprintable():
         return text.strip()[:cap]
     kept = "".join(" " if unicodedata.category(c) in _STRIPPED else c for c in text)

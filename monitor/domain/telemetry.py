@@ -46,9 +46,11 @@ class View(NamedTuple):
     def stream(self) -> str:
         """The name of the stream that it is kept in."""
         name = f"{self.service}/{self.provider}: {self.kind} of {self.scope or 'no scope'}"
-        if len(name) <= STREAM_CAP:
+        # Two views may not share a name: with these in it, it can be read in two ways.
+        plain = "/" not in self.service and ": " not in self.provider and self.scope != "no scope"
+        if plain and "~" not in name and len(name) <= STREAM_CAP:
             return name
-        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        digest = hashlib.sha256("\0".join(self).encode()).hexdigest()[:12]
         return f"{name[: STREAM_CAP - 13]}~{digest}"
 
     @property

@@ -17,6 +17,11 @@ MINUTE = 60
 # year stay exact in the database. A larger one is a unit error or damage, and is quarantined.
 MAX_COUNT = 10**15
 
+# The same for what one request can have used, and for one reading of a counter: whoever may send
+# them sends thousands at once, and sums of what is sent must not leave 64 bits either.
+MAX_REQUEST = 10**9
+MAX_READING = 10**12
+
 
 class Dimensions(NamedTuple):
     """What a quantity is split by. An absent dimension is '', never None. All names are clean."""

@@ -19,17 +19,26 @@ was committed. Transactions of several daemons run side by side on PostgreSQL: l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
 from monitor.domain.intake import KIND, Answer, Sender
-from monitor.domain.usage import Event, Problem, utc_day
+from monitor.domain.usage import Dimensions, Event, Problem, utc_day
 from monitor.ports import StreamSpec
 from monitor.storage import setup
 from monitor.storage.collecting import keep_problems
-from monitor.storage.write import put_events
+from monitor.storage.write import dimensions_of, put_events, series_count
+
+MAX_SERIES = 20_000
+"""Combinations of names in one stream. A name that is new with each request, such as an id of a
+session as the label, would make every later request dearer."""
+
+_SPARE = 1_000
+"""Combinations beyond them, of models and who is billed, before these are one too."""
+
+_OTHER = "other"
 
 
 class Reading(NamedTuple):
@@ -105,6 +114,8 @@ def put_requests(
         ids[source, stream] = setup.put_stream(conn, source, KIND, spec)
     for arrival in arrivals:
         streams.setdefault(ids[arrival.source, arrival.stream], []).append(arrival)
+    for (_, stream_id), found in streams.items():
+        _fit(conn, stream_id, found)
     _claim_accounts(conn, streams)
     fresh: dict[tuple[int, int], set[str]] = {}
     # In one order, so that daemons side by side do not wait for each other in a circle.
@@ -119,6 +130,35 @@ def put_requests(
     return [
         _counted(arrival.events, fresh[ids[arrival.source, arrival.stream]]) for arrival in arrivals
     ]
+
+
+def _fit(conn: Connection, stream_id: int, arrivals: list[Arrival]) -> None:
+    """Give events whose names there is no room for in a stream the names that all such share."""
+    wanted = {event.dims for arrival in arrivals for event in arrival.events}
+    if not wanted or series_count(conn, stream_id) + len(wanted) <= MAX_SERIES:
+        return
+    known = set(dimensions_of(conn, stream_id).values())
+    names: dict[Dimensions, Dimensions] = {}
+    for dims in sorted(wanted - known):
+        names[dims] = _room(dims, known)
+        known.add(names[dims])
+    for place, arrival in enumerate(arrivals):
+        moved = [e._replace(dims=names.get(e.dims, e.dims)) for e in arrival.events]
+        if moved != arrival.events:
+            full = Problem("names", f"more than {MAX_SERIES} combinations: kept as `{_OTHER}`")
+            problems = [*arrival.problems, full]
+            arrivals[place] = arrival._replace(events=moved, problems=problems)
+
+
+def _room(dims: Dimensions, known: Collection[Dimensions]) -> Dimensions:
+    if len(known) < MAX_SERIES:
+        return dims
+    # What the price depends on is kept longest.
+    other = dict.fromkeys(("project", "api_key", "actor", "label"), _OTHER)
+    priced = dims._replace(**other)
+    if priced in known or len(known) < MAX_SERIES + _SPARE:
+        return priced
+    return Dimensions(_OTHER, _OTHER, _OTHER, **other)
 
 
 def _claim_accounts(conn: Connection, streams: Mapping[tuple[int, int], Sequence[Arrival]]) -> None:

@@ -15,14 +15,22 @@ from monitor.domain.telemetry import (
     Point,
     Sighting,
     Telemetry,
+    View,
     group_days,
     increments,
 )
-from monitor.domain.usage import DAY, Event, utc_day
+from monitor.domain.usage import DAY, Event, Problem, utc_day
 from monitor.jobs.intake import Arrival, Parcel, Reading, Signal, put_requests
 from monitor.storage import telemetry as stored
 
 SCOPE = "otlp"
+MAX_STREAMS = 500
+"""Of one source. Names of services come from whoever sends, a pod's id among them; each view is a
+stream with a watermark of its own for ever."""
+
+_OTHER = "other"
+_CROWDED = f"more than {MAX_STREAMS} views of services: this one is kept under `{_OTHER}`"
+
 _FORGET_DAYS = 90
 """After which a cumulative series that says nothing is forgotten."""
 
@@ -52,7 +60,8 @@ def signal(wire: Wire, settle: int, choices: Sequence[Choice] = ()) -> Signal:
     def read(body: bytes, content_type: str, sender: Sender, now: int) -> Reading:
         del sender
         found = wire.read(body, content_type, now)
-        return Reading(found, len(found.sightings) + len(found.points) + found.rejected)
+        # Each that is rejected is a problem too.
+        return Reading(found, len(found.sightings) + len(found.points) + len(found.problems))
 
     def put(conn: Connection, parcels: Sequence[Parcel], now: int) -> list[Answer]:
         store(conn, [(parcel.sender, parcel.found) for parcel in parcels], now, settle, choices)
@@ -95,9 +104,11 @@ def store(
     sources = {name: stored.lock_source(conn, name, KIND) for name in names}
     arrivals: list[Arrival] = []
     seen: dict[str, list[Sighting]] = defaultdict(list)
+    rooms = {name: _Room(stored.stream_names(conn, i)) for name, i in sources.items()}
     for sender, found in sent:
         sightings = [*found.sightings, *_read_on(conn, sources[sender.source], found.points)]
-        arrivals += _arrivals(sender, sightings, found)
+        sightings, problems = rooms[sender.source].fitted(sightings, found.problems)
+        arrivals += _arrivals(sender, sightings, problems)
         seen[sender.source] += sightings
     put_requests(conn, arrivals, now, settle)
     for source in sorted(seen):
@@ -107,6 +118,48 @@ def store(
             stored.decide(conn, source_id, group, days, choices)
         stored.close(conn, source_id, utc_day(now - settle))
         stored.forget_levels(conn, source_id, (now - _FORGET_DAYS * DAY) * 10**9)
+
+
+_Problems = Sequence[tuple[str, Problem]]
+"""With the stream of each."""
+
+
+class _Room:
+    """Which streams of a source there are, and may still be."""
+
+    def __init__(self, known: set[str]) -> None:
+        self._known = known
+
+    def _has(self, stream: str) -> bool:
+        if stream not in self._known and len(self._known) < MAX_STREAMS:
+            self._known.add(stream)
+        return stream in self._known
+
+    def fitted(
+        self, sightings: Sequence[Sighting], problems: _Problems
+    ) -> tuple[list[Sighting], _Problems]:
+        """What was sent, where there is no room for its view as what others share."""
+        kept: list[Sighting] = []
+        moved: dict[str, Problem] = {}
+        for view, event in sightings:
+            if self._has(view.stream):
+                kept.append(Sighting(view, event))
+                continue
+            shared = _shared(view.kind)
+            moved[view.stream] = Problem(view.kind, _CROWDED)
+            dims = event.dims._replace(project=_OTHER)
+            kept.append(Sighting(shared, event._replace(dims=dims)))
+        placed = [
+            (stream if self._has(stream) else _shared(problem.place).stream, problem)
+            for stream, problem in problems
+        ]
+        placed += [(_shared(problem.place).stream, problem) for problem in moved.values()]
+        return kept, placed
+
+
+def _shared(kind: str) -> View:
+    """The view of a kind that holds all for which there is no room."""
+    return View(_OTHER, _OTHER, kind, "")
 
 
 def _read_on(conn: Connection, source_id: int, points: Sequence[Point]) -> list[Sighting]:
@@ -126,12 +179,12 @@ def _read_on(conn: Connection, source_id: int, points: Sequence[Point]) -> list[
     return found
 
 
-def _arrivals(sender: Sender, sightings: Sequence[Sighting], found: Telemetry) -> list[Arrival]:
+def _arrivals(sender: Sender, sightings: Sequence[Sighting], said: _Problems) -> list[Arrival]:
     events: dict[str, list[Event]] = defaultdict(list)
     for view, event in sightings:
         events[view.stream].append(event._replace(dims=sender.bind(event.dims)))
     problems = defaultdict(list)
-    for stream, problem in found.problems:
+    for stream, problem in said:
         problems[stream].append(problem)
     return [
         Arrival(sender.source, events.get(stream, ()), problems.get(stream, ()), stream)

@@ -33,6 +33,12 @@ def lock_source(conn: Connection, name: str, kind: str) -> int:
     return int(found)
 
 
+def stream_names(conn: Connection, source_id: int) -> set[str]:
+    """The streams of a source."""
+    rows = bulk.select(conn, "SELECT name FROM stream WHERE source_id = ?", (source_id,))
+    return {row[0] for row in rows}
+
+
 def levels(conn: Connection, source_id: int, series: Collection[str]) -> dict[str, Level]:
     """How far these cumulative series were read."""
     if conn.dialect.name == "postgresql":

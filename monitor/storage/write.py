@@ -321,6 +321,12 @@ def dimensions_of(conn: Connection, stream_id: int) -> dict[int, Dimensions]:
     return {i: dims for dims, i in _known_series(conn, stream_id).items()}
 
 
+def series_count(conn: Connection, stream_id: int) -> int:
+    """How many series a stream has."""
+    query = "SELECT COUNT(*) FROM series WHERE stream_id = ?"
+    return int(bulk.select(conn, query, (stream_id,))[0][0])
+
+
 def account_id(conn: Connection, name: str) -> int:
     """The id of an account; an unknown one is made, and any source may count for it."""
     conn.execute(text("INSERT INTO account (name) VALUES (:n) ON CONFLICT DO NOTHING"), {"n": name})

@@ -34,7 +34,10 @@ RETRY_SECONDS = 5
 """After which a sender should try again what could not be taken now."""
 
 _THREADS = 4
-"""That look up tokens and read bodies; pages and health have others."""
+"""That read bodies; pages and health have others."""
+
+_LOOKUPS = 2
+"""Threads that look up tokens, which must not wait for large bodies."""
 
 
 class Intake:
@@ -61,6 +64,7 @@ class Intake:
         self._rates = Rates(self._limits.requests_per_minute)
         self._writer = Writer(database, clock, self._limits.waiting_events)
         self._threads = CapacityLimiter(_THREADS)
+        self._lookups = CapacityLimiter(_LOOKUPS)
         self._open = 0
 
     def routes(self) -> list[Route]:
@@ -117,7 +121,7 @@ class Intake:
         self._announced(request)
         now = int(self._clock())
         secret = _secret(request)
-        sender = await to_thread.run_sync(self._sender, secret, now, limiter=self._threads)
+        sender = await to_thread.run_sync(self._sender, secret, now, limiter=self._lookups)
         if signal.scope not in sender.scopes:
             raise IntakeError(403, f"this token has no scope {signal.scope}")
         encoding = _encoding(request)

@@ -32,6 +32,10 @@ _GATHER_SECONDS = 0.01
 
 _STOP_SECONDS = 30
 
+_PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+"""Classes of PostgreSQL's errors that pass: connections, read-only servers, conflicts, what runs
+out, locks, operators, the system. Not 22: a value that fits nowhere."""
+
 
 class Ticket:
     """One request that waits for its answer; made and awaited in the event loop.
@@ -204,7 +208,18 @@ class Writer:
 
 
 def _explained(error: Exception) -> Exception:
-    """A statement that the database refuses for its own reasons is worth another try."""
-    if isinstance(error, OperationalError) or hasattr(error, "sqlstate"):
+    """A statement that the database refuses for its own reasons is worth another try.
+
+    What it refuses because of the data would be refused again.
+    """
+    state = getattr(error, "sqlstate", None) or getattr(
+        getattr(error, "orig", None), "sqlstate", None
+    )
+    if state is not None:
+        passing = state[:2] in _PASSING
+    else:
+        lost = isinstance(error, OperationalError) or hasattr(error, "sqlstate")
+        passing = lost and "overflow" not in str(error)
+    if passing:
         return DatabaseUnavailable(f"a transaction failed: {type(error).__name__}")
     return error

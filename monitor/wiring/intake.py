@@ -29,15 +29,15 @@ def signals(settings: Settings) -> list[Signal]:
         Choice(item.service, provider_id(item.provider), item.kind, item.scope)
         for item in settings.otlp.view
     ]
-    wires = [_wire(name, settings.otlp.label) for name in otlp.PATHS]
+    wires = [_wire(name, settings.otlp.label, settings.http.events) for name in otlp.PATHS]
     return [sent, *(telemetry.signal(wire, settle, choices) for wire in wires)]
 
 
-def _wire(name: str, label: str) -> telemetry.Wire:
+def _wire(name: str, label: str, most: int) -> telemetry.Wire:
     return telemetry.Wire(
         otlp.PATHS[name],
         otlp.CONTENT_TYPES,
-        otlp.Reader(name, label).read,
+        otlp.Reader(name, label, most).read,
         partial(otlp.accepted, name),
         otlp.refused,
     )

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import time
+import tracemalloc
 
 import pytest
 from google.protobuf import json_format
@@ -23,7 +25,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from collectors import otlp
 from monitor.domain.errors import IntakeError
 from monitor.domain.telemetry import Choice, Level, View, choose, increments
-from monitor.domain.usage import DAY, QUANTITY_FIELDS
+from monitor.domain.usage import DAY, MAX_READING, MAX_REQUEST, QUANTITY_FIELDS
+from monitor.jobs import telemetry
 from monitor.storage import rollup
 from tests.receiver import SETTLE, THEN, Receiver
 
@@ -212,6 +215,66 @@ def test_what_is_nested_without_end_is_bad_data():
         otlp.Reader("metrics").read(body, otlp.JSON, THEN)
 
 
+def test_a_value_nested_in_others_costs_no_more_than_it_is_long():
+    metric = counter(f"{COUNTERS}.input_tokens", point(5), temporality=2)
+    digests = set()
+    for depth in (4, 5, 25):
+        deep = {"stringValue": "'\"x"}
+        for _ in range(depth):
+            deep = {"kvlistValue": {"values": [{"key": "k", "value": deep}]}}
+        document = envelope("metrics", [metric])
+        resource = document["resourceMetrics"][0]["resource"]["attributes"]
+        resource.append({"key": "deep", "value": deep})
+        tracemalloc.start()
+        found = otlp.Reader("metrics").read(json.dumps(document).encode(), otlp.JSON, THEN)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+        tracemalloc.stop()
+        if depth < 10:
+            assert read("metrics", document) == found
+        digests.add(found.points[0].series)
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [span({}, n) for n in range(5)],
+        [span({"gen_ai.operation.name": "invoke_agent"}, n) for n in range(62)],
+    ],
+)
+def test_a_body_that_holds_too_much_is_not_read_to_its_end(items):
+    reader = otlp.Reader("traces", most=3)
+    document = envelope("traces", items)
+    for kind, body in (
+        (otlp.PROTOBUF, protobuf("traces", document)),
+        (otlp.JSON, json.dumps(document).encode()),
+    ):
+        with pytest.raises(IntakeError, match="at most 3 events") as error:
+            reader.read(body, kind, THEN)
+        assert error.value.status == 413
+    assert len(reader.read(json.dumps(envelope("traces", [span()])).encode(), otlp.JSON, THEN)[0])
+
+
+def test_json_of_too_many_objects_is_not_parsed():
+    body = b'{"resourceSpans":[{"resource":{"attributes":[' + b"{}," * 300_000 + b"{}]}}]}"
+    tracemalloc.start()
+    with pytest.raises(IntakeError) as error:
+        otlp.Reader("traces", most=1_000).read(body, otlp.JSON, THEN)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+    assert error.value.status == 413
+
+
+def test_a_resource_is_read_once_however_much_stands_under_it():
+    points = [counter(f"{COUNTERS}.input_tokens", point(n)) for n in range(1_000)]
+    document = envelope("metrics", points, service="\u00e9" * 1_000_000, more="x" * 1_000_000)
+    body = json.dumps(document).encode()
+    start = time.process_time()
+    found = otlp.Reader("metrics").read(body, otlp.JSON, THEN)
+    assert time.process_time() - start < 1
+    assert {seen.view.service for seen in found.sightings} == {"\u00e9" * 200}
+
+
 @pytest.mark.parametrize("signal", RESPONSES)
 def test_answers_are_the_messages_of_the_protocol(signal):
     field = {"metrics": "data_points", "traces": "spans", "logs": "log_records"}[signal]
@@ -333,11 +396,21 @@ def test_one_request_to_a_model_is_counted_however_it_is_named(told):
 
 
 def test_a_response_is_one_request_whatever_its_spans_and_else_a_span_is():
-    ids = {"gen_ai.response.id": "r1"}
-    same = read("traces", envelope("traces", [span(ids, 1), span(ids, 2)])).sightings
-    assert same[0].event.id == same[1].event.id
+    for unique in ("chatcmpl-dec4d438338943c8af78a1ca", "f47ac10b-58cc-4372-a567-0e02b2c3d479"):
+        ids = {"gen_ai.response.id": unique}
+        same = read("traces", envelope("traces", [span(ids, 1), span(ids, 2)])).sightings
+        assert same[0].event.id == same[1].event.id
     other = read("traces", envelope("traces", [span(n=1), span(n=2)])).sightings
     assert other[0].event.id != other[1].event.id
+
+
+def test_a_response_with_a_small_number_is_told_apart_by_its_span():
+    ids = {"gen_ai.response.id": "chatcmpl-317"}
+    items = [span(ids, 1), span(ids, 2), span(ids, 2)]
+    first, second, again = read("traces", envelope("traces", items)).sightings
+    assert first.event.id != second.event.id == again.event.id
+    alone = span(ids, 1, traceId="", spanId="")
+    assert read("traces", envelope("traces", [alone])).rejected == 0
 
 
 def test_a_failed_call_is_nothing_and_a_stream_without_its_last_chunk_is_a_problem():
@@ -368,6 +441,20 @@ def test_a_span_that_cannot_be_used_is_rejected_and_the_others_are_read(item, wh
     assert "secret" not in found.why
 
 
+@pytest.mark.parametrize(
+    ("signal", "item", "most"),
+    [
+        ("traces", lambda n: span({"gen_ai.usage.output_tokens": n}), MAX_REQUEST),
+        ("logs", lambda n: record({"output_tokens": n}), MAX_REQUEST),
+        ("metrics", lambda n: counter(f"{COUNTERS}.input_tokens", point(n)), MAX_READING),
+    ],
+)
+def test_a_count_beyond_any_real_one_is_rejected(signal, item, most):
+    found = read(signal, envelope(signal, [item(most), item(most + 1)]))
+    assert (len(found.sightings), found.rejected) == (1, 1)
+    assert "larger than any real one" in found.why
+
+
 def test_who_it_was_and_nothing_else_is_taken_from_the_attributes():
     told = {
         "gen_ai.provider.name": "azure.ai.openai",
@@ -389,6 +476,18 @@ def test_a_long_name_of_a_service_makes_a_stream_that_fits_and_is_its_own():
     found = [one("traces", span(), service="s" * 180 + n).view.stream for n in "ab"]
     assert len(set(found)) == 2
     assert max(map(len, found)) <= 100
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        [View("a/b", "c", "spans", "x"), View("a", "b/c", "spans", "x")],
+        [View("a", "b: spans of c", "spans", "x"), View("a", "b", "spans", "c: spans of x")],
+        [View("a", "b", "spans", ""), View("a", "b", "spans", "no scope")],
+    ],
+)
+def test_two_views_never_share_a_stream(views):
+    assert len({one.stream for one in views}) == 2
 
 
 # --- Metrics ---
@@ -525,6 +624,14 @@ def test_other_events_are_accepted_and_ignored_and_a_broken_one_is_rejected():
     found = read("logs", envelope("logs", [other, broken]))
     assert (found.sightings, found.rejected) == ([], 1)
     assert "secret" not in repr(found)
+
+
+def test_an_event_of_another_program_is_not_that_of_claude_code_by_its_name():
+    plain = record(body=value("GET /users"))
+    found = read("logs", envelope("logs", [plain], scope="shop.web"))
+    assert (found.sightings, found.rejected, found.problems) == ([], 0, [])
+    agents = envelope("logs", [plain], scope="com.anthropic.claude_code.events")
+    assert len(read("logs", agents).sightings) == 1
 
 
 def test_requests_of_one_second_are_told_apart():
@@ -701,3 +808,37 @@ def test_series_of_which_nothing_was_read_for_long_are_forgotten(receiver):
     receiver.now += 91 * DAY
     receiver.store(otlp.Telemetry())
     assert receiver.rows("SELECT COUNT(*) FROM telemetry_series") == [(0,)]
+
+
+def test_a_span_that_says_nothing_weighs_like_any_other():
+    wire = telemetry.Wire("", (), otlp.Reader("traces").read, None, None)
+    silent = {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}
+    items = [span(silent, n) for n in range(3)] + [span({}, 4), span({}, 5, traceId="", spanId="")]
+    body = json.dumps(envelope("traces", items)).encode()
+    reading = telemetry.signal(wire, SETTLE).read(body, otlp.JSON, None, THEN)
+    assert reading.weight == len(items)
+
+
+def test_services_beyond_the_most_share_a_view_and_lose_no_token(receiver, monkeypatch):
+    monkeypatch.setattr(telemetry, "MAX_STREAMS", 3)
+
+    def bodies(names, at):
+        silent = {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}
+        for n, name in enumerate(names):
+            items = [span({}, 10 * at + n, THEN - at), span(silent, 90 + n, THEN - at)]
+            yield read("traces", envelope("traces", items, service=name))
+
+    for at in (1, 2):
+        receiver.store(*bodies(["a", "b", "c", "d", "e"], at))
+    assert receiver.rows("SELECT COUNT(*) FROM stream") == [(4,)]
+    found = [(row[0], row[2]) for row in counted(receiver)]
+    assert found == [("a", 200), ("b", 200), ("c", 200), ("other", 400)]
+    shared = receiver.rows(
+        "SELECT q.reason, q.count FROM quarantine q JOIN stream t ON t.id = q.stream_id"
+        " WHERE t.name LIKE 'other/%' ORDER BY q.count"
+    )
+    assert [count for _, count in shared] == [4, 4]
+    assert {reason for reason, _ in shared} == {
+        "a span without token counts",
+        telemetry._CROWDED,
+    }

@@ -21,7 +21,7 @@ from monitor import cli
 from monitor.domain.errors import InputError
 from monitor.domain.intake import Answer, Limits
 from monitor.domain.usage import DAY, HOUR
-from monitor.jobs import push
+from monitor.jobs import intake, push
 from monitor.jobs.intake import Reading, Signal
 from monitor.jobs.rollup import roll_up
 from monitor.storage import setup, tables, tokens
@@ -172,7 +172,7 @@ def test_what_cannot_be_used_is_refused_by_place_id_and_reason_and_the_rest_is_s
         "future": event("w2", at=NOW + 2 * DAY),
         "seconds": event("w3", at=NOW * 1000),
         "62 days ago": event("w4", at=NOW - 63 * DAY),
-        "`int` <= 1000000000000000": event("w5", output=10**15 + 1),
+        "`int` <= 1000000000": event("w5", output=10**9 + 1),
         ">= 0": event("w6", output=-1),
         "got `float`": event("w7", output=1.5),
         "part of output, and is larger": event("w8", reasoning=11),
@@ -276,6 +276,20 @@ def test_a_long_id_is_known_by_its_digest(on_sqlite):
     long = "resp_" + "a" * 425
     assert on_sqlite.post([event(long), event(long + "b")]).counts == (2, 0, 0)
     assert on_sqlite.post([event(long)]).counts == (0, 1, 0)
+
+
+def test_names_beyond_the_most_are_one_and_lose_no_token(service, monkeypatch):
+    monkeypatch.setattr(intake, "MAX_SERIES", 3)
+    monkeypatch.setattr(intake, "_SPARE", 1)
+    for at in (60, 61):
+        events = [event(f"{at}-{n}", label=f"session {n}", at=NOW - at) for n in range(5)]
+        events += [event(f"{at}-m{n}", model=f"m{n}", at=NOW - at) for n in range(3)]
+        assert service.post(events).counts == (8, 0, 0)
+        assert service.post(events).counts == (0, 8, 0)
+    assert service.rows("SELECT COUNT(*) FROM series") == [(5,)]
+    assert sum(tokens for _, tokens, _ in service.totals()) == 16 * 100
+    ((reason, times),) = service.rows("SELECT reason, count FROM quarantine")
+    assert ("combinations" in reason, times) == (True, 4)
 
 
 def test_a_token_that_fixes_names_speaks_for_nobody_else(service):
@@ -553,6 +567,30 @@ def test_one_parcel_that_cannot_be_stored_costs_no_other(database, caplog):
         assert [each.ended().status for each in held] == [200, 500, 200, 200]
         assert service.totals() == [("team", 100, 1)]
     assert "what t sent cannot be stored" in caplog.text
+
+
+def refusing(sql):
+    def put(conn, parcels, now):
+        conn.execute(text(sql))
+        return [Answer(200, b"{}", JSON) for _ in parcels]
+
+    def read(body, kind, sender, now):
+        return Reading(body, 1)
+
+    def refuse(status, said, kind):
+        return Answer(status, said.encode(), JSON)
+
+    return Signal("/v1/refused", "usage", (JSON,), read, put, refuse)
+
+
+def test_a_value_that_the_database_refuses_is_not_worth_another_try(database):
+    large = "CAST(9223372036854775807 AS BIGINT)"
+    sql = f"SELECT SUM(n) FROM (SELECT {large} AS n UNION ALL SELECT {large}) t"
+    if database.dialect == "postgresql":
+        sql = f"SELECT {large} + {large}"
+    with served(database, [refusing(sql)]) as service:
+        reply = service.post([], path="/v1/refused")
+    assert (reply.status, reply.headers.get("retry-after")) == (500, None)
 
 
 def test_two_senders_at_once_are_stored_each_request_once(service):
