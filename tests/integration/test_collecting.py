@@ -419,6 +419,15 @@ def test_the_daemon_reads_other_sources_while_one_does_not_answer(sqlite_url, fa
     assert not daemon.is_alive()
 
 
+@pytest.fixture
+def interruptible():
+    """As at a terminal, whoever started the tests: what runs in the background may not hear it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_the_reading_after_its_window_and_keeps_what_was_read():
     stop = threading.Event()
 
