@@ -155,7 +155,7 @@ def live(group, weeks, mail):
 
 @pytest.mark.postgres
 @pytest.mark.proof
-@pytest.mark.parametrize("count", [3, 5])
+@pytest.mark.parametrize("count", [3, 5] if FULL else [3])
 def test_daemons_that_start_at_once_send_each_report_and_alert_once(
     started, postgres_url, mail, count, record_property
 ):

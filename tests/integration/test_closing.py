@@ -17,6 +17,7 @@ from monitor.jobs.close import close_month
 from monitor.storage import work
 from monitor.storage.engine import Database
 from tests import seeded
+from tests.conftest import FULL
 from tests.golden import golden
 
 MONTH = "2026-10"
@@ -191,18 +192,20 @@ def json_of(crossover):
 @pytest.mark.proof
 def test_every_figure_of_the_closing_is_what_explain_prints(crossover):
     shown = crossover("report", "monthly", "--month", MONTH).stdout
-    named, checked = [], 0
+    named, seen, each = [], 0, 1 if FULL else 4
     for line in shown.partition("\nFIGURES\n-------\n")[2].splitlines():
         if line.startswith("--"):
             named = shlex.split(line)
         elif line:
+            seen += 1
+            if seen % each:
+                continue
             id_, _, value = line.partition(" = ")
             done = crossover("explain", id_, "--month", MONTH, *named)
             assert done.exit_code == 0, (id_, named, done.exception)
             said = done.stdout.rstrip("\n").rpartition("\n\n")[2].split(" ")[0]
             assert same(said, value.split(" ")[0]), (id_, named, said, value)
-            checked += 1
-    assert checked > 100
+    assert seen > 100
 
 
 def same(said, shown):
