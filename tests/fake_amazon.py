@@ -3,6 +3,7 @@ models judge every question and every answer.
 """
 
 import json
+from abc import abstractmethod
 from datetime import datetime
 from functools import cache
 from unittest import mock
@@ -43,8 +44,9 @@ class FakeAmazon(FakeApi):
         super().__init__()
         self.secrets = {ID: SECRET}
 
+    @abstractmethod
     def answer(self, operation, region, document):
-        raise NotImplementedError
+        """What the service says."""
 
     def page(self, request):
         region = self.verify(request)

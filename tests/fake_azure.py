@@ -2,6 +2,7 @@
 
 import functools
 import json
+from abc import abstractmethod
 from collections import defaultdict
 from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
@@ -44,8 +45,9 @@ class FakeAzure(FakeApi):
         super().__init__()
         self.secret, self.token, self.tokens = SECRET, TOKEN, 0
 
+    @abstractmethod
     def answer(self, request):
-        raise NotImplementedError
+        """What the service says."""
 
     def page(self, request):
         if request.path.startswith("/login/"):

@@ -1,6 +1,7 @@
 """Google's APIs on loopback: tokens for assertions that a service account really signed."""
 
 import json
+from abc import abstractmethod
 from functools import cache
 
 from google.auth import crypt, jwt
@@ -48,8 +49,9 @@ class FakeGoogle(FakeApi):
             }
         )
 
+    @abstractmethod
     def answer(self, request):
-        raise NotImplementedError
+        """What the service says."""
 
     def page(self, request):
         if request.path == f"{self.root}/token":

@@ -5,8 +5,10 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
 import time
+from concurrent import futures
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -427,12 +429,21 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+def is_waiting(thread):
+    """Whether a thread waits for what it has handed out."""
+    frame = sys._current_frames()[thread.ident]
+    while frame and frame.f_code is not futures.wait.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_the_reading_after_its_window_and_keeps_what_was_read():
     stop = threading.Event()
 
     def read(_):
-        time.sleep(0.2)  # a person interrupts what has begun
+        while not is_waiting(threading.main_thread()):
+            time.sleep(0)  # a person interrupts what has begun
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.wait(30), "nobody told it to end"
         return ["read"]
