@@ -5,7 +5,8 @@ content, the first lines with partial counts, tool answers between them as most 
 same files are read by `ccusage` (npm), which only reports: it keeps all in memory and stores
 nothing. Both run on one core, in turn, in fresh processes, and are compared by CPU seconds, which
 what else the machine does hardly changes. Where `ccusage` is not named, the floor
-is what decoding the lines with usage costs (msgspec).
+is what decoding the lines with usage costs (msgspec). Memory is that of the whole command, which
+also reads the configuration, makes the database and prices: for all files, and for a tenth of them.
 
     python benchmarks/import_jsonl.py [--megabytes 1000] [--ccusage PATH] [--rounds 3] [--spaced]
 """
@@ -146,7 +147,7 @@ def truth(folder: Path) -> tuple[int, int]:
 
 
 CHILD = """
-import gc, json, resource, sys, time
+import gc, json, sys, time
 from collectors.formats import Chosen
 from monitor.jobs.imports import import_files
 from monitor.storage.engine import Database
@@ -159,8 +160,14 @@ found = import_files(database, "logs", files, now)
 database.close()
 assert not found.errors, found.errors
 seconds = time.process_time() - started
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"seconds": seconds, "rss": peak, **found.total._asdict()}))
+print(json.dumps({"seconds": seconds, **found.total._asdict()}))
+"""
+COMMAND = """
+import sys
+from monitor.cli import app
+app(["import", sys.argv[1], "--output-format", "csv"], standalone_mode=False)
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
 """
 
 
@@ -189,6 +196,15 @@ def imported(folder: Path, url: str) -> tuple[Took, dict[str, Any]]:
     command = [sys.executable, "-c", CHILD, str(folder / "projects"), url, str(NOW)]
     seconds, out = run_on_one_core(command)
     return seconds, json.loads(out)
+
+
+def peak(folder: Path) -> tuple[float, int]:
+    """The most megabytes that `crossover import` holds, from its start to its end; all tokens."""
+    url = f"sqlite:///{folder}/command.db"
+    _, out = run_on_one_core(
+        [sys.executable, "-c", COMMAND, str(folder / "projects")], CROSSOVER_DATABASE__URL=url
+    )
+    return int(out.splitlines()[-1]) / 1024, stored(url)
 
 
 def reported(ccusage: str, folder: Path) -> tuple[Took, int]:
@@ -242,12 +258,16 @@ def compare(folder: Path, args: argparse.Namespace) -> int:
     made = time.time_ns()
     responses, tokens = truth(folder)
     print(f"{size / 1e6:,.0f} MB, {responses:,} responses, {tokens:,} tokens")
-    first, again, little, other, rss = [], [], [], [], 0.0
+    megabytes, counted = peak(folder)
+    assert counted == tokens
+    generate(folder / "tenth", args.megabytes / 10, spaced=args.spaced, seed=99)
+    tenth, _ = peak(folder / "tenth")
+    first, again, little, other = [], [], [], []
     for number in range(args.rounds):
         url = database_url(folder, number)
         took, found = imported(folder, url)
         first.append(took)
-        whole, rss = found["seconds"], max(rss, found["rss"])
+        whole = found["seconds"]
         assert found["new"] == responses, (found, responses)
         assert stored(url) == tokens
         _, found = imported(folder, url)
@@ -278,8 +298,11 @@ def compare(folder: Path, args: argparse.Namespace) -> int:
     )
     print(f"nothing new: {share:.2%} of the first import (target {TARGET_AGAIN:.0%})")
     print(f"1% new: {one:.2%} of the first import (target {TARGET_LITTLE:.0%})")
-    print(f"memory: at most {rss:.0f} MB resident (target {TARGET_MEGABYTES})")
-    held = share <= TARGET_AGAIN and one <= TARGET_LITTLE and rss <= TARGET_MEGABYTES
+    print(
+        f"memory of the command: at most {megabytes:.0f} MB resident (target {TARGET_MEGABYTES}),"
+        f" {tenth:.0f} MB for a tenth of the logs"
+    )
+    held = share <= TARGET_AGAIN and one <= TARGET_LITTLE and megabytes <= TARGET_MEGABYTES
     return 0 if held and (not args.ccusage or ours.cpu <= TARGET_FIRST * theirs.cpu) else 1
 
 

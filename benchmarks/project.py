@@ -32,7 +32,7 @@ def rss():
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
 """
 DAEMON = f"""{RSS}
-import monitor.scheduler, monitor.wiring, monitor.web.app
+import monitor.scheduler, monitor.wiring.parts, monitor.web.app
 before = rss()
 import numpy as np
 from monitor.domain.forecast import project

@@ -48,7 +48,7 @@ def child(url: str, rounds: int) -> None:
     """Make reports of the last weeks as the daemon does; print what they took as JSON."""
     import monitor.scheduler
     import monitor.web.app
-    import monitor.wiring  # noqa: F401 - as the daemon
+    import monitor.wiring.parts  # noqa: F401 - as the daemon
     from monitor import memory
     from monitor.domain.forecast import project
     from monitor.domain.periods import day_of

@@ -19,7 +19,7 @@ from monitor.storage import rollup, setup, tokens
 from monitor.storage.engine import Database
 from monitor.web.app import serving
 from monitor.web.intake import Intake
-from monitor.wiring import intake_limits, signals
+from monitor.wiring.intake import intake_limits, signals
 
 RECORDED = Path(__file__).parent / "fixtures" / "otlp"
 SCENARIOS = sorted(path.name for path in RECORDED.iterdir() if path.is_dir())

@@ -36,12 +36,13 @@ def agent(
     import threading
     import time
 
-    from monitor import logs, wiring
+    from monitor import logs
     from monitor.config import secret
     from monitor.domain.errors import CrossoverError, InputError
     from monitor.jobs import gpu
     from monitor.storage.engine import Database
     from monitor.storage.migrate import require_current
+    from monitor.wiring import usage
 
     logs.configure()
     target = Database(database, secret(password, "--password"))
@@ -54,7 +55,7 @@ def agent(
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    sampler = wiring.gpus(host)
+    sampler = usage.gpus(host)
     try:
         while not stop.is_set():
             try:

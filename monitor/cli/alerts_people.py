@@ -64,9 +64,9 @@ def _alerts(conn: Connection) -> list[Alert]:
 
 
 def _windows(settings: Any) -> tuple[Window, ...]:
-    from monitor import wiring
+    from monitor.wiring import alerting
 
-    return wiring.windows(settings)
+    return alerting.windows(settings)
 
 
 def _row(conn: Connection, alert: Alert, windows: tuple[Window, ...]) -> dict[str, Any]:

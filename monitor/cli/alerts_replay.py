@@ -35,16 +35,18 @@ def replay(
 
     Example: crossover alerts replay --since 2026-10-01 --rule spend_anomaly
     """
-    from monitor import wiring
     from monitor.jobs.replay import replay as through
+    from monitor.wiring import alerting, reporting
 
     settings = common.settings(ctx)
-    settle = wiring.calendar(settings).settle
+    settle = reporting.calendar(settings).settle
     span, note = _span(since, until, settle)
     if note:
         common.note(note)
     with common.open_database(ctx).read() as conn:
-        found = through(conn, span, wiring.policy(settings), wiring.telling(settings), settle, rule)
+        found = through(
+            conn, span, alerting.policy(settings), alerting.telling(settings), settle, rule
+        )
     for line in found.notes:
         common.note(line)
     _show(found, form)

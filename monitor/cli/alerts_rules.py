@@ -19,13 +19,13 @@ def rules(
 
     Example: crossover alerts rules
     """
-    from monitor import wiring
     from monitor.jobs.watched import listed
+    from monitor.wiring import alerting, parts
 
     settings = common.settings(ctx)
-    named = bool(wiring.certificates(settings))
+    named = bool(parts.certificates(settings))
     with common.open_database(ctx).read() as conn:
-        rows = listed(conn, wiring.policy(settings), certificates=named)
+        rows = listed(conn, alerting.policy(settings), certificates=named)
     if form is common.Format.TABLE:
         # Whom to ask and the version are for machines; a table is to fit a screen.
         rows = [{k: v for k, v in row.items() if k not in ("runbook", "version")} for row in rows]

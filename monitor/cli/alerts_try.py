@@ -22,11 +22,11 @@ def try_(
 
     Example: crossover alerts test --channel smtp --to ann@example.org
     """
-    from monitor import wiring
     from monitor.domain.errors import ChannelError, InputError
+    from monitor.wiring import outlets
 
     settings = common.settings(ctx)
-    found = wiring.channels(settings)
+    found = outlets.channels(settings)
     if channel not in found:
         known = ", ".join(sorted(found)) or "none"
         raise InputError(
@@ -35,7 +35,7 @@ def try_(
     if channel == "smtp" and not to:
         raise InputError("mail needs an address", "Add --to ADDRESS.")
     now = int(common.now().timestamp())
-    message = wiring.test_message(settings, channel, to, now)
+    message = outlets.test_message(settings, channel, to, now)
     delivery = found[channel].send(to, message)
     code = "" if delivery.code is None else f" {delivery.code}"
     said = f"{channel}: {delivery.outcome} ({delivery.phase}{code}) {delivery.text}".rstrip()

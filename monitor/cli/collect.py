@@ -39,12 +39,13 @@ def collect(
 
     Example: crossover collect --source openai --since 2026-08-01
     """
-    from monitor import logs, wiring
+    from monitor import logs
     from monitor.domain.errors import InputError
     from monitor.jobs.collect import Asked, collect_all
     from monitor.jobs.rollup import roll_up
     from monitor.storage import setup
     from monitor.storage.migrate import upgrade
+    from monitor.wiring import opening, prices, rows, usage
 
     logs.configure("INFO")
     settings = common.settings(ctx)
@@ -58,31 +59,31 @@ def collect(
     asked = Asked(deep=deep, stopped=stop.is_set)
     if since:
         asked = asked._replace(since=_first(since, now), tell=_Told(since).tell)
-    sources = wiring.sources(settings)
-    database = wiring.database(settings)
+    sources = usage.sources(settings)
+    database = opening.database(settings)
     upgrade(database)
     with database.write() as conn:
-        setup.apply(conn, wiring.setup(settings))
-    pace = wiring.pace(settings)
+        setup.apply(conn, rows.setup(settings))
+    pace = usage.pace(settings)
     with ExitStack() as open_sources:
         for one in sources.values():
             open_sources.callback(one.close)
         chosen = [s for s in sources.values() if source in ("", s.name)]
-        rows, interrupted = _side_by_side(
+        done, interrupted = _side_by_side(
             chosen, lambda one: collect_all(database, one, pace, now, asked), stop
         )
     for one in chosen:
         _tell_of_others(database, one.name, now)
-    resolve = wiring.resolver(settings, wiring.stored_prices(settings))
-    days = roll_up(database, resolve, wiring.rules(settings), now)
+    resolve = prices.resolver(settings, prices.stored_prices(settings))
+    days = roll_up(database, resolve, rows.rules(settings), now)
     if not sources:
         common.note("no source is configured: uncomment one in the configuration")
     common.note(f"{days} days were priced anew")
-    common.show([_row(found) for found in rows], form)
+    common.show([_row(found) for found in done], form)
     if interrupted:
         common.note("interrupted: what was read is kept, and the same call goes on from there")
         raise typer.Exit(1)
-    if any(found.error for found in rows):
+    if any(found.error for found in done):
         raise typer.Exit(4)
 
 

@@ -44,7 +44,7 @@ def settings(ctx: typer.Context) -> Settings:
 def open_database(ctx: typer.Context) -> Database:
     """The configured database, which must be at this program's schema."""
     from monitor.storage.migrate import require_current
-    from monitor.wiring import database
+    from monitor.wiring.opening import database
 
     opened = database(settings(ctx))
     require_current(opened)

@@ -21,7 +21,7 @@ _Form = Annotated[Format, typer.Option("--format", help="How to print it.")]
 
 def _database(ctx: typer.Context) -> Database:
     """The configured database, whatever its schema."""
-    from monitor.wiring import database
+    from monitor.wiring.opening import database
 
     return database(settings(ctx))
 

@@ -59,32 +59,32 @@ def import_file(
     Example: crossover import requests.csv
     --map at=TIMESTAMP,input=ContextTokens,output=GeneratedTokens,provider=:openai,model=:gpt-4o
     """
-    from monitor import wiring
     from monitor.jobs.imports import import_files
     from monitor.jobs.rollup import roll_up
     from monitor.storage import setup
     from monitor.storage.migrate import upgrade
+    from monitor.wiring import opening, prices, rows, usage
 
     settings = common.settings(ctx)
-    chosen = wiring.files(settings, [str(path) for path in paths], form, mapping, source, account)
-    database = wiring.database(settings)
+    chosen = usage.files(settings, [str(path) for path in paths], form, mapping, source, account)
+    database = opening.database(settings)
     upgrade(database)
     now = int(common.now().timestamp())
     with database.write() as conn:
-        setup.apply(conn, wiring.setup(settings))
+        setup.apply(conn, rows.setup(settings))
     # Rows by the million are no garbage: looking through them again and again costs a tenth.
     gc.set_threshold(100_000)
-    rows: list[dict[str, object]] = []
+    told: list[dict[str, object]] = []
     errors: list[InputError] = []
     for name, files in chosen:
         found = import_files(database, name, files, now, _progress(files.paths))
-        rows.append({"source": name, **found.total._asdict()})
+        told.append({"source": name, **found.total._asdict()})
         errors += found.errors
-    if len(errors) == 1 and not any(row["files"] for row in rows):
+    if len(errors) == 1 and not any(row["files"] for row in told):
         raise errors[0]
-    resolve = wiring.resolver(settings, wiring.stored_prices(settings))
-    roll_up(database, resolve, wiring.rules(settings), now)
-    common.show(rows, shown)
+    resolve = prices.resolver(settings, prices.stored_prices(settings))
+    roll_up(database, resolve, rows.rules(settings), now)
+    common.show(told, shown)
     _tell(errors)
 
 

@@ -55,10 +55,10 @@ def show(
 
 
 def _archive(ctx: typer.Context) -> Archive:
-    from monitor import wiring
     from monitor.domain.errors import InputError
+    from monitor.wiring import usage
 
-    found = wiring.archive(common.settings(ctx))
+    found = usage.archive(common.settings(ctx))
     if found is None:
         raise InputError("no pages are kept", "Name a folder in collect.archive.")
     return found

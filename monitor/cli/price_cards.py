@@ -67,7 +67,7 @@ def stored_cards(settings: Settings) -> list[Stored]:
     """What the database holds; nothing, with a remark, where it cannot be asked."""
     from monitor.storage.migrate import require_current
     from monitor.storage.rates import stored
-    from monitor.wiring import database
+    from monitor.wiring.opening import database
 
     opened = database(settings)
     if opened.path is not None and not opened.path.exists():

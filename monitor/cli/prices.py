@@ -58,10 +58,10 @@ def quote(
 
     Example: crossover prices quote --provider openai --model gpt-5 --output 1000
     """
-    from monitor import wiring
+    from monitor.wiring import prices
 
     chosen = settings(ctx)
-    resolver = wiring.prices(chosen, wiring.stored_prices(chosen))
+    resolver = prices.prices(chosen, prices.stored_prices(chosen))
     if source is not None:
         quote_file(source, resolver, form)
         return
@@ -105,18 +105,18 @@ def list_cards(
 
     Example: crossover prices list --provider openai --model gpt-5
     """
-    from monitor import wiring
     from monitor.cli import price_cards as cards
+    from monitor.wiring import prices
 
     chosen = settings(ctx)
-    resolver = wiring.prices(chosen)
+    resolver = prices.prices(chosen)
     moment = cards.instant(at, int(now().timestamp()))
     wanted = cards.Chosen(provider_id(provider), model, moment)
     stored = cards.stored_cards(chosen)
     rows = list(cards.kept(resolver, stored, wanted, chosen.prices.stale_after_days * DAY))
     old = [row for row in rows if row["state"] == "used" and "rate_stale" in row["flags"]]
     if provider or model or not stored:
-        models = wiring.price_list(chosen).models()
+        models = prices.price_list(chosen).models()
         rows += cards.listed(resolver, cards.names(resolver, models), wanted)
     cards.print_cards([row for row in rows if not stale or "rate_stale" in row["flags"]], form)
     if not rows:
@@ -147,16 +147,16 @@ def show_model(
 
     Example: crossover prices show deepseek deepseek-chat --from 2026-01-01
     """
-    from monitor import wiring
     from monitor.cli import price_cards as cards
+    from monitor.wiring import prices
 
     chosen = settings(ctx)
-    resolver = wiring.prices(chosen)
+    resolver = prices.prices(chosen)
     moment = int(now().timestamp())
     span = cards.instant(begin, 0), cards.instant(end, moment + 400 * DAY)
     if span[0] >= span[1]:
         raise InputError(f"--from {begin} is not before --to {end}", "Give an earlier --from.")
-    known = wiring.price_list(chosen)
+    known = prices.price_list(chosen)
     contexts = resolver.contexts(provider, model)
     readings = list(resolver.names.readings(provider, model))
     contexts |= {c for name in readings for c in known.contexts(*name)}

@@ -143,16 +143,16 @@ def reprice(
 
     Example: crossover prices reprice --from 2026-11-01 --to 2026-11-30
     """
-    from monitor import wiring
     from monitor.jobs import repricing
+    from monitor.wiring import prices, rows
 
     order = repricing.Order(
         *_range(first, until), by=getpass.getuser(), why=why, reopen=reopen, apply=yes
     )
     settings, database = common.settings(ctx), common.open_database(ctx)
-    resolve = wiring.resolver(settings, wiring.stored_prices(settings))
+    resolve = prices.resolver(settings, prices.stored_prices(settings))
     now = int(common.now().timestamp())
-    found = repricing.reprice(database, resolve, wiring.setup(settings), order, now)
+    found = repricing.reprice(database, resolve, rows.setup(settings), order, now)
     common.show([_difference(one) for one in found.differences], form)
     _say(found, applied=yes)
 
@@ -171,11 +171,11 @@ def refresh(
 
     Example: crossover prices refresh --confirm
     """
-    from monitor import wiring
     from monitor.jobs import reprice as job
+    from monitor.wiring import prices
 
     settings, database = common.settings(ctx), common.open_database(ctx)
-    resolve = wiring.resolver(settings, wiring.stored_prices(settings))
+    resolve = prices.resolver(settings, prices.stored_prices(settings))
     now = int(common.now().timestamp())
     if confirm:
         common.note(f"changes confirmed: {job.confirm(database, now)}")
@@ -197,12 +197,12 @@ def set_fx(
 
     Example: crossover prices fx EUR 1.08 --day 2026-11-02 --source ecb.europa.eu
     """
-    from monitor import wiring
     from monitor.config import fx_rate
     from monitor.storage import price_changes
+    from monitor.wiring import rows
 
     keys = {"currency": currency, "usd": usd, "day": day, "source": source}
-    rate = wiring.fx_rate(fx_rate(keys, "this rate"))
+    rate = rows.fx_rate(fx_rate(keys, "this rate"))
     database = common.open_database(ctx)
     with database.write() as conn:
         price_changes.put_fx(conn, rate)
@@ -254,14 +254,14 @@ def _changes(
     settings: Settings, database: Database, before: list[str], added: list[str]
 ) -> Iterator[dict[str, str]]:
     """Which rates of what was used in the last two months change, on the day they would."""
-    from monitor import wiring
     from monitor.domain.usage import DAY, utc_day
     from monitor.storage import price_changes
     from monitor.storage.rollup import context_of
+    from monitor.wiring import prices
 
-    old, new = (wiring.prices(settings, stored) for stored in (before, [*before, *added]))
+    old, new = (prices.prices(settings, stored) for stored in (before, [*before, *added]))
     today = utc_day(int(common.now().timestamp()))
-    days = {max(today, wiring.stored_override(document).valid_from) for document in added}
+    days = {max(today, prices.stored_override(document).valid_from) for document in added}
     with database.read() as conn:
         used = price_changes.used_since(conn, today - 62 * DAY)
     for day in sorted(days):

@@ -192,7 +192,7 @@ def _from_database(
     from monitor.domain.periods import day_bounds, day_of, month_bounds, month_of
     from monitor.domain.usage import DAY
     from monitor.jobs import projecting
-    from monitor.wiring import policy
+    from monitor.wiring.alerting import policy
 
     sources = policy(settings(ctx)).live_sources
     end = day_bounds(day)[1] if day else 0

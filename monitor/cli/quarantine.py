@@ -72,9 +72,10 @@ def replay(
 
     Example: crossover quarantine replay --source openai
     """
-    from monitor import logs, wiring
+    from monitor import logs
     from monitor.jobs import quarantine
     from monitor.jobs.rollup import roll_up
+    from monitor.wiring import prices, rows, usage
 
     logs.configure("WARNING")
     settings = common.settings(ctx)
@@ -85,12 +86,12 @@ def replay(
     if number is not None and not chosen:
         raise _unknown(number)
     with ExitStack() as open_sources:
-        sources = wiring.sources(settings)
+        sources = usage.sources(settings)
         for one in sources.values():
             open_sources.callback(one.close)
-        done = quarantine.replay(database, sources, wiring.pace(settings), chosen, now)
-    resolve = wiring.resolver(settings, wiring.stored_prices(settings))
-    roll_up(database, resolve, wiring.rules(settings), now)
+        done = quarantine.replay(database, sources, usage.pace(settings), chosen, now)
+    resolve = prices.resolver(settings, prices.stored_prices(settings))
+    roll_up(database, resolve, rows.rules(settings), now)
     if not done:
         common.note("no row is in quarantine")
     common.show([item._asdict() for item in done], form)

@@ -45,7 +45,7 @@ def query(
 
 @contextmanager
 def _reader(ctx: typer.Context) -> Iterator[Database | None]:
-    from monitor.wiring import reader_database
+    from monitor.wiring.opening import reader_database
 
     chosen = settings(ctx)
     if not chosen.database.reader_url:

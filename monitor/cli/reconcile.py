@@ -30,11 +30,11 @@ def reconcile(
 
     Example: crossover reconcile --month 2026-10 --account acme --format json
     """
-    from monitor import wiring
     from monitor.domain.errors import InputError
     from monitor.domain.periods import month_bounds
     from monitor.jobs import reconcile as job
     from monitor.storage.reconcile import billed_accounts
+    from monitor.wiring import prices
 
     if form is common.Format.CSV:
         raise InputError(
@@ -52,7 +52,7 @@ def reconcile(
                 f"Accounts with a bill: {', '.join(known) or 'none'}.",
             )
         chosen = [account] if account else known
-        names = wiring.model_names(settings)
+        names = prices.model_names(settings)
         found = [job.compare(conn, each, start, end, sources, names) for each in chosen]
     if form is common.Format.JSON:
         common.show_document({"month": month, "accounts": [job.document(each) for each in found]})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from monitor.config import Settings
     from monitor.domain.links import About
     from monitor.jobs.alerting import Policy
-    from monitor.wiring import Readers
+    from monitor.wiring.reporting import Readers
     from reports.model import Rendered
 
 
@@ -246,15 +246,15 @@ def due(
     Raises:
         InputError: the text is no such period, or it is not over.
     """
-    from monitor import wiring
     from monitor.domain import periods
     from monitor.domain.errors import InputError
+    from monitor.wiring import reporting
 
     start, end = periods.bounds(kind, key)
     if end > now.timestamp():
         last = last_week(now) if kind == "weekly" else last_month(now)
         raise InputError(f"{key} is not over", f"Name one up to {last}, the last complete one.")
-    calendar = wiring.calendar(settings)
+    calendar = reporting.calendar(settings)
     schedule = calendar.weekly if kind == "weekly" else calendar.monthly
     assert schedule is not None
     since = datetime.fromtimestamp(end, now.tzinfo) - timedelta(days=1)
@@ -269,10 +269,10 @@ def _readers(settings: Settings, name: str, language: Language | None = None) ->
     Raises:
         InputError: there is no such audience.
     """
-    from monitor import wiring
     from monitor.domain.errors import InputError
+    from monitor.wiring import reporting
 
-    known = wiring.audiences(settings)
+    known = reporting.audiences(settings)
     for each in known:
         if name in (each.audience.name, each.audience.owner):
             return each.speaking(language.value) if language else each
@@ -282,10 +282,10 @@ def _readers(settings: Settings, name: str, language: Language | None = None) ->
 
 def _policy(settings: Settings, readers: Readers) -> Policy:
     """As the daemon's own run of the report has it."""
-    from monitor import wiring
+    from monitor.wiring import alerting, outlets
 
-    envelope = wiring.envelope(settings, readers.to, readers.audience.name)
-    return wiring.policy(settings)._replace(envelope=envelope)
+    envelope = outlets.envelope(settings, readers.to, readers.audience.name)
+    return alerting.policy(settings)._replace(envelope=envelope)
 
 
 def _send(

@@ -36,13 +36,18 @@ def run(
     import threading
     import time
 
-    from monitor import logs, memory, wiring
+    from monitor import logs, memory
     from monitor.scheduler import Daemon
     from monitor.storage.engine import daemon_lock
     from monitor.storage.migrate import upgrade
     from monitor.web.app import serving
     from monitor.web.desk import Desk
     from monitor.web.intake import Intake
+    from monitor.wiring.alerting import policy
+    from monitor.wiring.intake import intake_limits, signals
+    from monitor.wiring.outlets import link_secret
+    from monitor.wiring.parts import daemon_parts
+    from monitor.wiring.style import report_style
 
     memory.hand_back()
     logs.configure(log_level)
@@ -50,23 +55,21 @@ def run(
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    parts = wiring.daemon_parts(settings)
+    parts = daemon_parts(settings)
     with daemon_lock(parts.database):
         upgrade(parts.database)
         daemon = Daemon(parts)
         desk = Desk(
             parts.database,
-            wiring.link_secret(settings, parts.database),
+            link_secret(settings, parts.database),
             time.time,
             settings.organisation.name,
             settings.organisation.timezone,
             parts.windows,
-            wiring.policy(settings),
-            wiring.report_style(settings),
+            policy(settings),
+            report_style(settings),
         )
-        intake = Intake(
-            parts.database, time.time, wiring.signals(settings), wiring.intake_limits(settings)
-        )
+        intake = Intake(parts.database, time.time, signals(settings), intake_limits(settings))
         http = settings.http
         memory.leave_alone()
         with serving(daemon.health, http.host, http.port, desk, intake) as port:

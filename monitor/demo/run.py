@@ -12,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from monitor import wiring
 from monitor.config import load
 from monitor.demo import provider
 from monitor.demo.story import DAYS, utilisation
@@ -24,6 +23,7 @@ from monitor.scheduler import Daemon
 from monitor.storage.engine import Database
 from monitor.storage.fleet import put_devices, put_minutes
 from monitor.storage.migrate import upgrade
+from monitor.wiring import alerting, parts
 
 _FLEET_DAYS = 8
 _GPUS = 2
@@ -61,13 +61,13 @@ def demonstrate(folder: Path, now: int, say: Say) -> Outcome:
     _empty(folder)
     with _mailbox() as (smtp, mailbox), provider.serving(utc_day(now) - DAYS * DAY, now) as url:
         settings = load(_configure(folder, url, smtp))
-        daemon = Daemon(wiring.daemon_parts(settings, demo=True), clock=lambda: now)
+        daemon = Daemon(parts.daemon_parts(settings, demo=True), clock=lambda: now)
         try:
             _work(daemon, now, say)
             _keep(folder, mailbox.messages)
             with daemon.parts.database.read() as conn:
                 week = week_of(now - 7 * DAY)
-                rendered = render_week(conn, week, wiring.policy(settings, demo=True), now)
+                rendered = render_week(conn, week, alerting.policy(settings, demo=True), now)
         finally:
             daemon.close()
     (folder / "report.html").write_text(standalone(rendered), "utf-8")

@@ -13,11 +13,10 @@ from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 from monitor.domain import switching
+from monitor.domain.case import Signal
 from monitor.domain.usage import DAY
 
 Place = Literal["api", "self_host", "hybrid"]
-Signal = Literal["hold", "move", "return"]
-"""What money says: stay where it runs, move in, or go back."""
 
 
 class Kind(StrEnum):

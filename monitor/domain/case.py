@@ -9,7 +9,6 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from monitor.domain.advice import Signal
 from monitor.domain.errors import ScenarioError
 from monitor.domain.gates import Questionnaire, read_gates
 from monitor.domain.guide import Guide
@@ -26,6 +25,9 @@ from monitor.domain.scenario import (
     read_table,
     read_toml,
 )
+
+Signal = Literal["hold", "move", "return"]
+"""What money says: stay where it runs, move in, or go back."""
 
 _REMEDY = "Correct the case: docs/advice.md explains every key"
 _LAST_YEAR = 9_900  # a plan is dated decades ahead, and its dates must be dates too

@@ -7,8 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from monitor.domain import bands, breakeven, weighing
-from monitor.domain.advice import Signal
-from monitor.domain.case import Case
+from monitor.domain.case import Case, Signal
 from monitor.domain.gates import Finding
 from monitor.domain.weighing import Money
 

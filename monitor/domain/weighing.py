@@ -12,9 +12,8 @@ from fractions import Fraction
 from math import ceil
 
 from monitor.domain import breakeven, costs, hybrid
-from monitor.domain.advice import Signal
 from monitor.domain.breakeven import HORIZON_MONTHS
-from monitor.domain.case import Case
+from monitor.domain.case import Case, Signal
 from monitor.domain.gates import Finding
 from monitor.domain.options import optimised
 from monitor.domain.scenario import ONE, Owned, Scenario

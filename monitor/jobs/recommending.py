@@ -10,10 +10,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from monitor.domain.advice import Judged, Signal
+from monitor.domain.advice import Judged
 from monitor.domain.advised import to_json
 from monitor.domain.breakeven import fixed
-from monitor.domain.case import Case, Facts, Line, read_facts
+from monitor.domain.case import Case, Facts, Line, Signal, read_facts
 from monitor.domain.gates import Questionnaire, Standing, findings, read_gates
 from monitor.domain.guide import Guide
 from monitor.domain.recommend import Recommendation, recommend

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from collectors.genai_rates import GenaiRates
 from monitor import library
@@ -14,12 +15,14 @@ from monitor.domain.model_names import Known, ModelNames
 from monitor.domain.pricing import RateCard, usd_per_million
 from monitor.domain.rate_lookup import Override, Resolver
 from monitor.domain.usage import DAY
-from monitor.scheduler import LivePrices
 from monitor.storage import price_changes
 from monitor.storage.migrate import require_current
 from monitor.storage.rates import RateKey, Resolve
 from monitor.wiring.opening import database
 from monitor.wiring.rows import midnight
+
+if TYPE_CHECKING:
+    from monitor.scheduler import LivePrices
 
 
 def overrides(settings: Settings, stored: Sequence[str] = ()) -> list[Override]:

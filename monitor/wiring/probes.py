@@ -12,16 +12,12 @@ from monitor.jobs.check import Probe, compare_bills, no_price_waits, nothing_giv
 from monitor.jobs.quarantine import little_is_unread
 from monitor.storage.engine import Database
 from monitor.storage.migrate import head, require_current
-from monitor.wiring import (
-    channels,
-    database,
-    document,
-    gpus,
-    logo,
-    model_names,
-    require_extras,
-    source,
-)
+from monitor.wiring.opening import database
+from monitor.wiring.outlets import channels
+from monitor.wiring.prices import model_names
+from monitor.wiring.rows import document
+from monitor.wiring.style import logo, require_extras
+from monitor.wiring.usage import gpus, source
 from reports import pdf
 
 

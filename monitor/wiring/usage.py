@@ -6,8 +6,9 @@ import inspect
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from collectors import formats, http, registry
+from collectors import formats, registry
 from collectors.mapping import Mapped, parse_map
 from collectors.nvml import Nvml
 from monitor.config import Settings, secret
@@ -20,6 +21,9 @@ from monitor.jobs.collect import Pace
 from monitor.jobs.imports import EVENTS, KIND, Watched
 from monitor.ports import Files, Pull, Sampler
 from monitor.storage.setup import SourceSetup
+
+if TYPE_CHECKING:
+    from collectors import http
 
 
 def sources(settings: Settings) -> dict[str, Pull]:
@@ -180,7 +184,10 @@ def archive(settings: Settings) -> Archive | None:
     chosen = settings.collect
     if not chosen.archive:
         return None
-    return Archive(Path(chosen.archive), chosen.archive_days, http.recorded)
+    # It brings httpx, which who imports files need not carry.
+    from collectors.http import recorded  # noqa: PLC0415
+
+    return Archive(Path(chosen.archive), chosen.archive_days, recorded)
 
 
 def claim_seconds(settings: Settings) -> int:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from collectors.aws_costs import AWSCosts
-from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import PICO
 from monitor.domain.usage import DAY, HOUR
+from monitor.wiring import usage
 from tests import fake_api
 from tests.contract.conftest import QUICK
 from tests.contract.kinds.aws_costs import BEDROCK, CLAUDE, START
@@ -160,7 +160,7 @@ def test_the_probe_names_what_was_billed(fake, source):
 def test_the_documents_example_is_two_sources_of_one_account():
     text = (Path(__file__).parents[2] / "docs/sources.md").read_text()
     settings = from_tables(tomllib.loads(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1]))
-    setups = [wiring.source_setup(item) for item in settings.source]
+    setups = [usage.source_setup(item) for item in settings.source]
     fed = {setup.name: {spec.feeds for spec in setup.streams} for setup in setups}
     account = settings.account["aws-main"]
     assert fed[account.tokens_from] == {"usage"}

@@ -6,10 +6,10 @@ import pytest
 
 from collectors import registry
 from collectors.bedrock import Bedrock
-from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.usage import DAY, HOUR, Quantities
+from monitor.wiring import usage
 from tests import fake_api
 from tests.contract.conftest import QUICK
 from tests.contract.kinds.bedrock import CLAUDE, MANTLE, START
@@ -206,7 +206,7 @@ def test_without_the_library_the_extra_is_named(source, monkeypatch):
 
 def test_it_needs_no_key_in_the_configuration_and_its_options_are_lists(source):
     item = {"name": "main", "kind": "bedrock", "account": "acme"}
-    (found,) = wiring.sources(from_tables({"source": [item]})).values()
+    (found,) = usage.sources(from_tables({"source": [item]})).values()
     found.close()
     assert not registry.needs_key(Bedrock)
     for regions in ([], "us-east-1", [""]):

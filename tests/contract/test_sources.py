@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from collectors import registry
-from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.errors import ConfigError, SourceError
 from monitor.domain.money import PICO
 from monitor.domain.names import clean_name
 from monitor.domain.usage import DAY, HOUR, BillRow, Dimensions
+from monitor.wiring import usage
 from tests.contract import kinds
 from tests.contract.conftest import QUICK
 from tests.contract.kinds import KEY
@@ -221,7 +221,7 @@ def test_missing_credentials_are_reported_as_such(kind, source, recorded):
     item = {"name": "main", "kind": kind, "account": "acme"}
     if registry.needs_key(registry.load(kind)):
         with pytest.raises(ConfigError, match="main"):
-            wiring.sources(from_tables({"source": [item]}))
+            usage.sources(from_tables({"source": [item]}))
     recorded.refuse()
     for ask in (lambda: source.probe(recorded.now), lambda: read_all(source, recorded)):
         with pytest.raises(SourceError) as refused:
@@ -245,7 +245,7 @@ def test_an_option_that_it_does_not_have_is_refused_by_name(kind):
     item = {"name": "main", "kind": kind, "account": "acme", "admin_key": "env:HOME"}
     item["options"] = {"gruop_by": []}
     with pytest.raises(ConfigError, match=r"main: .* has no option gruop_by"):
-        wiring.sources(from_tables({"source": [item]}))
+        usage.sources(from_tables({"source": [item]}))
 
 
 @every_kind

@@ -122,11 +122,12 @@ def draw_once(folder):
 
 def run(config, now=0, point=None, nth=1, clock=None):
     """What `crossover run` does, with a clock that starts at `now`, or that a test steps."""
-    from monitor import logs, wiring
+    from monitor import logs
     from monitor.config import load
     from monitor.scheduler import Daemon
     from monitor.storage.engine import daemon_lock
     from monitor.storage.migrate import upgrade
+    from monitor.wiring.parts import daemon_parts
 
     if point:
         arm(point, nth)
@@ -135,7 +136,7 @@ def run(config, now=0, point=None, nth=1, clock=None):
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     started = time.monotonic()
-    parts = wiring.daemon_parts(load(Path(config)))
+    parts = daemon_parts(load(Path(config)))
     with daemon_lock(parts.database):
         upgrade(parts.database)
         running = SteppedClock(clock) if clock else lambda: now + time.monotonic() - started
@@ -144,7 +145,7 @@ def run(config, now=0, point=None, nth=1, clock=None):
 
 def _warm():
     """Import everything once; a fork then costs milliseconds."""
-    ours = ("monitor.wiring", "monitor.scheduler", "collectors.openai")
+    ours = ("monitor.wiring.parts", "monitor.scheduler", "collectors.openai")
     others = ("alembic.command", "psycopg", "httpcore", "h11", "anyio", "numpy.random", "numpy.ma")
     for name in ours + others:
         importlib.import_module(name)

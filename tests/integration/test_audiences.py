@@ -20,7 +20,7 @@ from monitor.jobs import editions, plan, report, watching
 from monitor.storage import people, work
 from monitor.storage.engine import Database
 from monitor.storage.figures import period, rows
-from monitor.wiring import audiences, calendar, report_issues
+from monitor.wiring.reporting import audiences, calendar, report_issues
 from reports.audiences import SECTIONS, Audience
 from reports.language import Second, Style
 from tests import seeded

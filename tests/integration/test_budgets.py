@@ -6,11 +6,11 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
-from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.usage import DAY
 from monitor.jobs import budgets
 from monitor.storage import setup
+from monitor.wiring import rows
 from tests import seeded
 
 PICO = 10**12
@@ -144,7 +144,7 @@ def test_the_configuration_names_one_scope_of_each():
             {"name": "d", "amount_usd": 1, "label": "trial", "period": "yearly"},
         ],
     }
-    found = wiring.setup(from_tables(tables)).budgets
+    found = rows.setup(from_tables(tables)).budgets
     assert found == [
         setup.BudgetSetup("all", 45_000 * PICO, "monthly", "all", owner="ann@acme.example"),
         setup.BudgetSetup("b", 10_500_000_000_000, "weekly", "workload", "search"),

@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import text
 
 from collectors import tls
-from monitor import wiring
 from monitor.config import Settings
 from monitor.domain.certificates import ends_at
 from monitor.domain.errors import ChannelError, SourceError
 from monitor.domain.rulebook import BOOK, LIMITS, Limits
 from monitor.domain.usage import DAY, HOUR
 from monitor.jobs.certificates import Certificates
+from monitor.wiring import parts
 from reports.channels.smtp import Smtp
 from tests import seeded
 from tests.mailserver import PEM, MailServer, Scripted, certificate
@@ -155,13 +155,13 @@ def test_it_is_the_configured_servers_that_are_read():
             "mail": {"host": "mail.acme.example", "port": 587, "sender": TO},
         }
     )
-    found = wiring.certificates(settings)
+    found = parts.certificates(settings)
     assert set(found._servers) == {
         "crossover.acme.example:443",
         "llm.acme.example:8443",
         "mail.acme.example:587",
     }
-    assert wiring.certificates(Settings()) is None
+    assert parts.certificates(Settings()) is None
 
 
 def test_days_of_the_rule_count(database):

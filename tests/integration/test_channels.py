@@ -197,12 +197,12 @@ def test_what_a_channel_lacks_is_named(given, said):
 
 
 def test_an_address_in_the_clear_is_refused_without_being_shown(monkeypatch):
-    from monitor import wiring
+    from monitor.wiring import outlets
 
     monkeypatch.setenv("TEST_HOOK", f"http://hooks.example.org/{KEY}")
     settings = from_tables(tables(kind="slack", url="env:TEST_HOOK"))
     with pytest.raises(ConfigError) as caught:
-        wiring.channels(settings)
+        outlets.channels(settings)
     assert "channel.0.url (x) is neither https nor on this machine" in str(caught.value)
     assert KEY not in str(caught.value)
 

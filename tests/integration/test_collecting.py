@@ -21,7 +21,6 @@ from typer.testing import CliRunner
 from collectors import http
 from collectors.http import DEFAULT_LIMITS
 from collectors.openai import OpenAI
-from monitor import wiring
 from monitor.cli import app
 from monitor.cli.collect import _side_by_side
 from monitor.config import from_tables
@@ -35,6 +34,8 @@ from monitor.ports import Page
 from monitor.scheduler import Daemon
 from monitor.storage import collecting, work
 from monitor.storage.write import Changes
+from monitor.wiring import usage
+from monitor.wiring.parts import daemon_parts
 from tests.factories import DAY0
 from tests.fake_api import failing, normal, tampered
 from tests.fake_openai import ADMIN_KEY, Cost, FakeOpenAI, Use, counts
@@ -405,7 +406,7 @@ def test_the_daemon_reads_other_sources_while_one_does_not_answer(sqlite_url, fa
         off = {"nvml": {"mode": "off"}}
         settings = from_tables({"database": {"url": sqlite_url}, "source": items} | off)
         stop = threading.Event()
-        parts = wiring.daemon_parts(settings)._replace(tick_seconds=0.05)
+        parts = daemon_parts(settings)._replace(tick_seconds=0.05)
         daemon = threading.Thread(target=Daemon(parts, clock=lambda: float(NOW)).run, args=(stop,))
         daemon.start()
         try:
@@ -457,7 +458,7 @@ def test_an_allowance_becomes_the_least_time_between_two_requests(monkeypatch):
 
     def made(**changes):
         item = entry | {"kind": "openai", "requests_per_minute": 30} | changes
-        return wiring.sources(from_tables({"source": [item]}))["main"]
+        return usage.sources(from_tables({"source": [item]}))["main"]
 
     found = made()
     assert found._http._limits == DEFAULT_LIMITS._replace(every_s=2.0)

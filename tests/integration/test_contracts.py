@@ -6,7 +6,6 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.contracts import settle
 from monitor.domain.errors import ConfigError
@@ -17,6 +16,7 @@ from monitor.domain.usage import DAY
 from monitor.jobs import rollup
 from monitor.storage import setup
 from monitor.storage.write import Window, put_window
+from monitor.wiring import prices, rows
 from tests.factories import dims, make_stream, usage
 
 MONTHS = [month_bounds(month) for month in ("2026-09", "2026-10", "2026-11")]
@@ -89,14 +89,14 @@ def test_the_discount_of_a_contract_prices_its_account_while_it_holds():
     held = settings(
         {"valid_from": "2026-10-01", "valid_to": "2026-11-01", "multiplier": Decimal("0.5")}
     )
-    resolver = wiring.prices(held)
+    resolver = prices.prices(held)
 
     def rate(at, account):
         return resolver.card("openai", "gpt-5", at, account=account).rates.output
 
     inside, after = MONTHS[1][0], MONTHS[2][0]
     assert 2 * rate(inside, "acme") == rate(inside, "other") == rate(after, "acme")
-    assert wiring.setup(held).contracts == [contract(inside, after, 0)]
+    assert rows.setup(held).contracts == [contract(inside, after, 0)]
 
 
 @pytest.mark.parametrize(

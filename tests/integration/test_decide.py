@@ -350,11 +350,11 @@ def test_the_month_at_the_lead_time_is_projected_from_any_day(lead):
 
 
 def test_a_month_is_closed_through_the_wired_handler(filled, tmp_path):
-    from monitor import wiring
     from monitor.config import from_tables
     from monitor.jobs import plan
+    from monitor.wiring import parts
 
-    handlers = wiring.handlers(from_tables({}))
+    handlers = parts.handlers(from_tables({}))
     with filled.write() as conn:
         run = work.Planned("close/2026-09", "close", 0, seeded.FIRST, seeded.FIRST)
         work.plan(conn, [run], END)

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import pytest
 
 from collectors.http import post
-from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.errors import ChannelError, SourceError
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.scheduler import Daemon
+from monitor.wiring.parts import daemon_parts
 from tests.cli import ROOT, crossover
 from tests.hooks import Hooks, Request
 
@@ -100,7 +100,7 @@ def test_an_address_where_nobody_answers_is_an_error_without_the_address():
 def running(database_url, hooks, every=0):
     settings = from_tables({"database": {"url": database_url}, "nvml": {"mode": "off"}})
     state = {"fails": False}
-    parts = wiring.daemon_parts(settings)
+    parts = daemon_parts(settings)
     real = parts.prices
 
     def prices(stored):
@@ -189,7 +189,7 @@ def test_health_counts_alerts_and_notices(database):
             },
         }
     )
-    daemon = Daemon(wiring.daemon_parts(settings), clock=lambda: T + 60)
+    daemon = Daemon(daemon_parts(settings), clock=lambda: T + 60)
     health = daemon.health()
     daemon.close()
     assert (health["alerts_firing"], health["alerts_silenced"]) == (2, 1)

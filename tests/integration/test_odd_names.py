@@ -7,9 +7,9 @@ from sqlalchemy import text
 
 from collectors.formats import Chosen
 from collectors.mapping import parse_map
-from monitor import wiring
 from monitor.config import from_tables
 from monitor.jobs.imports import import_files
+from monitor.wiring import usage
 
 NOW = 1_793_577_600
 
@@ -34,7 +34,7 @@ def test_a_new_file_in_a_mapped_folder_leaves_the_source_as_it_is(tmp_path):
     named = [str(logs), str(alone)]
 
     def sources():
-        chosen = wiring.files(from_tables({}), named, "auto", "at=t,input=i,output=o")
+        chosen = usage.files(from_tables({}), named, "auto", "at=t,input=i,output=o")
         return {name: len(list(files.paths())) for name, files in chosen}
 
     assert sources() == {"logs": 1, "alone.csv": 1}

@@ -12,14 +12,13 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from monitor import wiring
 from monitor.cli import app
 from monitor.config import Settings
 from monitor.domain.errors import CrossoverError, InputError
 from monitor.jobs import editions
 from monitor.jobs.report import standalone
 from monitor.storage.engine import Database
-from monitor.wiring import probes
+from monitor.wiring import alerting, parts, probes, reporting
 from reports import pdf, recommendation, workbook
 from tests import needs, seeded
 from tests.unit.test_recommendation_report import EVILS, facts, line
@@ -161,7 +160,7 @@ def settings(database, **report):
 
 
 def sent(database, chosen):
-    issue = wiring.report_issues(chosen)["finance", "weekly"]
+    issue = reporting.report_issues(chosen)["finance", "weekly"]
     key = f"finance/weekly/{seeded.WEEK}/1"
     made = editions.compose(database, key, seeded.DUE, issue, late=True)
     mail = email.message_from_bytes(made.messages[0].message, policy=default)
@@ -197,15 +196,15 @@ def test_a_file_that_needs_what_is_not_installed_is_refused_at_the_start(
     module = {"pdf": pdf, "xlsx": workbook}[extra]
     monkeypatch.setattr(module, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=f"needs the extra `{extra}`"):
-        wiring.handlers(settings(filled, **{extra: True}))
-    assert wiring.handlers(settings(filled))
+        parts.handlers(settings(filled, **{extra: True}))
+    assert parts.handlers(settings(filled))
 
 
 def test_the_daemon_s_alerts_bring_what_the_machine_can_make(filled, monkeypatch):
     chosen = settings(filled)
-    assert wiring.telling(chosen).enclosing.as_pdf
+    assert alerting.telling(chosen).enclosing.as_pdf
     monkeypatch.setattr(pdf, "find_spec", lambda _: None)
-    found = wiring.telling(chosen, demo=True).enclosing
+    found = alerting.telling(chosen, demo=True).enclosing
     assert (found.as_pdf, found.policy.demo) == (False, True)
 
 

@@ -9,7 +9,6 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.errors import ConfigError, CrossoverError, InputError
 from monitor.domain.periods import month_bounds
@@ -23,6 +22,7 @@ from monitor.storage import price_changes, setup, work
 from monitor.storage.engine import Database
 from monitor.storage.migrate import upgrade
 from monitor.storage.write import Window, put_window
+from monitor.wiring import rows
 from tests.cli import Ended
 from tests.conftest import FULL
 from tests.factories import dims, make_stream, usage
@@ -412,15 +412,15 @@ def test_a_rate_of_a_currency_is_stored_once_with_its_source(asked):
 def test_configured_rates_of_a_currency_convert_bills_and_are_kept(database):
     settings = from_tables({"fx": [EURO, EURO | {"day": "2026-11-10", "usd": Decimal("1.2")}]})
     with database.write() as conn:
-        setup.apply(conn, wiring.setup(settings))
-        setup.apply(conn, wiring.setup(from_tables({})))
-        setup.apply(conn, wiring.setup(settings))
+        setup.apply(conn, rows.setup(settings))
+        setup.apply(conn, rows.setup(from_tables({})))
+        setup.apply(conn, rows.setup(settings))
         found = conn.execute(text("SELECT day, usd_nano, source FROM fx ORDER BY day")).all()
     assert [tuple(row) for row in found] == [
         (NOVEMBER[0] + DAY, 1_080_000_000, "ecb.europa.eu"),
         (NOVEMBER[0] + 9 * DAY, 1_200_000_000, "ecb.europa.eu"),
     ]
-    other = wiring.setup(from_tables({"fx": [EURO | {"usd": Decimal("1.09")}]}))
+    other = rows.setup(from_tables({"fx": [EURO | {"usd": Decimal("1.09")}]}))
     with database.write() as conn, pytest.raises(InputError, match=r"2026-11-02 already: 1\.08"):
         setup.apply(conn, other)
 

@@ -5,7 +5,6 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from monitor import wiring
 from monitor.cli import app
 from monitor.config import from_tables
 from monitor.domain.errors import InputError
@@ -14,6 +13,7 @@ from monitor.domain.usage import DAY
 from monitor.jobs import reprice
 from monitor.storage import rollup, setup
 from monitor.storage.write import Window, put_window
+from monitor.wiring.prices import resolver
 from tests.factories import DAY0, dims, make_stream, usage
 
 
@@ -169,7 +169,7 @@ def test_cards_that_priced_usage_come_first_and_an_unchecked_one_warns(
 
 def test_a_price_that_the_list_announces_is_stored_and_shown(database, database_url, monkeypatch):
     monkeypatch.setenv("CROSSOVER_DATABASE__URL", database_url)
-    resolve = wiring.resolver(from_tables({}))
+    resolve = resolver(from_tables({}))
     with database.write() as conn:
         setup.apply(conn, setup.Setup((), (), (), (), ()))
         _, stream = make_stream(conn)

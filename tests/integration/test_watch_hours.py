@@ -3,7 +3,6 @@
 import pytest
 from sqlalchemy import text
 
-from monitor import wiring
 from monitor.config import Settings
 from monitor.domain.errors import CrossoverError
 from monitor.domain.rulebook import BOOK
@@ -11,6 +10,7 @@ from monitor.domain.usage import HOUR
 from monitor.jobs import watching
 from monitor.scheduler import Daemon
 from monitor.storage import watching_fleet, work
+from monitor.wiring import parts
 from tests import seeded
 
 T = seeded.END + 12 * HOUR
@@ -36,7 +36,7 @@ def daemon(database):
             "mail": {"host": "127.0.0.1", "sender": TO},
         }
     )
-    found = Daemon(wiring.daemon_parts(settings), clock=Clock(T))
+    found = Daemon(parts.daemon_parts(settings), clock=Clock(T))
     found.prepare()
     with database.write() as conn:
         work.plan(conn, [work.Planned("report/x", "weekly", 0, 0, 0, "dead")], T)

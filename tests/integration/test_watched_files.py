@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import text
 
 from collectors.formats import Chosen
-from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.errors import ConfigError, InputError
 from monitor.domain.usage import DAY
@@ -14,6 +13,7 @@ from monitor.jobs.imports import import_due, import_files
 from monitor.scheduler import Daemon
 from monitor.storage import setup
 from monitor.storage.engine import Database
+from monitor.wiring import parts, rows, usage
 from tests import trap_logs
 from tests.cli import crossover
 
@@ -50,8 +50,8 @@ def test_a_watched_folder_is_read_when_it_is_due_and_a_broken_file_stops_no_othe
     settings = from_tables(configured(logs, database_url))
     database = Database(database_url)
     with database.write() as conn:
-        setup.apply(conn, wiring.setup(settings))
-    (watched,) = wiring.watched(settings)
+        setup.apply(conn, rows.setup(settings))
+    (watched,) = usage.watched(settings)
     result = import_due(database, watched, 60, NOW)
     assert requests(database) == traps.responses
     assert (result.total.failed, result.total.skipped) == (1, 1)
@@ -76,7 +76,7 @@ def test_the_daemon_imports_and_tells_its_health(sqlite_url, tmp_path):
     settings = from_tables(
         configured(tmp_path / "logs", sqlite_url) | {"nvml": {"mode": "off"}, "prices": {}}
     )
-    daemon = Daemon(wiring.daemon_parts(settings), clock=lambda: NOW)
+    daemon = Daemon(parts.daemon_parts(settings), clock=lambda: NOW)
     daemon.prepare()
     jobs = daemon._jobs()
     daemon._isolated("import agents", jobs["import agents"][0])
@@ -89,8 +89,8 @@ def test_a_watched_folder_that_is_not_there_is_told_and_tried_again(sqlite_url, 
     settings = from_tables(configured(tmp_path / "absent", sqlite_url))
     database = Database(sqlite_url)
     with database.write() as conn:
-        setup.apply(conn, wiring.setup(settings))
-    (watched,) = wiring.watched(settings)
+        setup.apply(conn, rows.setup(settings))
+    (watched,) = usage.watched(settings)
     assert "there is no" in str(import_due(database, watched, 60, NOW).errors[0])
     assert import_due(database, watched, 60, NOW + watched.every).total.failed == 1
     database.close()
@@ -145,7 +145,7 @@ def test_the_command_reads_folders_and_saved_maps_and_says_what_failed(tmp_path)
 def test_a_map_that_is_not_saved_is_named_with_those_that_are():
     settings = from_tables({"import": {"mapping": {"ours": "at=t,input=i,output=o"}}})
     with pytest.raises(InputError, match=r"there is no map 'theirs'.*Use one of ours"):
-        wiring.files(settings, ["x.csv"], "csv", "theirs")
+        usage.files(settings, ["x.csv"], "csv", "theirs")
 
 
 def test_exported_costs_replace_the_bill_of_each_day_that_a_file_has(database_url, tmp_path):

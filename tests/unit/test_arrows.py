@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +56,11 @@ OUTSIDE = {
 PURE = {*OURS, *sys.stdlib_module_names, "__future__", "numpy"} - OUTSIDE
 CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "open"}
 HEAVY = {"sqlalchemy", "numpy", "pydantic", "pydantic_settings", "typer"}
+# What an import of files need not carry: its memory is promised (benchmarks/import_jsonl.py).
+HEAVY_FOR_IMPORT = {
+    *("apscheduler", "babel", "css_inline", "genai_prices", "httpx", "jinja2", "numpy"),
+    *("opentelemetry", "prometheus_client", "stamina", "starlette", "uvicorn"),
+}
 
 
 class Import(NamedTuple):
@@ -63,22 +68,26 @@ class Import(NamedTuple):
     name: str
     place: str
     late: bool
-    """Inside a function: costs nothing until it is called."""
+    """Inside a function or for types alone: costs nothing until it is called."""
 
 
 def module_of(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
+def for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 @cache
 def nodes(source: str) -> list[tuple[ast.AST, bool]]:
-    """Every node, and whether it lies inside a function."""
+    """Every node, and whether it lies inside a function or among imports for types."""
     found: list[tuple[ast.AST, bool]] = []
     waiting: list[tuple[ast.AST, bool]] = [(ast.parse(source), False)]
     while waiting:
         node, late = waiting.pop()
         found.append((node, late))
-        inside = late or isinstance(node, ast.FunctionDef | ast.Lambda)
+        inside = late or isinstance(node, ast.FunctionDef | ast.Lambda) or for_types(node)
         waiting += [(child, inside) for child in ast.iter_child_nodes(node)]
     return found
 
@@ -143,7 +152,9 @@ def violations(sources: Mapping[str, str]) -> list[str]:
     return wrong
 
 
-def heavy_chains(sources: Mapping[str, str], start: str) -> list[str]:
+def heavy_chains(
+    sources: Mapping[str, str], start: str, heavy: Collection[str] = HEAVY
+) -> list[str]:
     """What is imported with a module, before any function runs, and should not be."""
     eager: dict[str, list[Import]] = {}
     for path, source in sources.items():
@@ -151,7 +162,7 @@ def heavy_chains(sources: Mapping[str, str], start: str) -> list[str]:
     wrong, seen, waiting = [], {start}, [start]
     while waiting:
         for found in eager[waiting.pop()]:
-            if found.name.split(".")[0] in HEAVY:
+            if found.name.split(".")[0] in heavy:
                 wrong.append(f"{found.place} imports {found.name}, and {start} imports it")
             parents = [found.name.rsplit(".", n)[0] for n in range(found.name.count(".") + 1)]
             for module in parents:
@@ -167,6 +178,13 @@ def test_no_import_turns_an_arrow_of_the_design():
 
 def test_the_agent_starts_without_database_numbers_settings_or_command_line():
     assert not (wrong := heavy_chains(SOURCES, "collectors.agent")), "\n".join(wrong)
+
+
+def test_the_import_of_files_loads_no_numbers_reports_schedule_or_http():
+    path = "monitor/cli/imports.py"
+    called = "\n".join(f"import {found.name}" for found in imports(path, SOURCES[path]))
+    wrong = heavy_chains(SOURCES | {path: called}, module_of(path), HEAVY_FOR_IMPORT)
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from monitor.config import from_tables, load, secret
 from monitor.domain.case import read_facts
 from monitor.domain.errors import ConfigError
 from monitor.domain.gates import read_gates
-from monitor.wiring import setup
+from monitor.wiring.rows import setup
 
 GOOD = """
 [database]

@@ -7,18 +7,19 @@ from fractions import Fraction
 
 import pytest
 
-from monitor import library, wiring
+from monitor import library
 from monitor.config import from_tables
 from monitor.domain.cost_lines import parse_defaults
 from monitor.domain.errors import ConfigError, InputError
 from monitor.domain.scenario import from_document
+from monitor.wiring import rows
 
 HEAD = '[[workload]]\nname = "w"\n[[deployment]]\nname = "d"\nworkload = "w"\n'
 
 
 def document(text):
     settings = from_tables(tomllib.loads(HEAD + text, parse_float=Decimal))
-    return json.loads(wiring.document(settings.deployment[0]))
+    return json.loads(rows.document(settings.deployment[0]))
 
 
 def lines(found):

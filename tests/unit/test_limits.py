@@ -4,7 +4,6 @@ from decimal import Decimal
 
 import pytest
 
-from monitor import wiring
 from monitor.config import Settings
 from monitor.config.alerting import Alerts
 from monitor.domain import (
@@ -19,6 +18,7 @@ from monitor.domain.rulebook import LIMITS, Limits
 from monitor.domain.usage import DAY
 from monitor.domain.watch import UnpricedSeen
 from monitor.domain.watch_health import Expiring
+from monitor.wiring import alerting
 from tests.unit import test_watch_answers as answers
 from tests.unit import test_watch_fleet as fleet
 from tests.unit import test_watch_prices as prices
@@ -80,5 +80,5 @@ def test_what_is_configured_reaches_the_rules():
     settings = Settings.model_validate(
         {"alerts": {"rules": {"gpu_idle": {"percent": 60, "days": 3, "least_usd": "12.50"}}}}
     )
-    assert wiring.policy(settings).limits["gpu_idle"] == Limits(60, 3, Decimal("12.50"))
-    assert wiring.policy(settings).limits["expiry"] == LIMITS["expiry"]
+    assert alerting.policy(settings).limits["gpu_idle"] == Limits(60, 3, Decimal("12.50"))
+    assert alerting.policy(settings).limits["expiry"] == LIMITS["expiry"]
