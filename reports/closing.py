@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from monitor.domain.attribution import in_cents
 from monitor.domain.money import to_cents
-from monitor.domain.reconcile import CAUSES, unit_suspicion
+from monitor.domain.reconciled import CAUSES, unit_suspicion
 from reports import after_move, budgets, formats
 from reports.audiences import FINANCE, Audience
 from reports.formats import change, count, day, month, name, percent, plural, signed, span, usd

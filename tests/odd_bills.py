@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from monitor.domain.periods import month_bounds
 from monitor.domain.pricing import RateCard, price, usd_per_million
-from monitor.domain.reconcile import Charge, Use
+from monitor.domain.reconciled import Charge, Use
 from monitor.domain.usage import DAY, BillRow, Dimensions, Quantities, UsageRow
 
 MONTH = "2026-10"

@@ -11,7 +11,7 @@ from monitor.domain.forecast import NotEnough, Span, project_span
 from monitor.domain.money import to_cents
 from monitor.domain.notices import Said, Severity
 from monitor.domain.periods import day_of, month_of
-from monitor.domain.reconcile import unit_suspicion
+from monitor.domain.reconciled import unit_suspicion
 from monitor.domain.rulebook import Limits
 from monitor.domain.signals import Signal
 from monitor.domain.usage import DAY

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from monitor.domain import doubles
 from monitor.domain.errors import CrossoverError
 from monitor.domain.model_names import ModelNames
-from monitor.domain.reconcile import MEANING, Cause, Compared, total, unit_suspicion
+from monitor.domain.reconciled import MEANING, Cause, Compared, total, unit_suspicion
 from monitor.domain.usage import DAY, utc_day
 from monitor.jobs.reconcile import Comparison, compare_all, days_told, in_dollars, sides
 from monitor.storage import pending, reconcile, work

@@ -15,12 +15,12 @@ from monitor.domain.attribution import in_cents
 from monitor.domain.model_names import ModelNames
 from monitor.domain.money import PICO, from_pico
 from monitor.domain.periods import day_of, month_bounds
-from monitor.domain.reconcile import (
+from monitor.domain.reconcile import reconcile
+from monitor.domain.reconciled import (
     Cause,
     Compared,
     Finding,
     Reconciled,
-    reconcile,
     total,
 )
 from monitor.domain.watch_spend import BilledSeen

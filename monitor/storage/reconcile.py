@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from monitor.domain.doubles import Counted
 from monitor.domain.pricing import CONTEXT_NOT_PRICED, NANO
-from monitor.domain.reconcile import Charge, Compared, Use
+from monitor.domain.reconciled import Charge, Compared, Use
 from monitor.domain.usage import DAY
 from monitor.storage import bulk, results
 from monitor.storage.rollup import OWN, context_of

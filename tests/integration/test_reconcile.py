@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from monitor.cli import app
 from monitor.domain.errors import CrossoverError, InputError
 from monitor.domain.periods import day_of
-from monitor.domain.reconcile import total
+from monitor.domain.reconciled import total
 from monitor.domain.usage import DAY
 from monitor.jobs import check, reconcile
 from monitor.ports import StreamSpec

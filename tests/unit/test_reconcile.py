@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.reconcile import CAUSES, Charge, Use, reconcile, total, unit_suspicion
+from monitor.domain.reconcile import reconcile
+from monitor.domain.reconciled import CAUSES, Charge, Use, total, unit_suspicion
 from monitor.domain.usage import DAY
 from tests import odd_bills
 from tests.conftest import FULL

@@ -1,0 +1,170 @@
+"""What each kind of evidence explains of a difference: one step for each cause."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from monitor.domain import tiers_named
+from monitor.domain.money import PICO
+from monitor.domain.reconcile_cells import Case, Cell, each_provider, finding_on
+from monitor.domain.reconciled import FAR, LEAST, Finding
+
+_CENT = PICO // 100
+# What a bill is multiplied by to be right, and how near it must then be to the estimate. Tokens by
+# the thousand are seen only where nothing else adds much.
+_HUNDRED = Fraction(FAR[0]) / 100, Fraction(FAR[1]) / 100
+_THOUSAND = Fraction(7, 10), Fraction(7, 5)
+_UNITS = {
+    Fraction(1, 100): _HUNDRED,
+    Fraction(100): _HUNDRED,
+    Fraction(1, 1000): _THOUSAND,
+    Fraction(1000): _THOUSAND,
+}
+_READ_WRONG = "Compare one day with the provider's page, and correct what reads its amounts."
+
+
+def credit_lines(case: Case) -> list[Finding]:
+    """Lines below zero."""
+    took = {}
+    for number, cell in enumerate(case.cells):
+        credit = sum(charge.pico for charge in cell.charges if charge.pico < 0)
+        took[number] = cell.take_from_bill("credits", credit)
+    return each_provider(case, "credits", took, "lines of the bill are below zero")
+
+
+def no_tokens(case: Case) -> list[Finding]:
+    """Charges that name something else than tokens: no rate of ours covers them."""
+    took = {}
+    for number, cell in enumerate(case.cells):
+        other = sum(
+            charge.pico
+            for charge in cell.charges
+            if charge.pico > 0 and tiers_named.not_by_token(charge.item, charge.model)
+        )
+        took[number] = cell.take_from_bill("unpriced", other)
+    seen = "charges that are not by token"
+    return each_provider(case, "unpriced", took, seen, "They stay beside the estimate.")
+
+
+def absent(case: Case) -> list[Finding]:
+    """One side of a day has not come: it did on other days, or the day is not final."""
+    found = []
+    for cells in case.by_provider().values():
+        billed, used = _Presence.of(cells, bill=True), _Presence.of(cells, bill=False)
+        without_bill = [
+            cell
+            for cell in cells
+            if cell.billed == 0 and cell.estimated > 0 and _is_late(cell, billed, case.open_days)
+        ]
+        without_use = [
+            cell
+            for cell in cells
+            if cell.billed > 0 and not cell.uses and _is_late(cell, used, case.open_days)
+        ]
+        for late, side in ((without_bill, "bill"), (without_use, "tokens")):
+            pico = sum(cell.take("late data", cell.rest) for cell in late)
+            seen = f"the {side} of these days has not come"
+            found += finding_on("late data", late, pico, seen, "Ask for them: `crossover collect`.")
+    return found
+
+
+class _Presence(NamedTuple):
+    """Where one side of a provider has anything."""
+
+    days: frozenset[int]
+    models: frozenset[str]
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell], *, bill: bool) -> _Presence:
+        has = [cell for cell in cells if (cell.billed > 0 if bill else cell.uses)]
+        models = {cell.model for cell in has if cell.model}
+        return cls(frozenset(cell.day for cell in has), frozenset(models))
+
+
+def _is_late(cell: Cell, other: _Presence, open_days: frozenset[int]) -> bool:
+    """Whether the side that is missing would be expected, having come on other days."""
+    if cell.day in open_days:
+        return True
+    return bool(other.days) if cell.day not in other.days else cell.model in other.models
+
+
+def units(case: Case) -> list[Finding]:
+    """Days whose bill is right once it is multiplied."""
+    found = []
+    for cells in case.by_provider().values():
+        for factor, near in _UNITS.items():
+            days = _wrong_by(cells, factor, near)
+            wrong = [cell for cell in cells if cell.day in days and cell.billed]
+            pico = 0
+            for cell in wrong:
+                pico += cell.take_from_bill("unit", cell.billed - round(cell.billed * factor))
+            seen = f"the bill is about {float(1 / factor):g} times the estimate"
+            found += finding_on("unit", wrong, pico, seen, _READ_WRONG)
+    return found
+
+
+def _wrong_by(cells: Sequence[Cell], factor: Fraction, near: tuple[Fraction, Fraction]) -> set[int]:
+    """The days of a provider whose bill is right once it is multiplied by the factor."""
+    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for cell in cells:
+        if cell.comparable:
+            sums[cell.day][0] += cell.billed
+            sums[cell.day][1] += cell.estimated
+    days = {d: both for d, both in sums.items() if near[0] <= both[0] * factor / both[1] <= near[1]}
+    least = min(sum(both[side] for both in days.values()) for side in (0, 1))
+    return set(days) if least > LEAST * PICO else set()
+
+
+def tiers(case: Case) -> list[Finding]:
+    """Lines that name a tier which the estimate does not: as far as such tiers differ."""
+    took = {}
+    for number, cell in enumerate(case.cells):
+        low, high = tiers_named.room(cell.charges, cell.used)
+        if cell.billed > 0 and cell.estimated > 0 and (low or high):
+            took[number] = cell.take("tier", min(max(cell.rest, low), high))
+    seen = "the bill names a tier that the estimate prices as standard"
+    remedy = "Group the tokens by tier, or give its price: a [[prices.override]] with a context."
+    return each_provider(case, "tier", took, seen, remedy)
+
+
+def unpriced(case: Case) -> list[Finding]:
+    """What the bill has more where tokens have no known rate."""
+    took = {
+        number: cell.take("unpriced", cell.rest)
+        for number, cell in enumerate(case.cells)
+        if cell.unpriced and cell.rest > 0 and cell.charges
+    }
+    seen = "tokens without a known rate were billed"
+    return each_provider(case, "unpriced", took, seen, "Give their price: a [[prices.override]].")
+
+
+def rounding(case: Case) -> list[Finding]:
+    """Less than a cent for each line."""
+    took = {
+        number: cell.take("rounding", cell.rest)
+        for number, cell in enumerate(case.cells)
+        if abs(cell.rest) < _CENT * max(1, len(cell.charges))
+    }
+    return each_provider(case, "rounding", took, "less than a cent for each line of a day")
+
+
+def late(case: Case) -> list[Finding]:
+    """What is left of days that are not final."""
+    took = {
+        number: cell.take("late data", cell.rest)
+        for number, cell in enumerate(case.cells)
+        if cell.rest and cell.day in case.open_days
+    }
+    seen = "the bill or the tokens of these days are not final"
+    return each_provider(case, "late data", took, seen, "They will be compared once they are.")
+
+
+def unexplained(case: Case) -> list[Finding]:
+    """What no step took."""
+    for cell in case.cells:
+        if cell.rest:
+            cell.take("unexplained", cell.rest)
+    return []

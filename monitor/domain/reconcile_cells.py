@@ -1,0 +1,154 @@
+"""Both sides of a comparison by day, provider and model, and what was taken from each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from monitor.domain import tiers_named
+from monitor.domain.aliases import provider_id
+from monitor.domain.model_names import ModelNames
+from monitor.domain.reconciled import Cause, Charge, Finding, Use
+
+
+@dataclass
+class Cell:
+    """One day, provider and model; what a step takes leaves both sides nearer to each other."""
+
+    key: tuple[int, str, str]
+    charges: list[Charge] = field(default_factory=list)
+    uses: list[tuple[str, Use]] = field(default_factory=list)
+    """With each one's bare model."""
+    causes: dict[Cause, int] = field(default_factory=lambda: defaultdict(int))
+    billed: int = 0
+    estimated: int = 0
+
+    @property
+    def day(self) -> int:
+        """The UTC midnight."""
+        return self.key[0]
+
+    @property
+    def provider(self) -> str:
+        """Its canonical name."""
+        return self.key[1]
+
+    @property
+    def model(self) -> str:
+        """Its bare name; '' where the day's bill names none."""
+        return self.key[2]
+
+    @property
+    def whole_bill(self) -> int:
+        """Before any step."""
+        return sum(charge.pico for charge in self.charges)
+
+    @property
+    def whole_estimate(self) -> int:
+        """Before any step."""
+        return sum(use.pico for _, use in self.uses)
+
+    @property
+    def used(self) -> list[Use]:
+        """What was used, without the bare models."""
+        return [use for _, use in self.uses]
+
+    @property
+    def rest(self) -> int:
+        """What no step has explained yet."""
+        return self.billed - self.estimated
+
+    @property
+    def unpriced(self) -> int:
+        """Tokens that are in no amount."""
+        return sum(use.unpriced for _, use in self.uses)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether a ratio of both sides says something."""
+        return self.billed > 0 and self.estimated > 0 and not self.unpriced
+
+    def take_from_bill(self, cause: Cause, pico: int) -> int:
+        """A part of the bill that a cause explains: the bill moves toward the estimate."""
+        self.causes[cause] += pico
+        self.billed -= pico
+        return pico
+
+    def take(self, cause: Cause, pico: int) -> int:
+        """A part of the rest that a cause explains: the estimate moves toward the bill."""
+        self.causes[cause] += pico
+        self.estimated += pico
+        return pico
+
+
+class Case(NamedTuple):
+    """All cells of an account, and the days that are not final."""
+
+    cells: list[Cell]
+    open_days: frozenset[int]
+
+    def by_provider(self) -> dict[str, list[Cell]]:
+        """Cells of each provider, in their order."""
+        found: dict[str, list[Cell]] = defaultdict(list)
+        for cell in self.cells:
+            found[cell.provider].append(cell)
+        return found
+
+
+def cells_of(charges: Iterable[Charge], uses: Iterable[Use], names: ModelNames) -> Iterator[Cell]:
+    """By day, provider and model; where a day's bill names no model, its models are one."""
+    found: dict[tuple[int, str, str], Cell] = {}
+    naming: dict[tuple[int, str], bool] = defaultdict(bool)
+    for charge in charges:
+        model = names.bare(charge.provider, charge.model)
+        key = (charge.day, provider_id(charge.provider), model)
+        found.setdefault(key, Cell(key)).charges.append(charge)
+        if charge.pico > 0 and not tiers_named.not_by_token(charge.item, charge.model):
+            naming[key[:2]] |= bool(model)
+    for use in uses:
+        model, provider = names.bare(use.provider, use.model), provider_id(use.provider)
+        key = (use.day, provider, model if naming.get((use.day, provider), True) else "")
+        found.setdefault(key, Cell(key)).uses.append((model, use))
+    for cell in found.values():
+        cell.billed, cell.estimated = cell.whole_bill, cell.whole_estimate
+        yield cell
+
+
+def finding_on(
+    cause: Cause, cells: Sequence[Cell], pico: int, seen: str, remedy: str = ""
+) -> list[Finding]:
+    """One finding about these cells, all of one provider; none about none."""
+    if not cells or not pico:
+        return []
+    models = sorted({model for cell in cells for model in _models(cell)})
+    days = sorted({cell.day for cell in cells})
+    found = Finding(cause, cells[0].provider, tuple(models), tuple(days), pico, seen, remedy)
+    return [found]
+
+
+def _models(cell: Cell) -> Iterator[str]:
+    yield from filter(None, [cell.model, *(model for model, _ in cell.uses)])
+
+
+def each_provider(case: Case, cause: Cause, took: Mapping[int, int], *words: str) -> list[Finding]:
+    """A finding for each provider from what was taken, by the number of the cell."""
+    found = []
+    for cells in _grouped(case, took).values():
+        pico = sum(took[number] for number, _ in cells)
+        found += finding_on(cause, [cell for _, cell in cells], pico, *words)
+    return found
+
+
+def _grouped(case: Case, took: Mapping[int, int]) -> dict[str, list[tuple[int, Cell]]]:
+    groups: dict[str, list[tuple[int, Cell]]] = defaultdict(list)
+    for number, cell in enumerate(case.cells):
+        if took.get(number):
+            groups[cell.provider].append((number, cell))
+    return groups
+
+
+def nearer(pairs: Sequence[tuple[int, int]]) -> bool:
+    """Whether the rests are smaller in sum once these amounts are added to them."""
+    return sum(abs(rest + more) for rest, more in pairs) < sum(abs(rest) for rest, _ in pairs)
