@@ -34,6 +34,8 @@ _VERTEX = re.compile(r"([^@/]+)@(\d{8}|\d{3}|default|latest)", re.ASCII)
 _SNAPSHOT = re.compile(r"(.+?)-(?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d)", re.ASCII)
 _TUNED = re.compile(r"(ft:[^:]+)(?::.*)?", re.ASCII)
 _GARDEN = re.compile(r"(?:.*/)?(?:publishers/[^/]+/)?models/([^/]+)", re.ASCII)
+# How LiteLLM calls Bedrock, which no price depends on; on a region before the name it may.
+_ROUTE = re.compile(r"(?:converse|invoke)/([^/]+)", re.ASCII)
 _REVISION = re.compile(r"-v\d{1,2}(?::\d{1,2})?$", re.ASCII)
 _VERSION = re.compile(
     r"(?:[-@](?:latest|preview|exp|default|\d{3,4}|[01]\d-[0-3]\d|[01]\d-\d{4}))+", re.ASCII
@@ -99,6 +101,8 @@ class ModelNames:
             yield provider, found[1]
         if found := _ARN.fullmatch(model):
             yield provider, found[1]
+        if found := _ROUTE.fullmatch(model):
+            yield provider, found[1]
         if (found := _VERTEX.fullmatch(model)) and found[2].isdigit() and len(found[2]) == 8:
             yield provider, f"{found[1]}-{found[2]}"
         if found and not found[2].isdigit():
@@ -148,7 +152,7 @@ def _inside(name: str) -> str:
         return rest
     if found := _BEDROCK.fullmatch(name):
         return found[2]
-    for form in (_ARN, _GARDEN, _VERTEX, _SNAPSHOT, _TUNED):
+    for form in (_ARN, _GARDEN, _ROUTE, _VERTEX, _SNAPSHOT, _TUNED):
         if found := form.fullmatch(name):
             return found[1]
     return name

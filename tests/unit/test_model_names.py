@@ -27,6 +27,7 @@ ARN = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/"
         "Claude-Sonnet-5",
         "anthropic/claude-sonnet-5",
         "bedrock/us.anthropic.claude-sonnet-5-v1:0",
+        "bedrock/converse/anthropic.claude-sonnet-5-v1:0",
         "anthropic.claude-sonnet-5-v1:0:200k",
         "us-gov.anthropic.claude-sonnet-5-20261001-v1:0",
         f"{ARN}global.anthropic.claude-sonnet-5-v1:0",
@@ -53,6 +54,7 @@ def test_a_model_is_one_behind_every_form_of_its_name(name):
         f"{ARN}a/b",
         "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc123",
         "supermodels/x",
+        "us-gov-west-1/anthropic.claude-sonnet-5-v1:0",
     ],
 )
 def test_what_only_looks_like_a_form_is_a_name_of_its_own(name):
@@ -64,6 +66,11 @@ def test_what_only_looks_like_a_form_is_a_name_of_its_own(name):
     [
         ("openai", "openai/gpt-5-mini", "gpt-5-mini"),
         ("aws", "bedrock/anthropic.claude-sonnet-5-v1:0", "anthropic.claude-sonnet-5-v1:0"),
+        (
+            "aws",
+            "bedrock/converse/anthropic.claude-sonnet-5-v1:0",
+            "anthropic.claude-sonnet-5-v1:0",
+        ),
         (
             "aws",
             f"{ARN}us.anthropic.claude-sonnet-5-v1:0",
