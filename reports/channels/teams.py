@@ -22,11 +22,13 @@ _LINKS = {"acknowledge": "Acknowledge", "snooze": "Snooze", "silence": "Silence"
 def compose(group: Group) -> bytes:
     """The payload as it is stored and sent: as many alerts as fit, the worst first."""
     ordered = worst_first(group.notices)
-    for count in range(len(ordered), 0, -1):
+    best = _payload(group, [], len(ordered))
+    for count in range(1, len(ordered) + 1):
         found = _payload(group, ordered[:count], len(ordered) - count)
-        if len(found) <= LARGEST:
-            return found
-    return _payload(group, [], len(ordered))
+        if len(found) > LARGEST:
+            break
+        best = found
+    return best
 
 
 def _payload(group: Group, shown: list[Notice], hidden: int) -> bytes:
