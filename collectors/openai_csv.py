@@ -53,10 +53,12 @@ class OpenAICsv:
             # A day is replaced as a whole, and may go on in the next rows.
             days += part.bills
             named += part.days
-            more = part.cursor.changed_ns == ""
-            yield part._replace(
-                bills=() if more else tuple(days), days=() if more else tuple(named)
-            )
+            if part.cursor.changed_ns == "":
+                yield part._replace(bills=(), days=())
+                continue
+            projects = {row.dims.project for row in days} or {""}
+            whose = [(self._account, project) for project in projects]
+            yield part._replace(bills=days, days=named, whose=whose)
 
     def _part(self, table: Table, path: str) -> Part:
         events: list[Event] = []

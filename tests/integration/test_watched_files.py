@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from collectors.formats import Chosen
+from collectors.mapping import parse_map
 from monitor import wiring
 from monitor.config import from_tables
 from monitor.domain.errors import ConfigError, InputError
@@ -146,6 +147,104 @@ def test_a_map_that_is_not_saved_is_named_with_those_that_are():
     settings = from_tables({"import": {"mapping": {"ours": "at=t,input=i,output=o"}}})
     with pytest.raises(InputError, match=r"there is no map 'theirs'.*Use one of ours"):
         wiring.files(settings, ["x.csv"], "csv", "theirs")
+
+
+HEADER = (
+    "start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,line_item,"
+    "project_id\n"
+)
+
+
+def costs(path, *rows):
+    """An export of costs: of each row its day, dollars, line item and project."""
+    start = trap_logs.START
+    path.write_text(
+        HEADER
+        + "".join(
+            f"{start + day * DAY},{start + (day + 1) * DAY},x,y,{usd},usd,{item},{project}\n"
+            for day, usd, item, project in rows
+        )
+    )
+    return path
+
+
+def billed(database, path, account="acme", now=NOW):
+    """Import it; all that is stored, by day, project and line item, and what was refused."""
+    result = import_files(database, "openai-csv", Chosen([str(path)], "auto", account), now)
+    assert not result.errors
+    with database.read() as conn:
+        rows = conn.execute(
+            text(
+                "SELECT day, a.name, project, line_item, amount_pico FROM bill"
+                " JOIN series s ON s.id = series_id JOIN account a ON a.id = account_id"
+                " ORDER BY 1, 2, 3, 4"
+            )
+        )
+        return [
+            ((day - trap_logs.START) // DAY, *names, pico / 10**12) for day, *names, pico in rows
+        ], result.total.quarantined
+
+
+def test_costs_of_projects_and_accounts_stand_beside_each_other(database_url, tmp_path):
+    path, database = tmp_path / "c.csv", Database(database_url)
+    billed(database, costs(path, (0, "1", "a", "p"), (1, "2", "a", "p"), (1, "3", "b", "p")))
+    billed(database, costs(path, (1, "4", "a", "q")))
+    billed(database, costs(path, (1, "5", "a", "q")), "other")
+    # A corrected file of one project replaces what there was of it, and nothing else.
+    rows, refused = billed(database, costs(path, (1, "2.5", "a", "p")))
+    assert (rows, refused) == (
+        [
+            (0, "acme", "p", "a", 1.0),
+            (1, "acme", "p", "a", 2.5),
+            (1, "acme", "q", "a", 4.0),
+            (1, "other", "q", "a", 5.0),
+        ],
+        0,
+    )
+    with database.read() as conn:
+        paid = conn.execute(text("SELECT account, SUM(usd) FROM v_spend_daily GROUP BY 1")).all()
+    assert dict(map(tuple, paid)) == {"acme": 7.5, "other": 5.0}
+    database.close()
+
+
+def test_another_grouping_of_costs_replaces_a_day_and_a_part_of_it_is_refused(sqlite_url, tmp_path):
+    path, database = tmp_path / "c.csv", Database(sqlite_url)
+    billed(database, costs(path, (0, "7", "a", "")))
+    rows, refused = billed(database, costs(path, (0, "3", "a", "p")))
+    assert (rows, refused) == ([(0, "acme", "", "a", 7.0)], 1)
+    rows, refused = billed(database, costs(path, (0, "3", "a", "p"), (0, "4", "a", "q")))
+    grouped = [(0, "acme", "p", "a", 3.0), (0, "acme", "q", "a", 4.0)]
+    assert (rows, refused) == (grouped, 0)
+    assert billed(database, costs(path, (0, "4", "a", "")))[0] == grouped
+    assert billed(database, costs(path, (0, "", "", "")))[0] == grouped
+    assert billed(database, costs(path, (0, "7", "a", "")))[0] == [(0, "acme", "", "a", 7.0)]
+    # What is yet to come has a mistyped date.
+    assert billed(database, costs(path, (50, "1", "a", "")))[1] == 1
+    database.close()
+
+
+def test_an_import_closes_no_day_that_is_not_over(sqlite_url, tmp_path):
+    table, bill, database = tmp_path / "t.csv", tmp_path / "c.csv", Database(sqlite_url)
+    today = trap_logs.START + 5 * DAY
+
+    def closed(now):
+        import_files(database, "log", chosen, now)
+        billed(database, bill, now=now)
+        with database.read() as conn:
+            return conn.execute(
+                text(
+                    "SELECT s.name, closed_through FROM watermark w JOIN stream s"
+                    " ON s.id = stream_id WHERE closed_through IS NOT NULL ORDER BY 1, 2"
+                )
+            ).all()
+
+    chosen = Chosen([str(table)], "csv", "team", parse_map("at=t,input=i,output=o"))
+    table.write_text(f"t,i,o\n{today - 5},1,2\n{today + 5},1,2\n")
+    costs(bill, (4, "1", "a", ""), (5, "1", "a", ""))
+    assert closed(today + 3600) == [("costs", today), ("events", today)]
+    # Nothing new in any file, but the day is over.
+    assert closed(today + DAY)[-1] == ("events", today + DAY)
+    database.close()
 
 
 def test_exported_costs_replace_the_bill_of_each_day_that_a_file_has(database_url, tmp_path):
