@@ -468,6 +468,9 @@ def take_back(conn: Connection, source_id: int, stream_id: int, events: Sequence
     keys = [(event.id, source_id, utc_day(event.at)) for event in events]
     bulk.delete(conn, request_log.name, _LOG_COLUMNS[:3], keys)
     _add_to_usage(conn, hours)
+    # An hour without a request is not one with none of their tokens.
+    empty = [(*hour, 0) for hour in hours]
+    bulk.delete(conn, usage.name, (*_USAGE.keys, "requests"), empty)
     mark_dirty(conn, stream_id, _restating({utc_day(start) for _, start in hours}, closed_before))
     return Changes(gone=len(events))
 
