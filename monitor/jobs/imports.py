@@ -17,7 +17,7 @@ from monitor.jobs.collect import record
 from monitor.jobs.imported_bills import put_bills
 from monitor.ports import Files, Part, StreamSpec
 from monitor.storage import setup, work
-from monitor.storage.collecting import keep_problems
+from monitor.storage.collecting import forget_file, keep_problems
 from monitor.storage.cursors import as_text, cursors, put_cursors
 from monitor.storage.engine import Database
 from monitor.storage.responses import put_responses
@@ -94,13 +94,20 @@ class Import:
         source: the source's name; made when missing.
         now: epoch seconds.
         progress: told the rows so far, and the bytes of files that were read.
+        again: whether a file is read from its start, though it may not have changed.
     """
 
     def __init__(
-        self, database: Database, source: str, now: int, progress: Callable[[int, int], None]
+        self,
+        database: Database,
+        source: str,
+        now: int,
+        progress: Callable[[int, int], None],
+        again: Callable[[str], bool],
     ) -> None:
         self._database, self._now, self._progress = database, now, progress
-        self._source = source
+        self._source, self._again = source, again
+        self._anew: set[str] = set()
         with database.write() as conn:
             self._ids = setup.put_stream(conn, source, KIND, EVENTS)
             self._known = cursors(conn, self._ids[0])
@@ -123,6 +130,9 @@ class Import:
 
     def _file(self, path: str, files: Files) -> None:
         cursor = self._known.get(as_text(path))
+        if self._again(as_text(path)):
+            cursor = None
+            self._anew.add(path)
         reader = files.reader(path, cursor)
         if reader is None:
             self.total = self.total._replace(skipped=self.total.skipped + 1)
@@ -156,6 +166,8 @@ class Import:
             for account in {event.dims.account for event in events} - self._claimed:
                 setup.claim_account(conn, account, self._ids[0])
                 self._claimed.add(account)
+            for path in self._anew.intersection(path for path, _ in parts):
+                forget_file(conn, self._ids[0], as_text(path))
             changes = put(conn, *self._ids, events)
             keep_problems(conn, self._ids[1], _told(problems), self._now)
             for part in (part for _, part in parts if part.bills or part.days):
@@ -164,6 +176,7 @@ class Import:
                 changes = _sum(changes, billed)
                 problems += refused
             put_cursors(conn, self._ids[0], [(path, p.cursor) for path, p in parts], self._now)
+        self._anew.difference_update(path for path, _ in parts)
         self._count(sum(part.rows for _, part in parts), changes, events, problems)
         self._progress(self.total.rows, self._bytes)
 
@@ -221,9 +234,10 @@ def import_files(
     files: Files,
     now: int,
     progress: Callable[[int, int], None] = lambda _rows, _bytes: None,
+    again: Callable[[str], bool] = lambda _path: False,
 ) -> Result:
     """Store what is new in files; an error of one is kept, and the next is read."""
-    return Import(database, source, now, progress).run(files)
+    return Import(database, source, now, progress, again).run(files)
 
 
 class Watched(NamedTuple):

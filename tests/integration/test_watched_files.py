@@ -1,6 +1,7 @@
 """Watched folders: read on their own, by cursor, and a broken file stops no other."""
 
 import gzip
+import os
 
 import pytest
 from sqlalchemy import text
@@ -245,6 +246,54 @@ def test_an_import_closes_no_day_that_is_not_over(sqlite_url, tmp_path):
     # Nothing new in any file, but the day is over.
     assert closed(today + DAY)[-1] == ("events", today + DAY)
     database.close()
+
+
+def test_what_could_not_be_read_is_read_again_on_request_alone(tmp_path):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (tmp_path / "crossover.toml").write_text(
+        f'[[watch]]\nname = "agents"\npath = "{logs}"\naccount = "team"\n'
+        'mapping = "at=t,input=i,output=o"\nformat = "csv"\n'
+    )
+    path = logs / "log, line 1.csv"
+    (logs / "other.csv").write_text("t,i,o\n1793491200,no,2\n")
+
+    def written(row):
+        # As if an update had taught how to read it: nothing tells that the file has changed.
+        path.write_text(f"t,i,o\n1793491200,1,2\n{row}\n")
+        os.utime(path, ns=(1, 1))
+
+    def imported(*more):
+        ended = crossover(
+            "import", path, "--source", "agents", "--map", "at=t,input=i,output=o", "--format",
+            "csv", "--account", "team", "--output-format", "json", *more, cwd=tmp_path,
+        )  # fmt: skip
+        (row,) = ended.rows
+        return row["unchanged"], row["new"], row["quarantined"]
+
+    def in_quarantine():
+        return [
+            row["id"]
+            for row in crossover("quarantine", "list", "--format", "json", cwd=tmp_path).rows
+        ]
+
+    written("1793491200,bad,2")
+    assert imported() == (0, 1, 1)
+    written("1793491200,300,2")
+    assert imported() == (1, 0, 0)
+    assert imported("--again") == (0, 1, 0)
+    assert in_quarantine() == []
+    written("1793491200,xxx,2")
+    assert imported("--again") == (0, 0, 1)
+    written("1793491200,301,2")
+    # A watched file is read by the replay itself, and what it stumbles over stays.
+    ended = crossover("quarantine", "replay", "--format", "json", cwd=tmp_path)
+    assert [(row["rows"], row["left"], row["error"]) for row in ended.rows] == [(1, 0, "")]
+    assert len(in_quarantine()) == 1
+    (tmp_path / "crossover.toml").write_text("")
+    ended = crossover("quarantine", "replay", "--format", "json", cwd=tmp_path)
+    assert ended.code == 4
+    assert f"crossover import --again {logs / 'other.csv'}" in ended.rows[0]["error"]
 
 
 def test_exported_costs_replace_the_bill_of_each_day_that_a_file_has(database_url, tmp_path):
