@@ -40,9 +40,18 @@ class RequestLog:
 
 
 def _part(table: Table, rows: Rows, path: str) -> Part:
-    found = [rows.event(row, f"{path}, line {line}") for line, row in table.rows]
+    found: list[Event | Problem] = []
+    cut: list[Event] = []
+    for number, (line, row) in enumerate(table.rows):
+        if table.cut is not None and number == table.cut_at:
+            cut = rows.cut(table.cut)
+        found.append(rows.event(row, f"{path}, line {line}"))
     events = [item for item in found if isinstance(item, Event)]
     problems = [item for item in found if isinstance(item, Problem)]
     return Part(
-        len(found) + len(table.problems), events, [*problems, *table.problems], table.cursor
+        len(found) + len(table.problems),
+        events,
+        [*problems, *table.problems],
+        table.cursor,
+        cut=cut,
     )

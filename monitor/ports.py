@@ -108,6 +108,8 @@ class Part(NamedTuple):
     """Charges by day: a file has all of a day that it has, of those that `whose` names."""
     days: Sequence[int] = ()
     """Further days of charges that the file names without any: nothing was spent on them."""
+    cut: Sequence[Event] = ()
+    """What the file's last row was taken for, as long as it had no end: that does not count."""
     whose: Collection[tuple[str, str]] = ()
     """Accounts and projects that charges are of; '': a file that names none is of all."""
 

@@ -21,7 +21,7 @@ from monitor.storage.collecting import forget_file, keep_problems
 from monitor.storage.cursors import as_text, cursors, put_cursors
 from monitor.storage.engine import Database
 from monitor.storage.responses import put_responses
-from monitor.storage.write import Changes, close_stream, last_used, put_events
+from monitor.storage.write import Changes, close_stream, last_used, put_events, withdraw
 
 log = logging.getLogger("crossover.import")
 
@@ -168,7 +168,9 @@ class Import:
                 self._claimed.add(account)
             for path in self._anew.intersection(path for path, _ in parts):
                 forget_file(conn, self._ids[0], as_text(path))
-            changes = put(conn, *self._ids, events)
+            cut = {event for _, part in parts for event in part.cut}.difference(events)
+            gone = withdraw(conn, *self._ids, list(cut))
+            changes = _swapped(put(conn, *self._ids, events), gone)
             keep_problems(conn, self._ids[1], _told(problems), self._now)
             for part in (part for _, part in parts if part.bills or part.days):
                 _, costs = setup.put_stream(conn, self._source, KIND, COSTS)
@@ -222,6 +224,12 @@ def _told(problems: Sequence[Problem]) -> list[Problem]:
     """The first ones as they are; a file of another kind must not fill the quarantine."""
     rest = (Problem(problem.place, _FURTHER) for problem in problems[_TOLD:])
     return [p._replace(place=as_text(p.place)) for p in (*problems[:_TOLD], *rest)]
+
+
+def _swapped(put: Changes, gone: Changes) -> Changes:
+    """A row in the place of another is no new one."""
+    count = min(put.new, gone.gone)
+    return Changes(put.new - count, put.changed + count, put.gone + gone.gone - count)
 
 
 def _sum(a: Changes, b: Changes) -> Changes:

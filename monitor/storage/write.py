@@ -475,6 +475,18 @@ def take_back(conn: Connection, source_id: int, stream_id: int, events: Sequence
     return Changes(gone=len(events))
 
 
+def withdraw(conn: Connection, source_id: int, stream_id: int, events: Sequence[Event]) -> Changes:
+    """Remove those of these requests that are stored exactly so."""
+    if not events:
+        return Changes()
+    lock_stream(conn, stream_id)
+    days = {utc_day(event.at) for event in events}
+    known = _known_events(conn, source_id, {event.id: event for event in events}, days)
+    series = dimensions_of(conn, stream_id)
+    stored = {Event(i, k.at, series[k.series_id], k.quantities) for i, k in known.items()}
+    return take_back(conn, source_id, stream_id, [event for event in events if event in stored])
+
+
 def _logged(
     source_id: int, ids: Mapping[Dimensions, int], events: Iterable[Event], hours: _Hours
 ) -> Iterator[_Row]:

@@ -224,6 +224,21 @@ def test_another_grouping_of_costs_replaces_a_day_and_a_part_of_it_is_refused(sq
     database.close()
 
 
+def test_a_cost_whose_project_was_cut_is_replaced(sqlite_url, tmp_path):
+    path, database = tmp_path / "c.csv", Database(sqlite_url)
+    costs(path, (0, "1", "a", "p"), (1, "2", "a", "proj_12"))
+    whole = path.read_text()
+    for cut in (9, 3):
+        path.write_text(whole[:-cut])
+        billed(database, path)
+    path.write_text(whole)
+    assert billed(database, path)[0] == [
+        (0, "acme", "p", "a", 1.0),
+        (1, "acme", "proj_12", "a", 2.0),
+    ]
+    database.close()
+
+
 def test_an_import_closes_no_day_that_is_not_over(sqlite_url, tmp_path):
     table, bill, database = tmp_path / "t.csv", tmp_path / "c.csv", Database(sqlite_url)
     today = trap_logs.START + 5 * DAY
@@ -294,6 +309,47 @@ def test_what_could_not_be_read_is_read_again_on_request_alone(tmp_path):
     ended = crossover("quarantine", "replay", "--format", "json", cwd=tmp_path)
     assert ended.code == 4
     assert f"crossover import --again {logs / 'other.csv'}" in ended.rows[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("form", "head", "whole", "cuts"),
+    [
+        ("csv", "t,i,o\n1793491200,1,20\n", '1793491200,1,"20"\n1793491201,1,250', (15, 16, 18)),
+        ("openrouter-csv",
+         "date,model,requests,prompt_tokens,completion_tokens,workspace_id\n",
+         "2026-11-01,m,3,100,50,team_12", (27, 29, 30)),
+        ("openai-csv", "start_time,end_time,model,input_tokens,output_tokens,project_id\n",
+         "1793491200,1793491260,m,100,50,proj_12", (34, 36, 37)),
+    ],
+)  # fmt: skip
+def test_a_last_row_that_was_cut_is_replaced_when_its_file_goes_on(
+    sqlite_url, tmp_path, form, head, whole, cuts
+):
+    database, path = Database(sqlite_url), tmp_path / "t.csv"
+    mapped = parse_map("at=t,input=i,output=o") if form == "csv" else None
+    files = Chosen([str(path)], form, "team", mapped)
+
+    def stored(source, *texts):
+        for said in texts:
+            path.write_text(head + said)
+            assert not import_files(database, source, files, NOW).errors
+        with database.read() as conn:
+            return conn.execute(
+                text(
+                    "SELECT bucket_start, project, model, uncached_input, output, requests"
+                    " FROM usage u JOIN series s ON s.id = u.series_id JOIN stream t"
+                    " ON t.id = s.stream_id JOIN source o ON o.id = t.source_id WHERE o.name = :n"
+                ),
+                {"n": source},
+            ).all()
+
+    once = stored("once", whole + "\n")
+    # A file without a final end is whole all the same.
+    assert stored("without", whole) == once
+    for cut in cuts:
+        assert stored(f"cut {cut}", whole[:cut], whole, whole + "\n") == once
+    assert stored("many", *(whole[:cut] for cut in cuts), whole) == once
+    database.close()
 
 
 def test_exported_costs_replace_the_bill_of_each_day_that_a_file_has(database_url, tmp_path):
