@@ -36,6 +36,11 @@ class RequestLog:
                     f"{path} has no column {', '.join(absent)}",
                     f"Its columns are {', '.join(table.columns)}; name them in --map.",
                 )
+            twice = [c for c in self._map.columns.values() if table.columns.count(c) > 1]
+            if twice:
+                raise InputError(
+                    f"{path} has the column {twice[0]} more than once", "Rename one of them."
+                )
             yield _part(table, rows, path)
 
 
