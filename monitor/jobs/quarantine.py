@@ -19,6 +19,7 @@ from monitor.storage import collecting
 from monitor.storage.collecting import Waiting
 from monitor.storage.engine import Database
 
+_NO_FILE = "import the file, or send it, again"
 _IN_FILE = re.compile(r"(.+), (?:line|row) \d+", re.DOTALL)
 
 
@@ -64,7 +65,7 @@ def _replay_files(
     found = [_IN_FILE.fullmatch(row.place) for row in rows]
     paths = {match[1] for match in found if match}
     if files is None or not paths:
-        how = f"`crossover import --again {min(paths)}`" if paths else "send or import it again"
+        how = f"`crossover import --again {min(paths)}`" if paths else _NO_FILE
         error = f"it is not read by days: {how}"
     else:
         errors = import_files(database, rows[0].source, files, now, again=paths.__contains__).errors
@@ -78,7 +79,7 @@ def _replay(
     stream = rows[0].stream
     error = ""
     if stream not in {spec.name for spec in source.streams()}:
-        error = "it is not read by days: send it again"
+        error = f"it is not read by days: {_NO_FILE}"
     for start, end in _joined(sorted({_span(row, pace) for row in rows})):
         if error:
             break
