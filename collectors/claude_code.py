@@ -17,7 +17,7 @@ import msgspec
 
 from collectors.files import Block, blocks, lenient, unreadable
 from monitor.domain.names import clean_name
-from monitor.domain.responses import event_id
+from monitor.domain.responses import event_id, larger
 from monitor.domain.usage import MAX_COUNT, Dimensions, Event, Problem, Quantities
 from monitor.ports import Cursor, Part
 
@@ -58,6 +58,14 @@ class _Line(msgspec.Struct, gc=False):
     message: _Message | None = None
 
 
+class _Kept(msgspec.Struct, gc=False):
+    """What counts so far of the copies in a block."""
+
+    total: int
+    line: _Line
+    first: datetime
+
+
 _decode = lenient(_Line)
 
 
@@ -93,7 +101,7 @@ class ClaudeCode:
 
     def _part(self, block: Block, path: str) -> Part:
         problems = list(block.problems)
-        largest: dict[_Key, tuple[int, _Line]] = {}
+        kept: dict[_Key, _Kept] = {}
         rows = 0
         for line in _candidates(block, problems, path):
             rows += 1
@@ -105,17 +113,30 @@ class ClaudeCode:
                 problems.append(unreadable(path, block.lines.line, line, str(error)))
                 continue
             total = _total(found.message.usage)  # type: ignore[union-attr, arg-type]
-            known = largest.get(key)
-            if known is None or total > known[0]:
-                largest[key] = total, found
-        events = [self._event(key, line) for key, (_, line) in largest.items()]
+            if (known := kept.get(key)) is None:
+                kept[key] = _Kept(total, found, found.timestamp)  # type: ignore[arg-type]
+            else:
+                self._add(known, key, total, found)
+        events = [self._event(key, each.line, each.first) for key, each in kept.items()]
         return Part(rows, events, problems, block.taken())
 
-    def _event(self, key: _Key, line: _Line) -> Event:
+    def _add(self, known: _Kept, key: _Key, total: int, line: _Line) -> None:
+        """Keep what counts of two copies: as `larger`, for which few of them need be events."""
+        at: datetime = line.timestamp  # type: ignore[assignment]
+        known.first = min(known.first, at)
+        if total == known.total:
+            if line.message == known.line.message and line.cwd == known.line.cwd:
+                return
+            new, old = (self._event(key, each, at) for each in (line, known.line))
+            if larger(old, new) is old:
+                return
+        if total >= known.total:
+            known.total, known.line = total, line
+
+    def _event(self, key: _Key, line: _Line, first: datetime) -> Event:
         message, request, sidechain = key
         used = line.message.usage  # type: ignore[union-attr]
         assert used is not None
-        assert line.timestamp is not None
         written = _written(used)
         long = (used.cache_creation and used.cache_creation.ephemeral_1h_input_tokens) or 0
         long = min(long, written or 0)
@@ -127,10 +148,8 @@ class ClaudeCode:
             used.output_tokens,
             requests=1,
         )
-        at = int(line.timestamp.timestamp())
-        return Event(
-            event_id(message, request, sidechain=sidechain), at, self._dims(line), quantities
-        )
+        name = event_id(message, request, sidechain=sidechain)
+        return Event(name, int(first.timestamp()), self._dims(line), quantities)
 
     def _dims(self, line: _Line) -> Dimensions:
         message = line.message

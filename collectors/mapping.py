@@ -105,6 +105,13 @@ class Rows:
         )
         return Event(self._id(row, values), at, dims, Quantities(**counts, requests=1))
 
+    def cut(self, row: Mapping[str, str | None]) -> list[Event]:
+        """What a row is that another one has taken the place of: it has not been said."""
+        seen = self._seen.copy()
+        found = self.event(row, "")
+        self._seen = seen
+        return [found] if isinstance(found, Event) else []
+
     def _id(self, row: Mapping[str, str | None], values: Mapping[str, str | None]) -> str:
         """The row's own id, else what it says and how often the file has said it before.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -48,15 +49,21 @@ class OpenAICsv:
         """See `ports.FileReader`."""
         days: list[BillRow] = []
         named: list[int] = []
+        projects: set[str] = set()
         for table in tables(path, self.form, cursor):
             part = self._part(table, path)
             # A day is replaced as a whole, and may go on in the next rows.
             days += part.bills
             named += part.days
-            more = part.cursor.changed_ns == ""
-            yield part._replace(
-                bills=() if more else tuple(days), days=() if more else tuple(named)
-            )
+            projects.update(row.dims.project for row in part.bills)
+            if table.cut is not None and "amount_value" in table.columns:
+                with suppress(ValueError):
+                    projects.update(row.dims.project for row in self._bill(table.cut))
+            if part.cursor.changed_ns == "":
+                yield part._replace(bills=(), days=())
+                continue
+            whose = [(self._account, project) for project in projects or {""}]
+            yield part._replace(bills=days, days=named, whose=whose)
 
     def _part(self, table: Table, path: str) -> Part:
         events: list[Event] = []
@@ -73,7 +80,11 @@ class OpenAICsv:
                     events += self._usage(row)
             except ValueError as error:
                 problems.append(_problem(path, line, row, str(error)))
-        return Part(len(table.rows), events, problems, table.cursor, bills, days)
+        cut: list[Event] = []
+        if table.cut is not None and not costs:
+            with suppress(ValueError):
+                cut = self._usage(table.cut)
+        return Part(len(table.rows), events, problems, table.cursor, bills, days, cut)
 
     def _usage(self, row: Row) -> list[Event]:
         counts = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -59,7 +60,11 @@ class OpenRouterCsv:
                 problems.append(
                     Problem(f"{path}, line {line}", clean_name(str(error), 300), _shown(row))
                 )
-        return Part(len(table.rows), events, problems, table.cursor)
+        cut: list[Event] = []
+        if table.cut is not None:
+            with suppress(ValueError, ArithmeticError):
+                cut = [read(table.cut)]
+        return Part(len(table.rows), events, problems, table.cursor, cut=cut)
 
     def _request(self, row: Row) -> Event:
         if not (name := row.get("generation_id")):

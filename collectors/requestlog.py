@@ -36,13 +36,27 @@ class RequestLog:
                     f"{path} has no column {', '.join(absent)}",
                     f"Its columns are {', '.join(table.columns)}; name them in --map.",
                 )
+            twice = [c for c in self._map.columns.values() if table.columns.count(c) > 1]
+            if twice:
+                raise InputError(
+                    f"{path} has the column {twice[0]} more than once", "Rename one of them."
+                )
             yield _part(table, rows, path)
 
 
 def _part(table: Table, rows: Rows, path: str) -> Part:
-    found = [rows.event(row, f"{path}, line {line}") for line, row in table.rows]
+    found: list[Event | Problem] = []
+    cut: list[Event] = []
+    for number, (line, row) in enumerate(table.rows):
+        if table.cut is not None and number == table.cut_at:
+            cut = rows.cut(table.cut)
+        found.append(rows.event(row, f"{path}, line {line}"))
     events = [item for item in found if isinstance(item, Event)]
     problems = [item for item in found if isinstance(item, Problem)]
     return Part(
-        len(found) + len(table.problems), events, [*problems, *table.problems], table.cursor
+        len(found) + len(table.problems),
+        events,
+        [*problems, *table.problems],
+        table.cursor,
+        cut=cut,
     )

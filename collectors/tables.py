@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from collectors.files import LONGEST_LINE, blocks
@@ -42,6 +44,10 @@ class Table(NamedTuple):
     """Each with the number of its last line."""
     problems: list[Problem]
     cursor: Cursor
+    cut: Row | None = None
+    """What the last row of the file was, before it had its end, when the file was read before."""
+    cut_at: int = 0
+    """Before which of the rows it belongs."""
 
 
 def tables(
@@ -52,21 +58,25 @@ def tables(
     Raises:
         InputError: it cannot be read, is empty, or is not UTF-8.
     """
+    cut = _cut(path, cursor) if cursor else ""
+    cut_after = cursor.line if cursor and cut else -1
     lines = _Lines(path, form, cursor, growing=growing)
     if lines.cursor is None and not lines.fill():
         return
     reader = csv.DictReader(lines, restkey="", restval=None)
-    try:
-        columns = reader.fieldnames
-    except csv.Error as error:
-        raise InputError(f"{path} is not CSV: {error}", "Name another --format.") from None
-    if not columns:
-        raise InputError(f"{path} is empty", "A request log has a header and rows.")
+    columns = _columns(reader, path)
+    last, at = "", 0
     while True:
+        before: Row | None = None
+        before_at = 0
         rows: list[tuple[int, Row]] = []
         problems: list[Problem] = []
         more = True
         while len(rows) < 2_000:
+            if reader.line_num == cut_after:
+                before, before_at, cut_after = _row(cut, columns), len(rows), -1
+            lines.row.clear()
+            started = reader.line_num
             try:
                 row = next(reader)
             except StopIteration:
@@ -76,12 +86,53 @@ def tables(
                 problems.append(Problem(f"{path}, line {reader.line_num}", f"not CSV: {error}"))
                 continue
             rows.append((reader.line_num, row))
+            last, at = "".join(lines.row), started
         assert lines.cursor is not None
         # What follows the cursor may be in the reader already: until its end a file is read anew.
         cursor = lines.cursor if not more else lines.cursor._replace(changed_ns="")
-        yield Table(columns, rows, [*problems, *lines.problems()], cursor)
+        if not more:
+            cursor = _open_end(cursor, last, at)
+        yield Table(columns, rows, [*problems, *lines.problems()], cursor, before, before_at)
         if not more:
             return
+
+
+def _columns(reader: csv.DictReader[str], path: str) -> Sequence[str]:
+    try:
+        columns = reader.fieldnames
+    except csv.Error as error:
+        raise InputError(f"{path} is not CSV: {error}", "Name another --format.") from None
+    if not columns:
+        raise InputError(f"{path} is empty", "A request log has a header and rows.")
+    return columns
+
+
+def _open_end(cursor: Cursor, last: str, line: int) -> Cursor:
+    """A cursor that tells where the last row begins, if it has no end yet."""
+    if last.endswith("\n"):
+        return cursor
+    data = last.encode()
+    digest = hashlib.sha256(data).hexdigest()
+    return cursor._replace(position=cursor.position - len(data), line=line, digest=digest)
+
+
+def _cut(path: str, cursor: Cursor) -> str:
+    """The last row as it was read before its file grew; '' where it was whole."""
+    length = cursor.size - cursor.position
+    if cursor.position <= 0 or not 0 < length <= LONGEST_LINE:
+        return ""
+    with suppress(OSError), open(path, "rb") as file:  # noqa: PTH123 - may be no UTF-8
+        file.seek(cursor.position)
+        data = file.read(length)
+        if file.read(1) and hashlib.sha256(data).hexdigest() == cursor.digest:
+            return data.decode()
+    return ""
+
+
+def _row(text: str, columns: Sequence[str]) -> Row | None:
+    with suppress(csv.Error):
+        return next(csv.DictReader(io.StringIO(text, newline=""), columns, "", None), None)
+    return None
 
 
 class _Lines:
@@ -93,6 +144,8 @@ class _Lines:
         self._waiting: Iterator[str] = iter(())
         self._problems: list[Problem] = []
         self._first = True
+        self.row: list[str] = []
+        """Lines since this was cleared."""
         self.cursor: Cursor | None = None
 
     def fill(self) -> bool:
@@ -122,4 +175,5 @@ class _Lines:
         while (line := next(self._waiting, None)) is None:
             if not self.fill():
                 raise StopIteration
+        self.row.append(line)
         return line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
@@ -105,9 +105,13 @@ class Part(NamedTuple):
     cursor: Cursor
     """Up to the end of this part."""
     bills: Sequence[BillRow] = ()
-    """Charges by day: a file has all of a day that it has."""
+    """Charges by day: a file has all of a day that it has, of those that `whose` names."""
     days: Sequence[int] = ()
     """Further days of charges that the file names without any: nothing was spent on them."""
+    cut: Sequence[Event] = ()
+    """What the file's last row was taken for, as long as it had no end: that does not count."""
+    whose: Collection[tuple[str, str]] = ()
+    """Accounts and projects that charges are of; '': a file that names none is of all."""
 
 
 class FileReader(Protocol):

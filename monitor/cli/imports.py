@@ -44,6 +44,14 @@ def import_file(
         str, typer.Option(help="Name of the source; else the format's, with --map the file's.")
     ] = "",
     account: Annotated[str, typer.Option(help="Who is billed; else the source's name.")] = "",
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="Read files from their start, though they have not changed: after an update that"
+            " reads what could not be read before.",
+        ),
+    ] = False,
     shown: Annotated[
         common.Format, typer.Option("--output-format", help="How the result is printed.")
     ] = common.Format.TABLE,
@@ -77,7 +85,9 @@ def import_file(
     told: list[dict[str, object]] = []
     errors: list[InputError] = []
     for name, files in chosen:
-        found = import_files(database, name, files, now, _progress(files.paths))
+        found = import_files(
+            database, name, files, now, _progress(files.paths), lambda _path: again
+        )
         told.append({"source": name, **found.total._asdict()})
         errors += found.errors
     if len(errors) == 1 and not any(row["files"] for row in told):

@@ -68,7 +68,8 @@ def replay(
     """Read the days again that rows in quarantine are of; what can be read now leaves it.
 
     Do this after an update that reads what an older version could not. Exit code 4 if a source
-    failed. Rows of files and of what was sent are not read by days: import or send them again.
+    failed. Watched files are read from their start; files that were imported by hand are imported
+    with `--again`, and what was sent is sent again.
 
     Example: crossover quarantine replay --source openai
     """
@@ -89,7 +90,8 @@ def replay(
         sources = usage.sources(settings)
         for one in sources.values():
             open_sources.callback(one.close)
-        done = quarantine.replay(database, sources, usage.pace(settings), chosen, now)
+        watched = {item.name: item.files for item in usage.watched(settings)}
+        done = quarantine.replay(database, sources, usage.pace(settings), chosen, now, watched)
     resolve = prices.resolver(settings, prices.stored_prices(settings))
     roll_up(database, resolve, rows.rules(settings), now)
     if not done:

@@ -66,15 +66,18 @@ def _part(name: str) -> str:
 
 
 def larger(a: Event, b: Event) -> Event:
-    """The copy with more tokens, at the instant of the earlier one."""
+    """The copy with more tokens, at the instant of the earlier one: the same in any order."""
     chosen = max(a, b, key=_size)
     at = min(a.at, b.at)
     return chosen if chosen.at == at else chosen._replace(at=at)
 
 
-def _size(event: Event) -> tuple[int, tuple[int, ...], str]:
+def _size(event: Event) -> tuple[object, ...]:
+    """A total order, whatever copies differ in; the instant has no part in it."""
     parts = tuple(-1 if count is None else count for count in event.quantities)
-    return event.quantities.tokens, parts, event.id
+    # Of copies with as many tokens, one that tells which writes to a cache are kept for long.
+    long = event.quantities.cache_write_long or 0
+    return event.quantities.tokens, long, parts, event.id, event.dims
 
 
 def together(a: Copies, b: Copies) -> dict[str, Event]:

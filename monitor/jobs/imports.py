@@ -10,19 +10,18 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
-
 from monitor.domain.errors import InputError, StorageError
 from monitor.domain.periods import day_of
-from monitor.domain.usage import DAY, BillRow, Event, Problem, utc_day
-from monitor.jobs.collect import one_currency, record
-from monitor.ports import Files, Part, Read, StreamSpec
+from monitor.domain.usage import DAY, Event, Problem, utc_day
+from monitor.jobs.collect import record
+from monitor.jobs.imported_bills import put_bills
+from monitor.ports import Files, Part, StreamSpec
 from monitor.storage import setup, work
-from monitor.storage.collecting import keep_problems
+from monitor.storage.collecting import forget_file, keep_problems
 from monitor.storage.cursors import as_text, cursors, put_cursors
 from monitor.storage.engine import Database
 from monitor.storage.responses import put_responses
-from monitor.storage.write import Changes, Window, put_events, put_window
+from monitor.storage.write import Changes, close_stream, last_used, put_events, withdraw
 
 log = logging.getLogger("crossover.import")
 
@@ -95,18 +94,25 @@ class Import:
         source: the source's name; made when missing.
         now: epoch seconds.
         progress: told the rows so far, and the bytes of files that were read.
+        again: whether a file is read from its start, though it may not have changed.
     """
 
     def __init__(
-        self, database: Database, source: str, now: int, progress: Callable[[int, int], None]
+        self,
+        database: Database,
+        source: str,
+        now: int,
+        progress: Callable[[int, int], None],
+        again: Callable[[str], bool],
     ) -> None:
         self._database, self._now, self._progress = database, now, progress
-        self._source = source
+        self._source, self._again = source, again
+        self._anew: set[str] = set()
         with database.write() as conn:
             self._ids = setup.put_stream(conn, source, KIND, EVENTS)
             self._known = cursors(conn, self._ids[0])
         self._claimed: set[str] = set()
-        self._last = self._bytes = 0
+        self._bytes = 0
         self._batch = Batch(copies=False)
         self._errors: list[InputError] = []
         self.total = NOTHING
@@ -124,6 +130,9 @@ class Import:
 
     def _file(self, path: str, files: Files) -> None:
         cursor = self._known.get(as_text(path))
+        if self._again(as_text(path)):
+            cursor = None
+            self._anew.add(path)
         reader = files.reader(path, cursor)
         if reader is None:
             self.total = self.total._replace(skipped=self.total.skipped + 1)
@@ -157,29 +166,21 @@ class Import:
             for account in {event.dims.account for event in events} - self._claimed:
                 setup.claim_account(conn, account, self._ids[0])
                 self._claimed.add(account)
-            changes = put(conn, *self._ids, events)
+            for path in self._anew.intersection(path for path, _ in parts):
+                forget_file(conn, self._ids[0], as_text(path))
+            cut = {event for _, part in parts for event in part.cut}.difference(events)
+            gone = withdraw(conn, *self._ids, list(cut))
+            changes = _swapped(put(conn, *self._ids, events), gone)
             keep_problems(conn, self._ids[1], _told(problems), self._now)
             for part in (part for _, part in parts if part.bills or part.days):
-                changes = _sum(changes, self._put_bills(conn, part.bills, part.days))
+                _, costs = setup.put_stream(conn, self._source, KIND, COSTS)
+                billed, refused = put_bills(conn, costs, part, self._now)
+                changes = _sum(changes, billed)
+                problems += refused
             put_cursors(conn, self._ids[0], [(path, p.cursor) for path, p in parts], self._now)
-        self._last = max([self._last, *(event.at for event in events)])
+        self._anew.difference_update(path for path, _ in parts)
         self._count(sum(part.rows for _, part in parts), changes, events, problems)
         self._progress(self.total.rows, self._bytes)
-
-    def _put_bills(
-        self, conn: Connection, bills: Sequence[BillRow], named: Sequence[int]
-    ) -> Changes:
-        """Each day of the file as the file has it."""
-        _, stream_id = setup.put_stream(conn, self._source, KIND, COSTS)
-        days = sorted({row.day for row in bills} | set(named))
-        read = one_currency(Read(days[0], days[-1] + DAY, bills, [], 1, {}))
-        total = Changes()
-        for day in days:
-            rows = [row for row in read.rows if isinstance(row, BillRow) and row.day == day]
-            window = Window(stream_id, day, day + DAY, day + DAY, self._now)
-            total = _sum(total, put_window(conn, window, rows))
-        keep_problems(conn, stream_id, read.problems, self._now)
-        return total
 
     def _count(
         self, rows: int, changes: Changes, events: Sequence[Event], problems: Sequence[Problem]
@@ -195,22 +196,14 @@ class Import:
         )
 
     def _close(self) -> None:
-        """A file says all it has to say: its days up to the last event are known."""
-        if not self._last:
-            return
+        """A file says all it has to say: its days up to the last event are known, once over."""
         with self._database.write() as conn:
-            conn.execute(
-                text(
-                    "UPDATE watermark SET closed_through ="
-                    " CASE WHEN COALESCE(closed_through, 0) > :t THEN closed_through ELSE :t END,"
-                    " seen_at = :now WHERE stream_id = :s"
-                ),
-                {
-                    "t": min(utc_day(self._last), utc_day(self._now)) + DAY,
-                    "now": self._now,
-                    "s": self._ids[1],
-                },
-            )
+            setup.claim_bills(conn, self._ids[0])
+            last = last_used(conn, self._ids[1])
+            if last is None:
+                return
+            through = min(utc_day(last) + DAY, utc_day(self._now))
+            close_stream(conn, self._ids[1], through, self._now)
 
 
 def _not_ahead(item: Event, now: int) -> Event | Problem:
@@ -233,6 +226,12 @@ def _told(problems: Sequence[Problem]) -> list[Problem]:
     return [p._replace(place=as_text(p.place)) for p in (*problems[:_TOLD], *rest)]
 
 
+def _swapped(put: Changes, gone: Changes) -> Changes:
+    """A row in the place of another is no new one."""
+    count = min(put.new, gone.gone)
+    return Changes(put.new - count, put.changed + count, put.gone + gone.gone - count)
+
+
 def _sum(a: Changes, b: Changes) -> Changes:
     return Changes(*map(sum, zip(a, b, strict=True)))
 
@@ -243,9 +242,10 @@ def import_files(
     files: Files,
     now: int,
     progress: Callable[[int, int], None] = lambda _rows, _bytes: None,
+    again: Callable[[str], bool] = lambda _path: False,
 ) -> Result:
     """Store what is new in files; an error of one is kept, and the next is read."""
-    return Import(database, source, now, progress).run(files)
+    return Import(database, source, now, progress, again).run(files)
 
 
 class Watched(NamedTuple):

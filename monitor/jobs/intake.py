@@ -22,14 +22,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from monitor.domain.intake import KIND, Answer, Sender
 from monitor.domain.usage import Dimensions, Event, Problem, utc_day
 from monitor.ports import StreamSpec
 from monitor.storage import setup
 from monitor.storage.collecting import keep_problems
-from monitor.storage.write import dimensions_of, put_events, series_count
+from monitor.storage.write import close_stream, dimensions_of, put_events, series_count
 
 MAX_SERIES = 20_000
 """Combinations of names in one stream. A name that is new with each request, such as an id of a
@@ -126,7 +126,8 @@ def put_requests(
         problems = [problem for arrival in streams[key] for problem in arrival.problems]
         keep_problems(conn, key[1], problems, now)
         if events or not problems:
-            _close(conn, key[1], now, settle)
+            # Whoever sends now has sent what was before: days that have settled are complete.
+            close_stream(conn, key[1], utc_day(now - settle), now)
     return [
         _counted(arrival.events, fresh[ids[arrival.source, arrival.stream]]) for arrival in arrivals
     ]
@@ -177,19 +178,3 @@ def _counted(events: Sequence[Event], fresh: set[str]) -> Stored:
     accepted = fresh.intersection(event.id for event in events)
     fresh -= accepted
     return Stored(len(accepted), len(events) - len(accepted))
-
-
-def _close(conn: Connection, stream_id: int, now: int, settle: int) -> None:
-    """Whoever sends now has sent what was before: days that have settled are complete."""
-    conn.execute(
-        text("INSERT INTO watermark (stream_id) VALUES (:s) ON CONFLICT DO NOTHING"),
-        {"s": stream_id},
-    )
-    conn.execute(
-        text(
-            "UPDATE watermark SET seen_at = :now, closed_through ="
-            " CASE WHEN COALESCE(closed_through, 0) > :t THEN closed_through ELSE :t END"
-            " WHERE stream_id = :s"
-        ),
-        {"t": utc_day(now - settle), "now": now, "s": stream_id},
-    )

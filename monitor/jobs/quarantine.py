@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -11,10 +13,14 @@ from sqlalchemy import Connection
 from monitor.domain.errors import CrossoverError
 from monitor.domain.usage import DAY, utc_day
 from monitor.jobs.collect import Asked, Pace, collect_next
-from monitor.ports import Pull
+from monitor.jobs.imports import import_files
+from monitor.ports import Files, Pull
 from monitor.storage import collecting
 from monitor.storage.collecting import Waiting
 from monitor.storage.engine import Database
+
+_NO_FILE = "import the file, or send it, again"
+_IN_FILE = re.compile(r"(.+), (?:line|row) \d+", re.DOTALL)
 
 
 class Replayed(NamedTuple):
@@ -40,24 +46,42 @@ def replay(
     pace: Pace,
     rows: Sequence[Waiting],
     now: int,
+    watched: Mapping[str, Files] = MappingProxyType({}),
 ) -> list[Replayed]:
-    """Read the days of rows in quarantine again, stream by stream."""
+    """Read the days, or the watched files, of rows in quarantine again, stream by stream."""
     by_stream = sorted(rows, key=lambda row: (row.source, row.stream))
     return [
-        _replay(database, sources.get(source), pace, list(group), now)
+        _replay_files(database, watched.get(source), list(group), now)
+        if source not in sources
+        else _replay(database, sources[source], pace, list(group), now)
         for (source, _), group in groupby(by_stream, key=lambda row: (row.source, row.stream))
     ]
 
 
+def _replay_files(
+    database: Database, files: Files | None, rows: Sequence[Waiting], now: int
+) -> Replayed:
+    """Of files that were imported by hand it is known neither who is billed nor what is what."""
+    found = [_IN_FILE.fullmatch(row.place) for row in rows]
+    paths = {match[1] for match in found if match}
+    if files is None or not paths:
+        how = f"`crossover import --again {min(paths)}`" if paths else _NO_FILE
+        error = f"it is not read by days: {how}"
+    else:
+        errors = import_files(database, rows[0].source, files, now, again=paths.__contains__).errors
+        error = "; ".join(map(str, errors))
+    return _replayed(database, rows, error)
+
+
 def _replay(
-    database: Database, source: Pull | None, pace: Pace, rows: Sequence[Waiting], now: int
+    database: Database, source: Pull, pace: Pace, rows: Sequence[Waiting], now: int
 ) -> Replayed:
     stream = rows[0].stream
     error = ""
-    if source is None or stream not in {spec.name for spec in source.streams()}:
-        error = "it is not read by days: import the file, or send it, again"
+    if stream not in {spec.name for spec in source.streams()}:
+        error = f"it is not read by days: {_NO_FILE}"
     for start, end in _joined(sorted({_span(row, pace) for row in rows})):
-        if source is None or error:
+        if error:
             break
         found = collect_next(database, source, pace, now, Asked(days=(start, end)), stream)
         if found is None:
@@ -69,10 +93,19 @@ def _replay(
             for row in rows:
                 if row.day_from is None:
                     collecting.settle_dateless(conn, row)
+    return _replayed(database, rows, error)
+
+
+def _replayed(database: Database, rows: Sequence[Waiting], error: str) -> Replayed:
     with database.read() as conn:
-        left = {row.id for row in collecting.waiting(conn, rows[0].source)}
-    count = sum(row.id in left for row in rows)
-    return Replayed(rows[0].source, stream, len(rows), count, error)
+        # SQLite gives the id of a row that left to the next one.
+        left = {_same(row) for row in collecting.waiting(conn, rows[0].source)}
+    count = sum(_same(row) in left for row in rows)
+    return Replayed(rows[0].source, rows[0].stream, len(rows), count, error)
+
+
+def _same(row: Waiting) -> tuple[int, str, str]:
+    return row.id, row.reason, row.payload
 
 
 def _span(row: Waiting, pace: Pace) -> tuple[int, int]:

@@ -216,6 +216,17 @@ def settle_dateless(conn: Connection, row: Waiting) -> None:
     )
 
 
+def forget_file(conn: Connection, source_id: int, path: str) -> None:
+    """Let go of what could not be read of a file, before all of it is read again."""
+    conn.execute(
+        text(
+            "DELETE FROM quarantine WHERE SUBSTR(place, 1, :n) = :begins"
+            " AND stream_id IN (SELECT id FROM stream WHERE source_id = :s)"
+        ),
+        {"begins": f"{path}, ", "n": len(path) + 2, "s": source_id},
+    )
+
+
 def waiting(conn: Connection, source: str = "", number: int | None = None) -> list[Waiting]:
     """Rows in quarantine, the newest first."""
     rows = conn.execute(

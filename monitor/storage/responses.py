@@ -52,9 +52,10 @@ def put_responses(
         if len(all_now) > 1 and all_now != all_before:
             mixed[message] = all_now
         right = counted(all_now)
-        wrong += [event for i, event in before.items() if _smaller(right.get(i), event)]
+        stays = {i for i, event in before.items() if right.get(i) == event}
+        wrong += [event for i, event in before.items() if i not in stays]
         wanted |= right
-        known |= {i: row for i, row in rows.items() if not _smaller(right.get(i), before[i])}
+        known |= {i: rows[i] for i in stays}
     gone = take_back(conn, source_id, stream_id, wrong)
     put = put_known(conn, source_id, stream_id, wanted, known)
     _keep(conn, source_id, mixed)
@@ -71,11 +72,6 @@ def _by_message(events: Iterable[Event]) -> dict[str, dict[str, Event]]:
         if seen is not event:
             copies[event.id] = larger(seen, event)
     return batch
-
-
-def _smaller(right: Event | None, stored: Event) -> bool:
-    """Whether what is stored counts more than it may: it was a replay."""
-    return right is None or right.quantities.tokens < stored.quantities.tokens
 
 
 def _stored(

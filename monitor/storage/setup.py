@@ -161,6 +161,18 @@ def _put_account(conn: Connection, account: AccountSetup) -> None:
     )
 
 
+def claim_bills(conn: Connection, source_id: int) -> None:
+    """Accounts whose bills nobody else is configured to read: those of this source count."""
+    conn.execute(
+        text(
+            "UPDATE account SET money_from = :s WHERE money_from IS NULL AND id IN (SELECT"
+            " s.account_id FROM series s JOIN stream t ON t.id = s.stream_id"
+            " WHERE t.source_id = :s AND t.feeds = 'bill')"
+        ),
+        {"s": source_id},
+    )
+
+
 def claim_account(conn: Connection, account: str, source_id: int) -> None:
     """An account that nobody configured: the first source that reports it counts."""
     conn.execute(

@@ -222,6 +222,35 @@ def _move_watermark(conn: Connection, window: Window, closed_before: int | None)
     )
 
 
+def close_stream(conn: Connection, stream_id: int, through: int, now: int) -> None:
+    """Days before `through` are complete; what was closed stays closed."""
+    conn.execute(
+        text("INSERT INTO watermark (stream_id) VALUES (:s) ON CONFLICT DO NOTHING"),
+        {"s": stream_id},
+    )
+    conn.execute(
+        text(
+            "UPDATE watermark SET seen_at = :now, closed_through ="
+            " CASE WHEN COALESCE(closed_through, 0) > :t THEN closed_through ELSE :t END"
+            " WHERE stream_id = :s"
+        ),
+        {"t": through, "now": now, "s": stream_id},
+    )
+
+
+def last_used(conn: Connection, stream_id: int) -> int | None:
+    """The beginning of the newest bucket of usage in a stream."""
+    # Series by series, each by its key: their buckets are by the million.
+    last: int | None = conn.scalar(
+        text(
+            "SELECT MAX((SELECT MAX(u.bucket_start) FROM usage u WHERE u.series_id = s.id))"
+            " FROM series s WHERE s.stream_id = :s"
+        ),
+        {"s": stream_id},
+    )
+    return last
+
+
 def _replace(
     conn: Connection, fact: _Fact, window: Window, groups: _Groups
 ) -> tuple[Changes, set[int]]:
@@ -267,6 +296,13 @@ def _stored(conn: Connection, fact: _Fact, window: Window) -> list[_Row]:
         f" AND {fact.keys[1]} >= ? AND {fact.keys[1]} < ?",
         (window.stream_id, window.start, window.end),
     )
+
+
+def stored_bills(conn: Connection, stream_id: int, day: int) -> list[BillRow]:
+    """What a stream has of one day."""
+    rows = _stored(conn, _BILL, Window(stream_id, day, day + DAY))
+    series = dimensions_of(conn, stream_id) if rows else {}
+    return [BillRow(series[series_id], *row) for series_id, *row in rows]
 
 
 def mark_dirty(conn: Connection, stream_id: int, days: Mapping[int, bool]) -> None:
@@ -432,8 +468,23 @@ def take_back(conn: Connection, source_id: int, stream_id: int, events: Sequence
     keys = [(event.id, source_id, utc_day(event.at)) for event in events]
     bulk.delete(conn, request_log.name, _LOG_COLUMNS[:3], keys)
     _add_to_usage(conn, hours)
+    # An hour without a request is not one with none of their tokens.
+    empty = [(*hour, 0) for hour in hours]
+    bulk.delete(conn, usage.name, (*_USAGE.keys, "requests"), empty)
     mark_dirty(conn, stream_id, _restating({utc_day(start) for _, start in hours}, closed_before))
     return Changes(gone=len(events))
+
+
+def withdraw(conn: Connection, source_id: int, stream_id: int, events: Sequence[Event]) -> Changes:
+    """Remove those of these requests that are stored exactly so."""
+    if not events:
+        return Changes()
+    lock_stream(conn, stream_id)
+    days = {utc_day(event.at) for event in events}
+    known = _known_events(conn, source_id, {event.id: event for event in events}, days)
+    series = dimensions_of(conn, stream_id)
+    stored = {Event(i, k.at, series[k.series_id], k.quantities) for i, k in known.items()}
+    return take_back(conn, source_id, stream_id, [event for event in events if event in stored])
 
 
 def _logged(

@@ -97,6 +97,10 @@ def test_bad_rows_are_counted_and_the_others_stored(folder):
     [
         ("", "is empty"),
         ("TIMESTAMP,GeneratedTokens\n1,2\n", "has no column ContextTokens"),
+        (
+            "TIMESTAMP,ContextTokens,ContextTokens,GeneratedTokens\n1,2,3,4\n",
+            "has the column ContextTokens more than once",
+        ),
     ],
 )
 def test_an_unusable_file_is_exit_2_with_its_remedy(folder, text, said):

@@ -1,6 +1,8 @@
 """Claude Code's logs give the exact total, whatever repeats stand in them and however they come."""
 
 import gzip
+import itertools
+import json
 import random
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -194,6 +196,62 @@ def test_a_file_of_broken_lines_is_counted_and_does_not_fill_the_quarantine(on_s
     assert sum(row.count for row in rows) == 30_000
     assert len(rows) <= 601
     assert rows[0].place == f"{path}, line 1"
+
+
+def copies_of_one():
+    """Lines of one response that agree in their total, but neither in time nor in what it is of."""
+    for hour, long, folder, out in (
+        ("01T09:00:10", 0, "shop", 7),
+        ("01T23:59:59", 60, "shop", 7),
+        ("02T00:00:01", 60, "fork", 7),
+        ("01T00:30:00", None, "shop", 3),
+    ):
+        lives = {"ephemeral_5m_input_tokens": 90 - (long or 0), "ephemeral_1h_input_tokens": long}
+        usage = {"cache_creation_input_tokens": 90, "output_tokens": out, "cache_creation": lives}
+        yield json.dumps(
+            {
+                "type": "assistant",
+                "timestamp": f"2026-11-{hour}Z",
+                "requestId": "r",
+                "cwd": f"/home/x/{folder}",
+                "message": {"id": "m", "model": "claude", "usage": usage},
+            }
+        )
+
+
+def test_copies_that_differ_in_time_and_split_give_the_same_in_any_order(database, tmp_path):
+    found = set()
+    path = tmp_path / "log.jsonl"
+    tables = ("request_log", "usage")
+    for number, order in enumerate(itertools.permutations(copies_of_one())):
+        # All at once, each in a run of its own, or the first two together.
+        for cuts in ((4,), (1, 2, 3, 4), (2, 4)):
+            source = f"{number} {cuts}"
+            for end in cuts:
+                path.write_text("\n".join(order[:end]) + "\n")
+                assert not import_files(
+                    database, source, Chosen([str(path)], "claude-code", "team"), NOW
+                ).errors
+            with database.read() as conn:
+                found.add(
+                    tuple(
+                        tuple(row)
+                        for table, at in zip(tables, ("at", "bucket_start"), strict=True)
+                        for row in conn.execute(
+                            text(
+                                f"SELECT {at}, project, cache_write, cache_write_long, output,"
+                                f" requests FROM {table} JOIN series s ON s.id = series_id"
+                                " JOIN stream t ON t.id = s.stream_id JOIN source o"
+                                " ON o.id = t.source_id WHERE o.name = :n"
+                            ),
+                            {"n": source},
+                        )
+                    )
+                )
+    ((request, hour),) = found
+    first = trap_logs.START + 1800
+    assert request == (first, "shop", 30, 60, 7, 1)
+    assert hour == (first - 1800, *request[1:])
 
 
 def test_those_that_import_the_same_logs_at_once_count_once(database, tmp_path):

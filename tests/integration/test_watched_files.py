@@ -1,11 +1,13 @@
 """Watched folders: read on their own, by cursor, and a broken file stops no other."""
 
 import gzip
+import os
 
 import pytest
 from sqlalchemy import text
 
 from collectors.formats import Chosen
+from collectors.mapping import parse_map
 from monitor.config import from_tables
 from monitor.domain.errors import ConfigError, InputError
 from monitor.domain.usage import DAY
@@ -146,6 +148,208 @@ def test_a_map_that_is_not_saved_is_named_with_those_that_are():
     settings = from_tables({"import": {"mapping": {"ours": "at=t,input=i,output=o"}}})
     with pytest.raises(InputError, match=r"there is no map 'theirs'.*Use one of ours"):
         usage.files(settings, ["x.csv"], "csv", "theirs")
+
+
+HEADER = (
+    "start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,line_item,"
+    "project_id\n"
+)
+
+
+def costs(path, *rows):
+    """An export of costs: of each row its day, dollars, line item and project."""
+    start = trap_logs.START
+    path.write_text(
+        HEADER
+        + "".join(
+            f"{start + day * DAY},{start + (day + 1) * DAY},x,y,{usd},usd,{item},{project}\n"
+            for day, usd, item, project in rows
+        )
+    )
+    return path
+
+
+def billed(database, path, account="acme", now=NOW):
+    """Import it; all that is stored, by day, project and line item, and what was refused."""
+    result = import_files(database, "openai-csv", Chosen([str(path)], "auto", account), now)
+    assert not result.errors
+    with database.read() as conn:
+        rows = conn.execute(
+            text(
+                "SELECT day, a.name, project, line_item, amount_pico FROM bill"
+                " JOIN series s ON s.id = series_id JOIN account a ON a.id = account_id"
+                " ORDER BY 1, 2, 3, 4"
+            )
+        )
+        return [
+            ((day - trap_logs.START) // DAY, *names, pico / 10**12) for day, *names, pico in rows
+        ], result.total.quarantined
+
+
+def test_costs_of_projects_and_accounts_stand_beside_each_other(database_url, tmp_path):
+    path, database = tmp_path / "c.csv", Database(database_url)
+    billed(database, costs(path, (0, "1", "a", "p"), (1, "2", "a", "p"), (1, "3", "b", "p")))
+    billed(database, costs(path, (1, "4", "a", "q")))
+    billed(database, costs(path, (1, "5", "a", "q")), "other")
+    # A corrected file of one project replaces what there was of it, and nothing else.
+    rows, refused = billed(database, costs(path, (1, "2.5", "a", "p")))
+    assert (rows, refused) == (
+        [
+            (0, "acme", "p", "a", 1.0),
+            (1, "acme", "p", "a", 2.5),
+            (1, "acme", "q", "a", 4.0),
+            (1, "other", "q", "a", 5.0),
+        ],
+        0,
+    )
+    with database.read() as conn:
+        paid = conn.execute(text("SELECT account, SUM(usd) FROM v_spend_daily GROUP BY 1")).all()
+    assert dict(map(tuple, paid)) == {"acme": 7.5, "other": 5.0}
+    database.close()
+
+
+def test_another_grouping_of_costs_replaces_a_day_and_a_part_of_it_is_refused(sqlite_url, tmp_path):
+    path, database = tmp_path / "c.csv", Database(sqlite_url)
+    billed(database, costs(path, (0, "7", "a", "")))
+    rows, refused = billed(database, costs(path, (0, "3", "a", "p")))
+    assert (rows, refused) == ([(0, "acme", "", "a", 7.0)], 1)
+    rows, refused = billed(database, costs(path, (0, "3", "a", "p"), (0, "4", "a", "q")))
+    grouped = [(0, "acme", "p", "a", 3.0), (0, "acme", "q", "a", 4.0)]
+    assert (rows, refused) == (grouped, 0)
+    assert billed(database, costs(path, (0, "4", "a", "")))[0] == grouped
+    assert billed(database, costs(path, (0, "", "", "")))[0] == grouped
+    assert billed(database, costs(path, (0, "7", "a", "")))[0] == [(0, "acme", "", "a", 7.0)]
+    # What is yet to come has a mistyped date.
+    assert billed(database, costs(path, (50, "1", "a", "")))[1] == 1
+    database.close()
+
+
+def test_a_cost_whose_project_was_cut_is_replaced(sqlite_url, tmp_path):
+    path, database = tmp_path / "c.csv", Database(sqlite_url)
+    costs(path, (0, "1", "a", "p"), (1, "2", "a", "proj_12"))
+    whole = path.read_text()
+    for cut in (9, 3):
+        path.write_text(whole[:-cut])
+        billed(database, path)
+    path.write_text(whole)
+    assert billed(database, path)[0] == [
+        (0, "acme", "p", "a", 1.0),
+        (1, "acme", "proj_12", "a", 2.0),
+    ]
+    database.close()
+
+
+def test_an_import_closes_no_day_that_is_not_over(sqlite_url, tmp_path):
+    table, bill, database = tmp_path / "t.csv", tmp_path / "c.csv", Database(sqlite_url)
+    today = trap_logs.START + 5 * DAY
+
+    def closed(now):
+        import_files(database, "log", chosen, now)
+        billed(database, bill, now=now)
+        with database.read() as conn:
+            return conn.execute(
+                text(
+                    "SELECT s.name, closed_through FROM watermark w JOIN stream s"
+                    " ON s.id = stream_id WHERE closed_through IS NOT NULL ORDER BY 1, 2"
+                )
+            ).all()
+
+    chosen = Chosen([str(table)], "csv", "team", parse_map("at=t,input=i,output=o"))
+    table.write_text(f"t,i,o\n{today - 5},1,2\n{today + 5},1,2\n")
+    costs(bill, (4, "1", "a", ""), (5, "1", "a", ""))
+    assert closed(today + 3600) == [("costs", today), ("events", today)]
+    # Nothing new in any file, but the day is over.
+    assert closed(today + DAY)[-1] == ("events", today + DAY)
+    database.close()
+
+
+def test_what_could_not_be_read_is_read_again_on_request_alone(tmp_path):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (tmp_path / "crossover.toml").write_text(
+        f'[[watch]]\nname = "agents"\npath = "{logs}"\naccount = "team"\n'
+        'mapping = "at=t,input=i,output=o"\nformat = "csv"\n'
+    )
+    path = logs / "log, line 1.csv"
+    (logs / "other.csv").write_text("t,i,o\n1793491200,no,2\n")
+
+    def written(row):
+        # As if an update had taught how to read it: nothing tells that the file has changed.
+        path.write_text(f"t,i,o\n1793491200,1,2\n{row}\n")
+        os.utime(path, ns=(1, 1))
+
+    def imported(*more):
+        ended = crossover(
+            "import", path, "--source", "agents", "--map", "at=t,input=i,output=o", "--format",
+            "csv", "--account", "team", "--output-format", "json", *more, cwd=tmp_path,
+        )  # fmt: skip
+        (row,) = ended.rows
+        return row["unchanged"], row["new"], row["quarantined"]
+
+    def in_quarantine():
+        return [
+            row["id"]
+            for row in crossover("quarantine", "list", "--format", "json", cwd=tmp_path).rows
+        ]
+
+    written("1793491200,bad,2")
+    assert imported() == (0, 1, 1)
+    written("1793491200,300,2")
+    assert imported() == (1, 0, 0)
+    assert imported("--again") == (0, 1, 0)
+    assert in_quarantine() == []
+    written("1793491200,xxx,2")
+    assert imported("--again") == (0, 0, 1)
+    written("1793491200,301,2")
+    # A watched file is read by the replay itself, and what it stumbles over stays.
+    ended = crossover("quarantine", "replay", "--format", "json", cwd=tmp_path)
+    assert [(row["rows"], row["left"], row["error"]) for row in ended.rows] == [(1, 0, "")]
+    assert len(in_quarantine()) == 1
+    (tmp_path / "crossover.toml").write_text("")
+    ended = crossover("quarantine", "replay", "--format", "json", cwd=tmp_path)
+    assert ended.code == 4
+    assert f"crossover import --again {logs / 'other.csv'}" in ended.rows[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("form", "head", "whole", "cuts"),
+    [
+        ("csv", "t,i,o\n1793491200,1,20\n", '1793491200,1,"20"\n1793491201,1,250', (15, 16, 18)),
+        ("openrouter-csv",
+         "date,model,requests,prompt_tokens,completion_tokens,workspace_id\n",
+         "2026-11-01,m,3,100,50,team_12", (27, 29, 30)),
+        ("openai-csv", "start_time,end_time,model,input_tokens,output_tokens,project_id\n",
+         "1793491200,1793491260,m,100,50,proj_12", (34, 36, 37)),
+    ],
+)  # fmt: skip
+def test_a_last_row_that_was_cut_is_replaced_when_its_file_goes_on(
+    sqlite_url, tmp_path, form, head, whole, cuts
+):
+    database, path = Database(sqlite_url), tmp_path / "t.csv"
+    mapped = parse_map("at=t,input=i,output=o") if form == "csv" else None
+    files = Chosen([str(path)], form, "team", mapped)
+
+    def stored(source, *texts):
+        for said in texts:
+            path.write_text(head + said)
+            assert not import_files(database, source, files, NOW).errors
+        with database.read() as conn:
+            return conn.execute(
+                text(
+                    "SELECT bucket_start, project, model, uncached_input, output, requests"
+                    " FROM usage u JOIN series s ON s.id = u.series_id JOIN stream t"
+                    " ON t.id = s.stream_id JOIN source o ON o.id = t.source_id WHERE o.name = :n"
+                ),
+                {"n": source},
+            ).all()
+
+    once = stored("once", whole + "\n")
+    # A file without a final end is whole all the same.
+    assert stored("without", whole) == once
+    for cut in cuts:
+        assert stored(f"cut {cut}", whole[:cut], whole, whole + "\n") == once
+    assert stored("many", *(whole[:cut] for cut in cuts), whole) == once
+    database.close()
 
 
 def test_exported_costs_replace_the_bill_of_each_day_that_a_file_has(database_url, tmp_path):
