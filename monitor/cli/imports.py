@@ -77,6 +77,7 @@ def import_file(
     chosen = usage.files(settings, [str(path) for path in paths], form, mapping, source, account)
     database = opening.database(settings)
     upgrade(database)
+    database.keep_small()
     now = int(common.now().timestamp())
     with database.write() as conn:
         setup.apply(conn, rows.setup(settings))

@@ -63,6 +63,12 @@ class Database:
         with _reachable(self), self.reader.begin() as conn:
             yield conn
 
+    def keep_small(self) -> None:
+        """Hold few pages of an SQLite file however large it is: for who stores little at a time."""
+        if self.path is not None:
+            with self.write() as conn:
+                conn.exec_driver_sql("PRAGMA cache_size = -2048")
+
     def close(self) -> None:
         """Close every connection."""
         self.writer.dispose()
