@@ -3,6 +3,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo install test proof check bench clean
 
+# A test of a command starts Python anew: what was compiled once is kept.
+export PYTHONDONTWRITEBYTECODE :=
+
 VENV := .venv
 BIN := $(VENV)/bin
 # One worker to a core, each with a PostgreSQL of its own.

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from monitor.domain.errors import DatabaseBusy, SchemaAhead, SchemaBehind, StorageError
 from monitor.storage import migrate, reader, views
@@ -239,6 +240,14 @@ def test_an_empty_database_is_behind(empty: Database) -> None:
         f"{empty.shown} is at schema none, this program needs {migrate.head()}"
     )
     assert caught.value.remedy == "Run `crossover db upgrade`."
+
+
+def test_files_of_revisions_are_called_after_them():
+    known = [
+        step.revision
+        for step in ScriptDirectory.from_config(migrate.alembic_config()).walk_revisions()
+    ]
+    assert migrate.revisions() == known[::-1]
 
 
 # --- a further revision ---------------------------------------------------------------------
