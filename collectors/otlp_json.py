@@ -104,6 +104,7 @@ class _Status(_Lenient):
 class _Span(_Lenient):
     trace_id: str | None = None
     span_id: str | None = None
+    parent_span_id: str | None = None
     start_time_unix_nano: _Int = None
     end_time_unix_nano: _Int = None
     attributes: list[_Pair] | None = None
@@ -187,6 +188,7 @@ def spans(body: bytes, wanted: Collection[str]) -> Iterator[Span]:
                     origin,
                     (span.trace_id or "").lower(),
                     (span.span_id or "").lower(),
+                    (span.parent_span_id or "").lower(),
                     _int(span.start_time_unix_nano),
                     _int(span.end_time_unix_nano),
                     span.status is not None and span.status.code == 2,

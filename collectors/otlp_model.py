@@ -54,7 +54,8 @@ class Span(NamedTuple):
     origin: Origin
     trace: str
     span: str
-    """Ids as lower-case hex."""
+    parent: str
+    """Ids as lower-case hex; a root has no parent."""
     start: int
     end: int
     failed: bool

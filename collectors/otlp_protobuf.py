@@ -51,6 +51,7 @@ def spans(body: bytes, wanted: Collection[str]) -> Iterator[Span]:
                     origin,
                     span.trace_id.hex(),
                     span.span_id.hex(),
+                    span.parent_span_id.hex(),
                     span.start_time_unix_nano,
                     span.end_time_unix_nano,
                     span.status.code == 2,

@@ -148,15 +148,23 @@ def add_telemetry():
     )
     op.create_index("ix_telemetry_series_at", "telemetry_series", ["at"])
     op.create_table(
+        "telemetry_sender",
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("stream_id", sa.BigInteger(), nullable=False),
+        sa.Column("sender", sa.String(64), nullable=False),
+        sa.PrimaryKeyConstraint("day", "stream_id", "sender"),
+    )
+    op.create_table(
         "set_aside",
         sa.Column("stream_id", sa.BigInteger(), sa.ForeignKey("stream.id"), nullable=False),
-        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("hour", sa.BigInteger(), nullable=False),
         sa.Column("counts_stream_id", sa.BigInteger(), sa.ForeignKey("stream.id"), nullable=False),
-        sa.PrimaryKeyConstraint("stream_id", "day"),
+        sa.PrimaryKeyConstraint("stream_id", "hour"),
     )
 
 
 def drop_telemetry():
     op.drop_table("set_aside")
+    op.drop_table("telemetry_sender")
     op.drop_table("telemetry_series")
     op.drop_table("telemetry_view")

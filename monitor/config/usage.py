@@ -84,6 +84,7 @@ class OtlpView(Section):
         "gen_ai.client.inference.usage",
         "gen_ai.client.inference.tokens",
         "gen_ai.client.token.usage",
+        "unnamed spans",
     ] = ""
     scope: str = ""
 

@@ -2,17 +2,20 @@
 
 The same tokens may reach us several times: as spans of the vendor's own SDK, as spans of an
 instrumentation beside it, as one of three generations of metrics, as an agent's log events. Each
-of these is a view of one service's use of one provider. They are never added up: each is kept
-by itself, and for each day one counts.
+of these is a view of one service's use of one provider. Views of the same tokens are never added
+up: each is kept by itself, and for each hour one of them counts.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import combinations
 from typing import NamedTuple
 
-from monitor.domain.usage import DAY, Dimensions, Event, Problem, Quantities
+from monitor.domain.usage import DAY, HOUR, Dimensions, Event, Problem, Quantities
 
 STREAM_CAP = 100
 """Characters of a stream's name."""
@@ -23,9 +26,18 @@ AGENT_TOKENS = "claude_code.token.usage"
 COUNTERS = "gen_ai.client.inference.usage"
 BY_TYPE = "gen_ai.client.inference.tokens"
 HISTOGRAM = "gen_ai.client.token.usage"
-KINDS = (SPANS, AGENT_EVENTS, AGENT_TOKENS, COUNTERS, BY_TYPE, HISTOGRAM)
+UNNAMED = "unnamed spans"
+KINDS = (SPANS, AGENT_EVENTS, AGENT_TOKENS, COUNTERS, BY_TYPE, HISTOGRAM, UNNAMED)
 """The kinds of view, the one that knows most first: spans and events know each request, the
-counters the cache, and the older metrics neither."""
+counters the cache, and the older metrics neither. Spans that do not say whether they are one
+request or what goes on around several count where nothing else does."""
+
+_EXACT = (SPANS, AGENT_EVENTS)
+"""Kinds that say when each request ended; metrics come up to their interval of export later."""
+
+_LONGEST = 65 * 60 * 10**9
+"""Nanoseconds between a series' start and its first reading, at most, where its time is known: an
+hour, the longest interval of export in use, and some minutes."""
 
 NEARLY = 0.95
 """A view that saw less than this part of what another saw that day is not preferred to it: its
@@ -73,9 +85,82 @@ class Choice(NamedTuple):
         wanted = (self.service, self.provider, self.kind, self.scope)
         return all(name in ("", said) for name, said in zip(wanted, view, strict=True))
 
+    def parts(self, one: View, other: View) -> bool:
+        """Whether it lets one of these count instead of the other, whoever sent them.
+
+        A block that names a service and no provider settles how the provider is called, too.
+        """
+        return bool(self.service and not self.provider) and self.means(one) != self.means(other)
+
+
+class Seen(NamedTuple):
+    """What one view saw of a day."""
+
+    tokens: Mapping[tuple[int, str], int]
+    """By hour (epoch seconds) and model."""
+    senders: AbstractSet[str]
+    """As in `Sighting`; none: nobody knows."""
+
+
+class Aside(NamedTuple):
+    """An hour of a view that does not count."""
+
+    view: View
+    hour: int
+    counts: View
+    """Which one does instead."""
+
+
+def set_aside(seen: Mapping[View, Seen], choices: Sequence[Choice] = ()) -> list[Aside]:
+    """The hours of views of one service and day that do not count.
+
+    Of views that may have seen the same tokens the best of the day counts. Of the others those
+    hours do in which, and around which, it saw nothing, the best of them again first.
+
+    Args:
+        seen: what each saw.
+        choices: the configured ones; the first that means any of such views decides for the day.
+    """
+    found: list[Aside] = []
+    rivals = _rivals(seen, choices)
+    waiting = sorted(seen)
+    while waiting:
+        group = {waiting[0]}
+        while more := set[View]().union(*(rivals[view] for view in group)) - group:
+            group |= more
+        waiting = [view for view in waiting if view not in group]
+        if len(group) > 1:
+            found += _asides({view: seen[view] for view in sorted(group)}, rivals, choices)
+    return sorted(found)
+
+
+def _asides(
+    seen: Mapping[View, Seen], rivals: Mapping[View, set[View]], choices: Sequence[Choice]
+) -> list[Aside]:
+    """The same, of views that are rivals or have rivals in common."""
+    found = []
+    left = {view: {hour for hour, _ in saw.tokens} for view, saw in seen.items()}
+    while left:
+        decided = any(choice.means(view) for choice in choices for view in left)
+        best = choose(_totals(seen, left), choices)
+        # An instrument that names two providers says no call twice.
+        counts = {view: left.pop(view) for view in [*left] if _reporter(view) == _reporter(best)}
+        for view in [*left]:
+            against = {other: hours for other, hours in counts.items() if other in rivals[view]}
+            taken = {
+                hour
+                for hour in left[view]
+                if any(decided or _meets(view, hour, *other) for other in against.items())
+            }
+            found += [Aside(view, hour, best) for hour in taken]
+            left[view] -= taken
+            if not left[view]:
+                del left[view]
+    return found
+
 
 def choose(seen: Mapping[View, int], choices: Sequence[Choice] = ()) -> View:
-    """The view that counts among those of one service, provider and day.
+    """The view that counts among some that may have seen the same tokens.
 
     Args:
         seen: the tokens of each; at least one.
@@ -94,11 +179,82 @@ def _best(seen: Mapping[View, int]) -> View:
     return min(full, key=lambda view: (view.rank, -seen[view], view))
 
 
+def _totals(seen: Mapping[View, Seen], hours: Mapping[View, AbstractSet[int]]) -> dict[View, int]:
+    """What the reporter of each view saw in these hours."""
+    totals: dict[tuple[str, str], int] = defaultdict(int)
+    for view, known in hours.items():
+        tokens = seen[view].tokens.items()
+        totals[_reporter(view)] += sum(n for (hour, _), n in tokens if hour in known)
+    return {view: totals[_reporter(view)] for view in hours}
+
+
+def _reporter(view: View) -> tuple[str, str]:
+    """Who says it, whatever it calls the provider."""
+    return view.kind, view.scope
+
+
+def _meets(view: View, hour: int, other: View, hours: AbstractSet[int]) -> bool:
+    """Whether tokens of an hour may be told in these hours of another view."""
+    exact = view.kind in _EXACT and other.kind in _EXACT
+    return any(hour + late in hours for late in ((0,) if exact else (-HOUR, 0, HOUR)))
+
+
+def _rivals(seen: Mapping[View, Seen], choices: Sequence[Choice]) -> dict[View, set[View]]:
+    """For each view those that may have seen the same tokens."""
+    models: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for view, saw in seen.items():
+        for (_, model), tokens in saw.tokens.items():
+            models[_reporter(view)][model] += tokens
+    rivals: dict[View, set[View]] = {view: set() for view in seen}
+    for one, other in combinations(seen, 2):
+        if _reporter(one) == _reporter(other):
+            continue
+        if (
+            _alike(models[_reporter(one)], models[_reporter(other)])
+            or any(choice.parts(one, other) for choice in choices)
+            or (
+                (one.provider == other.provider or not (one.provider and other.provider))
+                and not _apart(seen[one].senders, seen[other].senders)
+            )
+        ):
+            rivals[one].add(other)
+            rivals[other].add(one)
+    return rivals
+
+
+def _alike(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
+    """Whether these tokens by model are so nearly the same that they are."""
+    most = max(sum(one.values()), sum(other.values()))
+    both = sum(min(tokens, other.get(model, 0)) for model, tokens in one.items())
+    return 0 < NEARLY * most <= both
+
+
+def _apart(one: AbstractSet[str], other: AbstractSet[str]) -> bool:
+    """Whether no sender of one is known, or may be known, to the other."""
+    makes = {sender.partition(":")[0] for sender in one | other}
+    return bool(one and other) and len(makes) == 1 and "" not in makes and one.isdisjoint(other)
+
+
+class Nest(NamedTuple):
+    """Ids by which of spans that lie within each other, and may repeat each other, one counts."""
+
+    inner: str
+    """Of the mark that is left where a span within this one was counted."""
+    outer: str
+    """Of the event of the span around this one; '' if there is none."""
+    outer_mark: str
+    """Of the mark that this one leaves for it."""
+
+
 class Sighting(NamedTuple):
     """One request, or one increment of a metric, as one view saw it."""
 
     view: View
     event: Event
+    sender: str = ""
+    """A digest that tells the process or the user, after what it is made of and a colon; two of
+    the same make with different digests never saw the same tokens."""
+    nest: Nest | None = None
 
 
 class Level(NamedTuple):
@@ -116,13 +272,15 @@ class Point(NamedTuple):
     view: View
     series: str
     """A digest of all that tells it from other series, its start included."""
-    started: bool
-    """Whether it says since when it counts."""
+    start: int | None
+    """Since when it counts, in nanoseconds since the epoch; None: it does not say."""
     level: Level
     dims: Dimensions
     parts: tuple[tuple[str, int], ...]
     """To which token classes its value is added, and from which it is taken (-1)."""
     counts_requests: bool
+    sender: str = ""
+    """As in `Sighting`."""
 
     def event(self, value: int, count: int) -> Event:
         """What was used since an earlier reading."""
@@ -160,24 +318,38 @@ def event_id(*parts: str) -> str:
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=20).hexdigest()
 
 
-def increments(before: Level | None, points: Sequence[Point]) -> tuple[list[Event], Level]:
+class Added(NamedTuple):
+    """What readings of a cumulative series add."""
+
+    events: Sequence[Event]
+    level: Level
+    """How far it is read then."""
+    unplaced: int = 0
+    """Tokens of its first reading of which nobody knows when they were used."""
+
+
+def increments(before: Level | None, points: Sequence[Point]) -> Added:
     """What a cumulative series adds, and how far it is read then.
 
-    A series that says since when it counts begins with its whole value; one that does not begins
-    with a level from which later ones are told. A reading that is no newer than the last is in it
-    already. A value that fell was set back, and counts from 0.
+    A series that began shortly before its first reading begins with its whole value. One that
+    began long before brings what it counted until then, on days that other views told or that
+    nobody did: no day is given that, and it begins with a level from which later readings are
+    told, like one that does not say when it began. A reading that is no newer than the last is in
+    it already. A value that fell was set back, and counts from 0.
 
     Args:
         before: how far it was read; None: never.
         points: readings of this one series, at least one, in any order.
     """
     events = []
-    level = before
+    level, unplaced = before, 0
     for point in sorted(points, key=lambda p: (p.level.at, -p.level.value)):
         now = point.level
         if level is None:
-            if point.started:
+            if point.start is not None and now.at - point.start <= _LONGEST:
                 events.append(point.event(now.value, now.requests))
+            elif point.start is not None:
+                unplaced = now.value
         elif now.at <= level.at:
             continue
         elif now.value < level.value or now.requests < level.requests:
@@ -186,12 +358,13 @@ def increments(before: Level | None, points: Sequence[Point]) -> tuple[list[Even
             events.append(point.event(now.value - level.value, now.requests - level.requests))
         level = now
     assert level is not None
-    return events, level
+    return Added(events, level, unplaced)
 
 
-def group_days(sightings: Sequence[Sighting]) -> dict[tuple[str, str], set[int]]:
-    """For each service and provider the UTC days of what was seen."""
-    found: dict[tuple[str, str], set[int]] = {}
-    for view, event in sightings:
-        found.setdefault((view.service, view.provider), set()).add(event.at - event.at % DAY)
+def service_days(sightings: Sequence[Sighting]) -> dict[str, set[int]]:
+    """For each service the UTC days of what was seen."""
+    found: dict[str, set[int]] = {}
+    for sighting in sightings:
+        days = found.setdefault(sighting.view.service, set())
+        days.add(sighting.event.at - sighting.event.at % DAY)
     return found

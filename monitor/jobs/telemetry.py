@@ -16,10 +16,10 @@ from monitor.domain.telemetry import (
     Sighting,
     Telemetry,
     View,
-    group_days,
     increments,
+    service_days,
 )
-from monitor.domain.usage import DAY, Event, Problem, utc_day
+from monitor.domain.usage import DAY, Event, Problem, Quantities, utc_day
 from monitor.jobs.intake import Arrival, Parcel, Reading, Signal, put_requests
 from monitor.storage import telemetry as stored
 
@@ -30,6 +30,14 @@ stream with a watermark of its own for ever."""
 
 _OTHER = "other"
 _CROWDED = f"more than {MAX_STREAMS} views of services: this one is kept under `{_OTHER}`"
+
+_UNPLACED = (
+    "a cumulative series began long before its first reading: what it had counted until then is"
+    " in no day"
+)
+
+_SENDER_DAYS = 70
+"""For which who sent what is remembered: longer than anything may be late."""
 
 _FORGET_DAYS = 90
 """After which a cumulative series that says nothing is forgotten."""
@@ -106,17 +114,21 @@ def store(
     seen: dict[str, list[Sighting]] = defaultdict(list)
     rooms = {name: _Room(stored.stream_names(conn, i)) for name, i in sources.items()}
     for sender, found in sent:
-        sightings = [*found.sightings, *_read_on(conn, sources[sender.source], found.points)]
-        sightings, problems = rooms[sender.source].fitted(sightings, found.problems)
+        source_id = sources[sender.source]
+        read, unplaced = _read_on(conn, source_id, found.points)
+        sightings = [*_innermost(conn, source_id, found.sightings), *read]
+        sightings, problems = rooms[sender.source].fitted(sightings, [*found.problems, *unplaced])
         arrivals += _arrivals(sender, sightings, problems)
         seen[sender.source] += sightings
     put_requests(conn, arrivals, now, settle)
     for source in sorted(seen):
         source_id, sightings = sources[source], seen[source]
-        stored.put_views(conn, source_id, {view for view, _ in sightings})
-        for group, days in sorted(group_days(sightings).items()):
-            stored.decide(conn, source_id, group, days, choices)
+        stored.put_views(conn, source_id, {seen.view for seen in sightings})
+        stored.put_senders(conn, source_id, sightings)
+        for service, days in sorted(service_days(sightings).items()):
+            stored.decide(conn, source_id, service, days, choices)
         stored.close(conn, source_id, utc_day(now - settle))
+        stored.forget_senders(conn, utc_day(now) - _SENDER_DAYS * DAY)
         stored.forget_levels(conn, source_id, (now - _FORGET_DAYS * DAY) * 10**9)
 
 
@@ -141,14 +153,15 @@ class _Room:
         """What was sent, where there is no room for its view as what others share."""
         kept: list[Sighting] = []
         moved: dict[str, Problem] = {}
-        for view, event in sightings:
+        for seen in sightings:
+            view, event = seen.view, seen.event
             if self._has(view.stream):
-                kept.append(Sighting(view, event))
+                kept.append(seen)
                 continue
             shared = _shared(view.kind)
             moved[view.stream] = Problem(view.kind, _CROWDED)
             dims = event.dims._replace(project=_OTHER)
-            kept.append(Sighting(shared, event._replace(dims=dims)))
+            kept.append(seen._replace(view=shared, event=event._replace(dims=dims)))
         placed = [
             (stream if self._has(stream) else _shared(problem.place).stream, problem)
             for stream, problem in problems
@@ -162,27 +175,62 @@ def _shared(kind: str) -> View:
     return View(_OTHER, _OTHER, kind, "")
 
 
-def _read_on(conn: Connection, source_id: int, points: Sequence[Point]) -> list[Sighting]:
-    """What cumulative series add to what was read of them before."""
+def _read_on(
+    conn: Connection, source_id: int, points: Sequence[Point]
+) -> tuple[list[Sighting], list[tuple[str, Problem]]]:
+    """What cumulative series add to what was read of them before, and what they cannot."""
     series: dict[str, list[Point]] = defaultdict(list)
     for point in points:
         series[point.series].append(point)
     if not series:
-        return []
+        return [], []
     before: Mapping[str, Level] = stored.levels(conn, source_id, series.keys())
     after: dict[str, Level] = {}
     found: list[Sighting] = []
+    problems: list[tuple[str, Problem]] = []
     for name, readings in series.items():
-        events, after[name] = increments(before.get(name), readings)
-        found += [Sighting(readings[0].view, event) for event in events]
+        view, sender = readings[0].view, readings[0].sender
+        added = increments(before.get(name), readings)
+        after[name] = added.level
+        found += [Sighting(view, event, sender) for event in added.events]
+        if added.unplaced:
+            said = Problem(view.kind, _UNPLACED, f"{added.unplaced} tokens")
+            problems.append((view.stream, said))
     stored.put_levels(conn, source_id, after)
-    return found
+    return found, problems
+
+
+def _innermost(
+    conn: Connection, source_id: int, sightings: Sequence[Sighting]
+) -> Sequence[Sighting]:
+    """What was sent, of spans that lie within each other the innermost alone.
+
+    They mostly end, and come, from the inside out; where the outer one is counted already it is
+    kept. What is left out leaves a mark for what is around it all the same.
+    """
+    nested = [(seen, seen.nest) for seen in sightings if seen.nest]
+    if not nested:
+        return sightings
+    days = {utc_day(seen.event.at) for seen, _ in nested}
+    wanted = {name for _, nest in nested for name in (nest.inner, nest.outer)}
+    known = stored.known_events(conn, source_id, wanted, days)
+    kept = [seen for seen in sightings if not seen.nest]
+    inside = [(seen, nest) for seen, nest in nested if nest.outer not in known]
+    around = known | {nest.outer_mark for _, nest in inside}
+    for seen, nest in inside:
+        if nest.inner not in around:
+            kept.append(seen)
+        if nest.outer_mark:
+            mark = seen.event._replace(id=nest.outer_mark, quantities=Quantities())
+            kept.append(seen._replace(event=mark))
+    return kept
 
 
 def _arrivals(sender: Sender, sightings: Sequence[Sighting], said: _Problems) -> list[Arrival]:
     events: dict[str, list[Event]] = defaultdict(list)
-    for view, event in sightings:
-        events[view.stream].append(event._replace(dims=sender.bind(event.dims)))
+    for seen in sightings:
+        event = seen.event
+        events[seen.view.stream].append(event._replace(dims=sender.bind(event.dims)))
     problems = defaultdict(list)
     for stream, problem in said:
         problems[stream].append(problem)

@@ -114,8 +114,7 @@ def _refresh_one(
     if mark is None:
         return None
     before = _stored(conn, stream_id, day)
-    aside = _is_set_aside(conn, stream_id, day)
-    after = {} if aside else _derived(conn, stream_id, day, cards, as_open=as_open)
+    after = _derived(conn, stream_id, day, cards, as_open=as_open)
     _replace(conn, before, after)
     if not mark.restates or _totals(before) == _totals(after):
         return None
@@ -152,14 +151,6 @@ def _stored(conn: Connection, stream_id: int, day: int) -> dict[_Row, _Row]:
     return {row[:3]: row for row in rows}
 
 
-def _is_set_aside(conn: Connection, stream_id: int, day: int) -> bool:
-    """Whether another stream of the same tokens counts instead."""
-    found = bulk.select(
-        conn, "SELECT 1 FROM set_aside WHERE stream_id = ? AND day = ?", (stream_id, day)
-    )
-    return bool(found)
-
-
 def _derived(
     conn: Connection, stream_id: int, day: int, cards: Cards, *, as_open: bool
 ) -> dict[_Row, _Row]:
@@ -171,7 +162,9 @@ def _derived(
         f"SELECT s.id, a.name, s.provider, s.model, s.tier, s.batch, u.bucket_start,"
         f" u.bucket_seconds, {quantities}"
         " FROM series s JOIN account a ON a.id = s.account_id JOIN usage u ON u.series_id = s.id"
-        " AND u.bucket_start >= ? AND u.bucket_start < ? WHERE s.stream_id = ?",
+        " AND u.bucket_start >= ? AND u.bucket_start < ? WHERE s.stream_id = ?"
+        " AND NOT EXISTS (SELECT 1 FROM set_aside x WHERE x.stream_id = s.stream_id"
+        " AND x.hour = u.bucket_start - u.bucket_start % 3600)",
         (day, day + DAY, stream_id),
     )
     parts: dict[tuple[int, int], list[_Day]] = defaultdict(list)

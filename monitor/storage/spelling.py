@@ -14,7 +14,7 @@ TOKENS = " + ".join(f"CASE WHEN u.{name} > 0 THEN u.{name} ELSE 0 END" for name 
 
 NOT_SET_ASIDE = (
     "NOT EXISTS (SELECT 1 FROM set_aside x WHERE x.stream_id = t.id"
-    " AND x.day = d.bucket_start - d.bucket_start % 86400)"
+    " AND x.hour = d.bucket_start - d.bucket_start % 3600)"
 )
 """Rows `d` of `usage` count where no other view of the same tokens counts instead of `t`."""
 

@@ -291,13 +291,22 @@ telemetry_series = Table(
     Index("ix_telemetry_series_at", "at"),
     info=LOCAL,
 )
+telemetry_sender = Table(
+    "telemetry_sender",
+    metadata,
+    Column("day", BigInteger, nullable=False),
+    Column("stream_id", BigInteger, nullable=False),
+    Column("sender", String(64), nullable=False),
+    PrimaryKeyConstraint("day", "stream_id", "sender"),
+    info=LOCAL,
+)
 set_aside = Table(
     "set_aside",
     metadata,
     Column("stream_id", BigInteger, ForeignKey("stream.id"), nullable=False),
-    Column("day", BigInteger, nullable=False),
+    Column("hour", BigInteger, nullable=False),
     Column("counts_stream_id", BigInteger, ForeignKey("stream.id"), nullable=False),
-    PrimaryKeyConstraint("stream_id", "day"),
+    PrimaryKeyConstraint("stream_id", "hour"),
     info=REFERENCE,
 )
 quarantine = Table(

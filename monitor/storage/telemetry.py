@@ -1,18 +1,22 @@
-"""Which view of the same tokens counts, by day, and how far cumulative series were read."""
+"""Which view of the same tokens counts, by hour, and how far cumulative series were read."""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from sqlalchemy import Connection, text
 
-from monitor.domain.telemetry import Choice, Level, View, choose
+from monitor.domain.telemetry import Choice, Level, Seen, Sighting, View, set_aside
 from monitor.domain.usage import DAY, utc_day
 from monitor.storage import bulk
 from monitor.storage.spelling import TOKENS
 from monitor.storage.write import mark_dirty
+
+MAX_SENDERS = 1_000
+"""Of one view and day that are told apart."""
 
 _STATE = ("source_id", "series", "at", "value", "requests")
 
@@ -41,17 +45,20 @@ def stream_names(conn: Connection, source_id: int) -> set[str]:
 
 def levels(conn: Connection, source_id: int, series: Collection[str]) -> dict[str, Level]:
     """How far these cumulative series were read."""
-    if conn.dialect.name == "postgresql":
-        among = "= ANY (ARRAY(SELECT json_array_elements_text(?)))"
-    else:
-        among = "IN (SELECT value FROM json_each(?))"
     rows = bulk.select(
         conn,
         "SELECT series, at, value, requests FROM telemetry_series"
-        f" WHERE source_id = ? AND series {among}",
+        f" WHERE source_id = ? AND series {_among(conn)}",
         (source_id, json.dumps(sorted(series))),
     )
     return {name: Level(*level) for name, *level in rows}
+
+
+def _among(conn: Connection) -> str:
+    """A condition on a column: among the texts of a JSON array."""
+    if conn.dialect.name == "postgresql":
+        return "= ANY (ARRAY(SELECT json_array_elements_text(?)))"
+    return "IN (SELECT value FROM json_each(?))"
 
 
 def put_levels(conn: Connection, source_id: int, read: Mapping[str, Level]) -> None:
@@ -111,31 +118,68 @@ def close(conn: Connection, source_id: int, through: int) -> None:
     )
 
 
+def put_senders(conn: Connection, source_id: int, sightings: Sequence[Sighting]) -> None:
+    """Remember who sent what is in each view of each day; the streams are there."""
+    found: dict[tuple[int, int], set[str]] = defaultdict(set)
+    streams = {view: _stream(conn, source_id, view) for view in {s.view for s in sightings}}
+    for seen in sightings:
+        found[utc_day(seen.event.at), streams[seen.view]].add(seen.sender)
+    for key, senders in found.items():
+        rows = bulk.select(
+            conn, "SELECT sender FROM telemetry_sender WHERE day = ? AND stream_id = ?", key
+        )
+        new = senders - {row[0] for row in rows}
+        room = max(0, MAX_SENDERS - len(rows))
+        # Of too many it is only known that they are.
+        kept = sorted(new) if len(new) <= room else [*sorted(new)[:room], ""]
+        columns = ("day", "stream_id", "sender")
+        bulk.insert_ignore(conn, "telemetry_sender", columns, [(*key, name) for name in kept])
+
+
+def forget_senders(conn: Connection, before: int) -> None:
+    """Drop who sent what of days before one."""
+    conn.execute(text("DELETE FROM telemetry_sender WHERE day < :d"), {"d": before})
+
+
+def known_events(
+    conn: Connection, source_id: int, ids: Collection[str], days: Collection[int]
+) -> set[str]:
+    """Which of these events of a source are stored, about these UTC days."""
+    if not ids:
+        return set()
+    rows = bulk.select(
+        conn,
+        f"SELECT event_id FROM request_log WHERE source_id = ? AND event_id {_among(conn)}"
+        " AND day BETWEEN ? AND ?",
+        (source_id, json.dumps(sorted(ids)), min(days) - DAY, max(days) + DAY),
+    )
+    return {row[0] for row in rows}
+
+
 def decide(
     conn: Connection,
     source_id: int,
-    group: tuple[str, str],
+    service: str,
     days: Collection[int],
     choices: Sequence[Choice] = (),
 ) -> None:
-    """Let one view of a service and provider count on each of these UTC days.
+    """Let one view of the same tokens of a service count in each hour of these UTC days.
 
     It follows from what is stored of the day, so the order in which it came has no part in it.
     """
-    views = _views(conn, source_id, group)
+    views = _views(conn, source_id, service)
     if len(views) < 2:
         return
     for day in sorted(days):
         _decide_day(conn, views, day, choices)
 
 
-def _views(conn: Connection, source_id: int, group: tuple[str, str]) -> dict[int, View]:
+def _views(conn: Connection, source_id: int, service: str) -> dict[int, View]:
     rows = bulk.select(
         conn,
         "SELECT v.stream_id, v.service, v.provider, v.kind, v.scope FROM telemetry_view v"
-        " JOIN stream t ON t.id = v.stream_id"
-        " WHERE t.source_id = ? AND v.service = ? AND v.provider = ?",
-        (source_id, *group),
+        " JOIN stream t ON t.id = v.stream_id WHERE t.source_id = ? AND v.service = ?",
+        (source_id, service),
     )
     return {stream: View(*view) for stream, *view in rows}
 
@@ -143,46 +187,57 @@ def _views(conn: Connection, source_id: int, group: tuple[str, str]) -> dict[int
 def _decide_day(
     conn: Connection, views: Mapping[int, View], day: int, choices: Sequence[Choice]
 ) -> None:
-    seen = _tokens(conn, views, day)
-    if not seen:
-        return
-    chosen = choose({views[stream]: tokens for stream, tokens in seen.items()}, choices)
-    counts = next(stream for stream in seen if views[stream] == chosen)
-    wanted = {stream: counts for stream in seen if stream != counts}
+    streams = {view: stream for stream, view in views.items()}
+    wanted = {
+        (streams[aside.view], aside.hour): streams[aside.counts]
+        for aside in set_aside(_seen(conn, views, day), choices)
+    }
     before = _aside(conn, views, day)
     bulk.upsert(
         conn,
         "set_aside",
-        ("stream_id", "day", "counts_stream_id"),
-        "(stream_id, day) DO UPDATE SET counts_stream_id = excluded.counts_stream_id",
-        [(stream, day, other) for stream, other in sorted(wanted.items())],
+        ("stream_id", "hour", "counts_stream_id"),
+        "(stream_id, hour) DO UPDATE SET counts_stream_id = excluded.counts_stream_id",
+        [(*key, other) for key, other in sorted(wanted.items()) if before.get(key) != other],
     )
-    freed = sorted(before - wanted.keys())
-    bulk.delete(conn, "set_aside", ("stream_id", "day"), [(stream, day) for stream in freed])
-    for stream in sorted(before ^ wanted.keys()):
+    freed = sorted(before.keys() - wanted.keys())
+    bulk.delete(conn, "set_aside", ("stream_id", "hour"), freed)
+    for stream in sorted({stream for stream, _ in before.keys() ^ wanted.keys()}):
         mark_dirty(conn, stream, {day: _is_closed(conn, stream, day)})
 
 
-def _tokens(conn: Connection, views: Mapping[int, View], day: int) -> dict[int, int]:
-    """The tokens of each view that has any row of a day."""
+def _seen(conn: Connection, views: Mapping[int, View], day: int) -> dict[View, Seen]:
+    """What each view that has any row of a day saw of it."""
+    marks = ", ".join("?" * len(views))
     rows = bulk.select(
         conn,
-        f"SELECT s.stream_id, CAST(SUM({TOKENS}) AS BIGINT) FROM series s"
+        "SELECT s.stream_id, u.bucket_start - u.bucket_start % 3600, s.model,"
+        f" CAST(SUM({TOKENS}) AS BIGINT) FROM series s"
         " JOIN usage u ON u.series_id = s.id AND u.bucket_start >= ? AND u.bucket_start < ?"
-        f" WHERE s.stream_id IN ({', '.join('?' * len(views))}) GROUP BY s.stream_id",
+        f" WHERE s.stream_id IN ({marks}) GROUP BY 1, 2, 3",
         (day, day + DAY, *views),
     )
-    return dict(rows)
+    tokens: dict[int, dict[tuple[int, str], int]] = defaultdict(dict)
+    for stream, hour, model, used in rows:
+        tokens[stream][hour, model] = used
+    senders: dict[int, set[str]] = defaultdict(set)
+    for stream, sender in bulk.select(
+        conn,
+        f"SELECT stream_id, sender FROM telemetry_sender WHERE day = ? AND stream_id IN ({marks})",
+        (day, *views),
+    ):
+        senders[stream].add(sender)
+    return {views[stream]: Seen(used, senders[stream]) for stream, used in tokens.items()}
 
 
-def _aside(conn: Connection, views: Mapping[int, View], day: int) -> set[int]:
+def _aside(conn: Connection, views: Mapping[int, View], day: int) -> dict[tuple[int, int], int]:
     rows = bulk.select(
         conn,
-        "SELECT stream_id FROM set_aside WHERE day = ?"
+        "SELECT stream_id, hour, counts_stream_id FROM set_aside WHERE hour >= ? AND hour < ?"
         f" AND stream_id IN ({', '.join('?' * len(views))})",
-        (day, *views),
+        (day, day + DAY, *views),
     )
-    return {row[0] for row in rows}
+    return {(stream, hour): counts for stream, hour, counts in rows}
 
 
 def _is_closed(conn: Connection, stream_id: int, day: int) -> bool:

@@ -396,13 +396,13 @@ FROM stream t JOIN source o ON o.id = t.source_id LEFT JOIN watermark m ON m.str
 
 def _set_aside(q: Sql) -> str:
     return f"""
-SELECT {q.day("x.day")} AS day, o.name AS source, t.name AS stream,
+SELECT {q.day("x.hour")} AS day, o.name AS source, t.name AS stream,
   CAST(SUM({TOKENS}) AS BIGINT) AS tokens, c.name AS counted_stream
 FROM set_aside x JOIN stream t ON t.id = x.stream_id JOIN source o ON o.id = t.source_id
   JOIN stream c ON c.id = x.counts_stream_id JOIN series s ON s.stream_id = x.stream_id
-  JOIN usage u ON u.series_id = s.id AND u.bucket_start >= x.day
-    AND u.bucket_start < x.day + 86400
-GROUP BY x.day, o.name, t.name, c.name"""
+  JOIN usage u ON u.series_id = s.id AND u.bucket_start >= x.hour
+    AND u.bucket_start < x.hour + 3600
+GROUP BY {q.day("x.hour")}, o.name, t.name, c.name"""
 
 
 def _alerts(q: Sql) -> str:

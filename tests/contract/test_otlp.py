@@ -573,14 +573,15 @@ def series(*readings, started=True):
 
 
 def added(before, points):
-    events, level = increments(before, points)
-    return [(e.quantities.uncached_input, e.quantities.requests) for e in events], level
+    events, level, unplaced = increments(before, points)
+    found = [(e.quantities.uncached_input, e.quantities.requests) for e in events]
+    return found, level, unplaced
 
 
 def test_a_cumulative_series_adds_its_differences_once():
     points = series((0, 100), (60, 150), (120, 150), (180, 400))
     assert added(None, points)[0] == [(100, 10), (50, 5), (250, 25)]
-    _, level = added(None, points[:2])
+    _, level, _ = added(None, points[:2])
     assert level == Level((THEN - 340) * NANO, 150, 15)
     # What was read, what came late, and what is new.
     assert added(level, [points[3], points[0], points[1]])[0] == [(250, 25)]

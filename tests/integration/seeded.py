@@ -512,7 +512,7 @@ def _aside(conn: Connection) -> None:
         used = Quantities(uncached_input=900, output=90, requests=9)
         event = Event(f"e{stream}", DAY0 + 60, dims(account="apps"), used)
         put_events(conn, source, stream, [event])
-    _put(conn, tables.set_aside, stream_id=other, day=DAY0, counts_stream_id=counts)
+    _put(conn, tables.set_aside, stream_id=other, hour=DAY0, counts_stream_id=counts)
 
 
 def _repricing(conn: Connection) -> None:
