@@ -32,6 +32,7 @@ _SMALL = 256 << 20
 """Bytes that any compressed file may expand to."""
 _DIGESTED = 1024
 _GZIP = b"\x1f\x8b"
+_PACKED = {b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip"}
 _WAITS = "~"
 _BOM = b"\xef\xbb\xbf"
 _ESCAPE = re.compile(rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
@@ -96,7 +97,7 @@ def blocks(
             return
     with _named(path), open(path, "rb", buffering=0) as raw:  # noqa: PTH123 - may be no UTF-8
         mark = _mark(form, os.fstat(raw.fileno()))
-        packed = os.pread(raw.fileno(), 2, 0) == _GZIP
+        packed = _is_packed(path, os.pread(raw.fileno(), 8, 0))
         start = cursor if appends and not packed and _continues(raw, mark, cursor) else None
         if packed:
             yield from _lines(_Bounded(path, raw).read, raw, path, mark, None, whole=True)
@@ -109,6 +110,20 @@ def blocks(
             last = block.cursor
             at_end = last.changed_ns != "" and last.position < mark.size
             yield block._replace(cursor=_waiting(last)) if waits and at_end else block
+
+
+def _is_packed(path: str, first: bytes) -> bool:
+    """Whether a file is gzipped.
+
+    Raises:
+        InputError: it is packed in another way.
+    """
+    for sign, name in _PACKED.items():
+        if first.startswith(sign):
+            raise InputError(
+                f"{path} is packed with {name}", "Unpack it; gzip alone is read packed."
+            )
+    return first.startswith(_GZIP)
 
 
 def _waiting(cursor: Cursor) -> Cursor:
@@ -307,8 +322,8 @@ def head(path: str, size: int = BLOCK) -> bytes:
         InputError: the file cannot be read.
     """
     with _named(path), open(path, "rb") as raw:  # noqa: PTH123
-        if raw.read(2) == _GZIP:
-            raw.seek(0)
-            return gzip.GzipFile(fileobj=raw).read(size).removeprefix(_BOM)
+        packed = _is_packed(path, raw.read(8))
         raw.seek(0)
+        if packed:
+            return gzip.GzipFile(fileobj=raw).read(size).removeprefix(_BOM)
         return raw.read(size).removeprefix(_BOM)

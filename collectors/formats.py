@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -30,6 +31,8 @@ MAPPED = ("csv", "jsonl", "parquet")
 AUTO = "auto"
 
 _SUFFIXES = (".jsonl", ".json", ".ndjson", ".log", ".csv", ".parquet")
+_PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
+"""Of which gzip alone is read, and the others are told of."""
 _HEAD = 64 << 10
 _decode = lenient(dict[str, Any])
 
@@ -88,7 +91,9 @@ def _documents(first: bytes) -> Iterator[Mapping[str, Any]]:
 
 def _columns(first: bytes) -> list[str]:
     line = first.partition(b"\n")[0].decode("utf-8-sig", "replace").strip()
-    return next(csv.reader([line]), []) if len(line) < csv.field_size_limit() else []
+    with suppress(csv.Error):
+        return next(csv.reader([line]), [])
+    return []
 
 
 def grouped(named: Sequence[str], *, mapped: bool) -> dict[str, list[str]]:
@@ -205,7 +210,9 @@ def _inside(folder: str) -> Iterator[str]:
         folders.sort()
         for name in sorted(names):
             path = os.path.join(place, name)  # noqa: PTH118
-            plain = name.lower().removesuffix(".gz")
+            plain = name.lower()
+            for packed in _PACKED:
+                plain = plain.removesuffix(packed)
             if plain.endswith(_SUFFIXES) and os.path.isfile(path):  # noqa: PTH113
                 yield path
     # Given like a file, a folder that may not be entered is told of like one.
