@@ -56,6 +56,8 @@ class Block(NamedTuple):
     cursor: Cursor
     """To the end of the block, but for its lines, which are counted by who takes it."""
     problems: list[Problem]
+    waits: bool = False
+    """A last line that has no end yet is left for the next time."""
 
     def numbered(self) -> Iterator[tuple[int, bytes]]:
         """Every line that is not empty, with its number."""
@@ -167,7 +169,7 @@ def documents(
                 problems.append(unreadable(path, number, line, str(error)))
             else:
                 events += [event] if event else []
-        yield Part(rows, events, problems, block.taken())
+        yield Part(rows, events, problems, block.taken(), waits=block.waits)
 
 
 def lenient(kind: type[_Kind]) -> Callable[[bytes], _Kind]:
@@ -267,9 +269,8 @@ def _lines(
             position += waiting
             kept, waiting, skipping = [], 0, True
     rest = b"".join(kept)
-    if not (whole or _is_document(rest.removeprefix(_BOM))):
-        rest = b""
-    yield block(rest, mark.changed_ns)
+    waits = bool(rest) and not (whole or _is_document(rest.removeprefix(_BOM)))
+    yield block(b"" if waits else rest, mark.changed_ns)._replace(waits=waits)
 
 
 def _is_document(rest: bytes) -> bool:
