@@ -83,7 +83,9 @@ def tables(
                 more = False
                 break
             except csv.Error as error:
-                problems.append(Problem(f"{path}, line {reader.line_num}", f"not CSV: {error}"))
+                problems.append(
+                    Problem(f"{path}, line {reader.reader.line_num}", f"not CSV: {error}")
+                )
                 continue
             if _overflows(row):
                 place = f"{path}, line {reader.line_num}"
