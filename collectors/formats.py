@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -33,6 +34,8 @@ AUTO = "auto"
 _SUFFIXES = (".jsonl", ".json", ".ndjson", ".log", ".csv", ".parquet")
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 """Of which gzip alone is read, and the others are told of."""
+_ROTATED = re.compile(r"[.-]\d[\d_.:t-]*$", re.ASCII)
+"""What a rotation puts behind a name: a number or a time."""
 _HEAD = 64 << 10
 _decode = lenient(dict[str, Any])
 
@@ -213,7 +216,7 @@ def _inside(folder: str) -> Iterator[str]:
             plain = name.lower()
             for packed in _PACKED:
                 plain = plain.removesuffix(packed)
-            if plain.endswith(_SUFFIXES) and os.path.isfile(path):  # noqa: PTH113
+            if _ROTATED.sub("", plain).endswith(_SUFFIXES) and os.path.isfile(path):  # noqa: PTH113
                 yield path
     # Given like a file, a folder that may not be entered is told of like one.
     yield from closed

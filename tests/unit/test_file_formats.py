@@ -299,11 +299,12 @@ def test_a_table_with_old_line_ends_stops_no_other(tmp_path):
 def test_folders_are_searched_and_what_is_of_no_format_is_left_out(tmp_path):
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
-    log = lines(inner / "log.jsonl", {"type": "summary", "leafUuid": "x"})
+    names = ("log.jsonl", "log.jsonl-20261101", "log.jsonl.1", "log.jsonl.2026-11-01_09.gz")
+    logs = [lines(inner / name, {"type": "summary", "leafUuid": "x"}) for name in names]
     (inner / "notes.json").write_text('{"a": 1}')
     (inner / "picture.png").write_text('{"sessionId": 1}')
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert grouped([str(tmp_path)], mapped=False) == {"claude-code": [str(log)]}
+    assert grouped([str(tmp_path)], mapped=False) == {"claude-code": [*map(str, logs)]}
     chosen = Chosen([str(tmp_path)], "auto", "team")
     assert chosen.reader(str(inner / "notes.json"), None) is None
     with pytest.raises(InputError, match="is of no format that is known"):
