@@ -101,6 +101,8 @@ class BedrockLogs:
             return None
         if found.timestamp.tzinfo is None:
             raise ValueError("timestamp names no time zone")
+        if not found.requestId:
+            raise ValueError("requestId is missing")
         dims = Dimensions(
             account=self._account,
             provider="aws",

@@ -118,7 +118,7 @@ class ClaudeCode:
             else:
                 self._add(known, key, total, found)
         events = [self._event(key, each.line, each.first) for key, each in kept.items()]
-        return Part(rows, events, problems, block.taken())
+        return Part(rows, events, problems, block.taken(), waits=block.waits)
 
     def _add(self, known: _Kept, key: _Key, total: int, line: _Line) -> None:
         """Keep what counts of two copies: as `larger`, for which few of them need be events."""

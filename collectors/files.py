@@ -32,6 +32,7 @@ _SMALL = 256 << 20
 """Bytes that any compressed file may expand to."""
 _DIGESTED = 1024
 _GZIP = b"\x1f\x8b"
+_PACKED = {b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip"}
 _WAITS = "~"
 _BOM = b"\xef\xbb\xbf"
 _ESCAPE = re.compile(rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
@@ -55,6 +56,8 @@ class Block(NamedTuple):
     cursor: Cursor
     """To the end of the block, but for its lines, which are counted by who takes it."""
     problems: list[Problem]
+    waits: bool = False
+    """A last line that has no end yet is left for the next time."""
 
     def numbered(self) -> Iterator[tuple[int, bytes]]:
         """Every line that is not empty, with its number."""
@@ -96,7 +99,7 @@ def blocks(
             return
     with _named(path), open(path, "rb", buffering=0) as raw:  # noqa: PTH123 - may be no UTF-8
         mark = _mark(form, os.fstat(raw.fileno()))
-        packed = os.pread(raw.fileno(), 2, 0) == _GZIP
+        packed = _is_packed(path, os.pread(raw.fileno(), 8, 0))
         start = cursor if appends and not packed and _continues(raw, mark, cursor) else None
         if packed:
             yield from _lines(_Bounded(path, raw).read, raw, path, mark, None, whole=True)
@@ -109,6 +112,20 @@ def blocks(
             last = block.cursor
             at_end = last.changed_ns != "" and last.position < mark.size
             yield block._replace(cursor=_waiting(last)) if waits and at_end else block
+
+
+def _is_packed(path: str, first: bytes) -> bool:
+    """Whether a file is gzipped.
+
+    Raises:
+        InputError: it is packed in another way.
+    """
+    for sign, name in _PACKED.items():
+        if first.startswith(sign):
+            raise InputError(
+                f"{path} is packed with {name}", "Unpack it; gzip alone is read packed."
+            )
+    return first.startswith(_GZIP)
 
 
 def _waiting(cursor: Cursor) -> Cursor:
@@ -152,7 +169,7 @@ def documents(
                 problems.append(unreadable(path, number, line, str(error)))
             else:
                 events += [event] if event else []
-        yield Part(rows, events, problems, block.taken())
+        yield Part(rows, events, problems, block.taken(), waits=block.waits)
 
 
 def lenient(kind: type[_Kind]) -> Callable[[bytes], _Kind]:
@@ -252,9 +269,8 @@ def _lines(
             position += waiting
             kept, waiting, skipping = [], 0, True
     rest = b"".join(kept)
-    if not (whole or _is_document(rest.removeprefix(_BOM))):
-        rest = b""
-    yield block(rest, mark.changed_ns)
+    waits = bool(rest) and not (whole or _is_document(rest.removeprefix(_BOM)))
+    yield block(b"" if waits else rest, mark.changed_ns)._replace(waits=waits)
 
 
 def _is_document(rest: bytes) -> bool:
@@ -307,8 +323,8 @@ def head(path: str, size: int = BLOCK) -> bytes:
         InputError: the file cannot be read.
     """
     with _named(path), open(path, "rb") as raw:  # noqa: PTH123
-        if raw.read(2) == _GZIP:
-            raw.seek(0)
-            return gzip.GzipFile(fileobj=raw).read(size).removeprefix(_BOM)
+        packed = _is_packed(path, raw.read(8))
         raw.seek(0)
+        if packed:
+            return gzip.GzipFile(fileobj=raw).read(size).removeprefix(_BOM)
         return raw.read(size).removeprefix(_BOM)

@@ -78,7 +78,7 @@ def _cells(path: Path) -> Iterator[tuple[str, Cells]]:
         yield from _parquet_cells(path)
         return
     with _opened(path) as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file, strict=True)
         names = next(reader, [])
         columns = {ours: names.index(name) for ours, name in _columns(names).items()}
         for row in reader:
@@ -86,6 +86,8 @@ def _cells(path: Path) -> Iterator[tuple[str, Cells]]:
                 continue
             if len(row) < len(names):
                 raise Cut(f"line {reader.line_num} ends within a row")
+            if any(row[len(names) :]):
+                raise Cut(f"line {reader.line_num} has more cells than there are columns")
             cells = {ours: _text(row[at]) for ours, at in columns.items()}
             yield f"line {reader.line_num}", cells
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -30,6 +32,10 @@ MAPPED = ("csv", "jsonl", "parquet")
 AUTO = "auto"
 
 _SUFFIXES = (".jsonl", ".json", ".ndjson", ".log", ".csv", ".parquet")
+_PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
+"""Of which gzip alone is read, and the others are told of."""
+_ROTATED = re.compile(r"[.-]\d[\d_.:t-]*$", re.ASCII)
+"""What a rotation puts behind a name: a number or a time."""
 _HEAD = 64 << 10
 _decode = lenient(dict[str, Any])
 
@@ -88,7 +94,9 @@ def _documents(first: bytes) -> Iterator[Mapping[str, Any]]:
 
 def _columns(first: bytes) -> list[str]:
     line = first.partition(b"\n")[0].decode("utf-8-sig", "replace").strip()
-    return next(csv.reader([line]), []) if len(line) < csv.field_size_limit() else []
+    with suppress(csv.Error):
+        return next(csv.reader([line]), [])
+    return []
 
 
 def grouped(named: Sequence[str], *, mapped: bool) -> dict[str, list[str]]:
@@ -205,8 +213,10 @@ def _inside(folder: str) -> Iterator[str]:
         folders.sort()
         for name in sorted(names):
             path = os.path.join(place, name)  # noqa: PTH118
-            plain = name.lower().removesuffix(".gz")
-            if plain.endswith(_SUFFIXES) and os.path.isfile(path):  # noqa: PTH113
+            plain = name.lower()
+            for packed in _PACKED:
+                plain = plain.removesuffix(packed)
+            if _ROTATED.sub("", plain).endswith(_SUFFIXES) and os.path.isfile(path):  # noqa: PTH113
                 yield path
     # Given like a file, a folder that may not be entered is told of like one.
     yield from closed

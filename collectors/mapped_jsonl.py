@@ -51,7 +51,7 @@ class MappedJsonl:
                 events.append(item)
             else:
                 problems.append(item)
-        return Part(count, events, problems, block.taken())
+        return Part(count, events, problems, block.taken(), waits=block.waits)
 
 
 def _at(found: Mapping[str, Any], name: str) -> object:

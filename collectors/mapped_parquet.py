@@ -64,6 +64,10 @@ class MappedParquet:
                 f"{path} has no column {', '.join(absent)}",
                 f"Its columns are {', '.join(known)}; name them in --map.",
             )
+        if twice := [name for name in columns if known.count(name) > 1]:
+            raise InputError(
+                f"{path} has the column {twice[0]} more than once", "Rename one of them."
+            )
         rows, number = Rows(self._account, self._map), 0
         for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
             found = [

@@ -14,6 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from collectors.files import short_id
 from collectors.window import moment
 from monitor.domain.errors import InputError
 from monitor.domain.names import clean_name
@@ -37,6 +38,9 @@ _WHOLE = re.compile(r"(-?\d+)(?:\.0*)?", re.ASCII)
 _FINER = (10**17, 10**14, 10**11)
 """From where on a number counts nano-, micro- or milliseconds: as seconds it would lie in the year
 5138 or later."""
+
+_FIRST_SECOND = 946_684_800
+"""Of the year 2000. Smaller numbers count no seconds: 20261101 is a date, others are no time."""
 
 
 class Mapped(NamedTuple):
@@ -117,8 +121,8 @@ class Rows:
 
         Two equal rows are two requests; the same file again gives the same ids.
         """
-        if given := values.get("id"):
-            return clean_name(given)
+        if given := short_id(values.get("id") or ""):
+            return given
         said = "\0".join("" if value is None else str(value) for value in row.values())
         said += "\0".join(f"{k}={v}" for k, v in sorted(self._map.constants.items()))
         self._seen[said] += 1
@@ -137,8 +141,8 @@ def as_text(value: object) -> str:
 def _instant(text: str | None) -> int:
     if not text:
         raise ValueError("at is missing")
-    if _NUMBER.fullmatch(text.strip()):
-        number = Decimal(text.strip())
+    number = Decimal(text.strip()) if _NUMBER.fullmatch(text.strip()) else 0
+    if number >= _FIRST_SECOND:
         parts = next((from_ // 10**8 for from_ in _FINER if number >= from_), 1)
         return int(number / parts)
     try:

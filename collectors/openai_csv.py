@@ -97,6 +97,8 @@ class OpenAICsv:
         start, end = (_count(name, row.get(name) or "") for name in _TIMES[:2])
         if start % MINUTE:
             raise ValueError(f"start_time = {start} is no full minute")
+        if not 0 < end - start <= DAY:
+            raise ValueError(f"{start} to {end} is no stretch of a day at most")
         groups: dict[str, Any] = {name: row[name] for name in _GROUPS if row.get(name)}
         if row.get("batch"):
             groups["batch"] = str(row["batch"]).lower() == "true"

@@ -63,7 +63,7 @@ def tables(
     lines = _Lines(path, form, cursor, growing=growing)
     if lines.cursor is None and not lines.fill():
         return
-    reader = csv.DictReader(lines, restkey="", restval=None)
+    reader = csv.DictReader(lines, restkey="", restval=None, strict=True)
     columns = _columns(reader, path)
     last, at = "", 0
     while True:
@@ -83,9 +83,15 @@ def tables(
                 more = False
                 break
             except csv.Error as error:
-                problems.append(Problem(f"{path}, line {reader.line_num}", f"not CSV: {error}"))
+                problems.append(
+                    Problem(f"{path}, line {reader.reader.line_num}", f"not CSV: {error}")
+                )
                 continue
-            rows.append((reader.line_num, row))
+            if _overflows(row):
+                place = f"{path}, line {reader.line_num}"
+                problems.append(Problem(place, "the row has more cells than there are columns"))
+            else:
+                rows.append((reader.line_num, row))
             last, at = "".join(lines.row), started
         assert lines.cursor is not None
         # What follows the cursor may be in the reader already: until its end a file is read anew.
@@ -95,6 +101,12 @@ def tables(
         yield Table(columns, rows, [*problems, *lines.problems()], cursor, before, before_at)
         if not more:
             return
+
+
+def _overflows(row: Row) -> bool:
+    """Whether a comma that nobody quoted, such as that of 1,234, may have moved the cells."""
+    further: object = row.get("")
+    return isinstance(further, list) and any(further)
 
 
 def _columns(reader: csv.DictReader[str], path: str) -> Sequence[str]:

@@ -112,6 +112,8 @@ class Part(NamedTuple):
     """What the file's last row was taken for, as long as it had no end: that does not count."""
     whose: Collection[tuple[str, str]] = ()
     """Accounts and projects that charges are of; '': a file that names none is of all."""
+    waits: bool = False
+    """The file's last line has no end yet, and is read when it has."""
 
 
 class FileReader(Protocol):

@@ -54,9 +54,11 @@ class Imported(NamedTuple):
     """Files in folders that are of no known format."""
     failed: int
     """Files that could not be read."""
+    waiting: int
+    """Files whose last line has no end yet: it is read when it has."""
 
 
-NOTHING = Imported(*[0] * 10)
+NOTHING = Imported(*[0] * 11)
 
 
 class Result(NamedTuple):
@@ -140,16 +142,18 @@ class Import:
         if reader.copies != self._batch.copies:
             self._flush()
             self._batch = Batch(copies=reader.copies)
-        seen, before = False, self._bytes
+        seen, waits, before = False, False, self._bytes
         for part in reader.parts(path, cursor):
-            seen = True
+            seen, waits = True, part.waits
             self._bytes = before + part.cursor.position
             self._batch.add(path, part)
             if self._batch.full:
                 self._flush()
         total = self.total
         self.total = total._replace(
-            files=total.files + seen, unchanged=total.unchanged + (not seen)
+            files=total.files + seen,
+            unchanged=total.unchanged + (not seen),
+            waiting=total.waiting + waits,
         )
 
     def _flush(self) -> None:

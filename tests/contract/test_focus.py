@@ -446,6 +446,17 @@ def test_a_sum_that_no_column_can_hold_is_a_problem(put, source):
     assert "18000000" in found.problems[0].reason
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [(b",x,y\n", "more cells than there are columns"), (b',"x\n', "end of data")],
+)
+def test_a_row_whose_cells_may_have_moved_refuses_the_file(put, source, damage, said):
+    path = put("november.csv", [charge(2), charge(3)])
+    path.write_bytes(path.read_bytes().rstrip() + damage)
+    with pytest.raises(SourceError, match=said):
+        read(source())
+
+
 @pytest.mark.parametrize("name", ["november.csv", "november.csv.gz"])
 def test_a_file_that_is_cut_off_is_refused_as_a_whole(put, source, name):
     path = put(name, [charge(2), charge(3)])

@@ -130,10 +130,11 @@ def test_the_command_reads_folders_and_saved_maps_and_says_what_failed(tmp_path)
     traps = trap_logs.generate(9, spaced=False, responses=10, files=3)
     write(tmp_path / "logs", traps)
     (tmp_path / "logs" / "x.jsonl.gz").write_bytes(gzip.compress(b'{"sessionId": 1}\n' * 9999)[:-9])
+    (tmp_path / "logs" / "half.jsonl").write_text('{"sessionId": 1}\n{"sess')
     ended = crossover("import", tmp_path / "logs", "--output-format", "json", cwd=tmp_path)
     assert ended.code == 2
     (row,) = ended.rows
-    assert (row["source"], row["failed"]) == ("claude-code", 1)
+    assert (row["source"], row["failed"], row["waiting"]) == ("claude-code", 1, 1)
     assert row["new"] == traps.responses
     assert "x.jsonl.gz is cut off or damaged" in ended.err
     table = tmp_path / "t.csv"

@@ -10,7 +10,7 @@ from collectors import files
 from collectors.formats import FORMATS, MAPPED, Chosen, detect, grouped, load
 from collectors.mapping import parse_map
 from monitor.domain.errors import InputError
-from monitor.domain.usage import MINUTE
+from monitor.domain.usage import DAY, MINUTE
 from tests import needs
 
 AT = 1_793_491_200  # 2026-11-01T00:00:00Z
@@ -130,6 +130,8 @@ def test_an_exported_usage_becomes_events_that_the_next_export_meets_again(tmp_p
     assert (event.quantities.output, event.quantities.requests) == (50, 3)
     assert "a@b.c" not in repr((event, problem))
     assert problem.place.endswith("line 4")
+    path.write_text(USAGE + row.replace(str(AT + 60), str(AT + 31 * DAY)))
+    assert "no stretch of a day at most" in read(path, "openai-csv")[1][0].reason
     # A later export in which the minute went on filling, with its columns in another order.
     later = tmp_path / "later.csv"
     later.write_text(
@@ -218,6 +220,10 @@ def test_a_parquet_file_is_read_by_a_map(tmp_path):
     assert [(event.at, event.quantities[0]) for event in events] == [(AT, 7)] * 2
     assert len({event.id for event in events}) == 2
     assert problem.place == f"{path}, row 3"
+    twice = pyarrow.table([[AT], [1], [9], [2]], names=["t", "in", "in", "o"])
+    parquet.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(InputError, match="has the column in more than once"):
+        read(tmp_path / "twice.parquet", "parquet", "at=t,input=in,output=o")
     with pytest.raises(InputError, match="has no column absent"):
         read(path, "parquet", "at=absent,input=in,output=o")
     path.write_bytes(path.read_bytes()[:-20])
@@ -275,14 +281,30 @@ def test_the_last_line_counts_where_it_is_whole_and_waits_where_it_is_not(tmp_pa
     assert list(reader.parts(str(path), cursor)) == []
 
 
+def test_what_is_packed_in_another_way_is_told_of(tmp_path):
+    path = tmp_path / "log.jsonl.zst"
+    path.write_bytes(b"\x28\xb5\x2f\xfd packed")
+    with pytest.raises(InputError, match="is packed with zstd"):
+        read(path, "jsonl", MAP)
+    with pytest.raises(InputError, match="is packed with zstd"):
+        grouped([str(tmp_path)], mapped=True)
+
+
+def test_a_table_with_old_line_ends_stops_no_other(tmp_path):
+    (tmp_path / "old.csv").write_bytes(b"t,i,o\r1,2,3\r")
+    (tmp_path / "whole.csv").write_text("t,i,o\n1,2,3\n")
+    assert grouped([str(tmp_path)], mapped=True) == {"csv": [str(tmp_path / "whole.csv")]}
+
+
 def test_folders_are_searched_and_what_is_of_no_format_is_left_out(tmp_path):
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
-    log = lines(inner / "log.jsonl", {"type": "summary", "leafUuid": "x"})
+    names = ("log.jsonl", "log.jsonl-20261101", "log.jsonl.1", "log.jsonl.2026-11-01_09.gz")
+    logs = [lines(inner / name, {"type": "summary", "leafUuid": "x"}) for name in names]
     (inner / "notes.json").write_text('{"a": 1}')
     (inner / "picture.png").write_text('{"sessionId": 1}')
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert grouped([str(tmp_path)], mapped=False) == {"claude-code": [str(log)]}
+    assert grouped([str(tmp_path)], mapped=False) == {"claude-code": [*map(str, logs)]}
     chosen = Chosen([str(tmp_path)], "auto", "team")
     assert chosen.reader(str(inner / "notes.json"), None) is None
     with pytest.raises(InputError, match="is of no format that is known"):

@@ -120,6 +120,13 @@ def test_cache_writes_are_the_sum_of_their_parts_where_no_total_is_given(tmp_pat
     assert (event.quantities.cache_write, event.quantities.cache_write_long) == (30, 9)
 
 
+def test_an_invocation_without_an_id_is_not_taken_for_another(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text((as_line(INVOCATION, requestId="") + "\n") * 2)
+    events, problems, _ = read(path, "bedrock-logs")
+    assert (events, len(problems)) == ([], 2)
+
+
 def test_a_streamed_answer_says_which_writes_are_kept_for_an_hour(tmp_path):
     path = tmp_path / "a.jsonl"
     usage = {"cache_creation": {"ephemeral_1h_input_tokens": 9}}

@@ -36,6 +36,7 @@ def test_a_row_becomes_one_request_in_utc(tmp_path):
         ("2026-11-01 00:00:00", 1_793_491_200),
         ("1793491200", 1_793_491_200),
         ("1793491200.5", 1_793_491_200),
+        ("20261101", 1_793_491_200),
         ("1793491200123", 1_793_491_200),
         ("1793491200123456", 1_793_491_200),
         ("1793491200123456789", 1_793_491_200),
@@ -65,6 +66,8 @@ def test_an_own_id_is_used(tmp_path):
     [
         ("yesterday,1,1", "is not a time"),
         (",1,1", "at is missing"),
+        ("46327.5,1,1", "is not a time"),
+        ("1793491200,1,234,567", "more cells than there are columns"),
         ("1793491200,-5,1", "input = -5"),
         ("1793491200,12e3,1", "not a whole number"),
         ("1793491200,1_000,1", "not a whole number"),
@@ -79,6 +82,20 @@ def test_a_bad_row_is_a_problem_with_its_line_and_stops_no_other(tmp_path, row, 
     assert bad.place.endswith("log.csv, line 2")
     assert said in bad.reason
     assert isinstance(good, Event)
+
+
+@pytest.mark.parametrize("text", ['"open\n1793491200,1,1,a\n', '"a\n1793491200,1,1,b"c\n'])
+def test_a_quote_that_is_not_closed_swallows_no_row_unsaid(tmp_path, text):
+    found = read(tmp_path, "t,i,o,x\n1793491200,1,1," + text, "at=t,input=i,output=o")
+    assert [item.place.rpartition("/")[2] for item in found] == ["log.csv, line 3"]
+
+
+def test_long_ids_and_ids_of_spaces_are_no_single_request(tmp_path):
+    rows = "".join(
+        f"1793491200,1,1,{rid}\n" for rid in ("x" * 250 + "1", "x" * 250 + "2", " ", " ")
+    )
+    found = read(tmp_path, "t,i,o,rid\n" + rows, "at=t,input=i,output=o,id=rid")
+    assert len({event.id for event in found}) == 4
 
 
 def test_an_empty_cell_is_unknown_and_not_zero(tmp_path):
