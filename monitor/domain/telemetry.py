@@ -209,12 +209,12 @@ def _rivals(seen: Mapping[View, Seen], choices: Sequence[Choice]) -> dict[View, 
     for one, other in combinations(seen, 2):
         if _reporter(one) == _reporter(other):
             continue
-        if (
-            _alike(models[_reporter(one)], models[_reporter(other)])
-            or any(choice.parts(one, other) for choice in choices)
-            or (
-                (one.provider == other.provider or not (one.provider and other.provider))
-                and not _apart(seen[one].senders, seen[other].senders)
+        if any(choice.parts(one, other) for choice in choices) or (
+            not _apart(seen[one].senders, seen[other].senders)
+            and (
+                one.provider == other.provider
+                or not (one.provider and other.provider)
+                or _alike(models[_reporter(one)], models[_reporter(other)])
             )
         ):
             rivals[one].add(other)

@@ -24,7 +24,15 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from collectors import otlp
 from monitor.domain.errors import IntakeError
-from monitor.domain.telemetry import Choice, Level, View, choose, increments
+from monitor.domain.telemetry import (
+    Choice,
+    Level,
+    Seen,
+    View,
+    choose,
+    increments,
+    set_aside,
+)
 from monitor.domain.usage import DAY, MAX_READING, MAX_REQUEST, QUANTITY_FIELDS
 from monitor.jobs import telemetry
 from monitor.storage import rollup
@@ -125,7 +133,7 @@ def protobuf(signal, document):
     for resource in document.get("resourceSpans", ()):
         for scope in resource["scopeSpans"]:
             for one in scope["spans"]:
-                for name in ("traceId", "spanId"):
+                for name in {"traceId", "spanId", "parentSpanId"} & one.keys():
                     one[name] = base64.b64encode(bytes.fromhex(one[name])).decode()
     return json_format.ParseDict(document, REQUESTS[signal]()).SerializeToString()
 
@@ -364,7 +372,6 @@ def test_openinference_and_media():
         {"gen_ai.operation.name": "invoke_agent", "gen_ai.response.id": "r"},
         {"gen_ai.operation.name": "execute_tool"},
         {"gen_ai.operation.name": "fetch_response"},
-        {"gen_ai.operation.name": None},
         {"gen_ai.operation.name": None, "openinference.span.kind": "AGENT"},
         {"gen_ai.operation.name": None, "openinference.span.kind": "CHAIN"},
     ],
@@ -372,6 +379,50 @@ def test_openinference_and_media():
 def test_what_repeats_the_use_of_its_children_is_not_counted(told):
     found = read("traces", envelope("traces", [span(told)]))
     assert (found.sightings, found.rejected) == ([], 0)
+
+
+def vercel(operation, n):
+    """A span as Vercel's SDK writes it before it follows the conventions."""
+    told = dict.fromkeys(("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.response.model"))
+    told |= dict.fromkeys(("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"))
+    told |= {"ai.operationId": operation, "ai.model.provider": "openai.responses"}
+    told |= {
+        "ai.model.id": "gpt-5-mini",
+        "ai.usage.promptTokens": 70,
+        "ai.usage.cachedInputTokens": 20,
+    }
+    return span(told | {"ai.usage.completionTokens": 9, "ai.prompt": "a secret"}, n)
+
+
+def test_of_vercels_spans_the_request_counts_and_not_what_is_around_it():
+    items = [vercel("ai.generateText", 1), vercel("ai.generateText.doGenerate", 2)]
+    found = read("traces", envelope("traces", items, scope="ai"))
+    (seen,) = found.sightings
+    assert (seen.view.provider, seen.event.dims.model) == ("openai", "gpt-5-mini")
+    assert used(seen) == {"uncached_input": 50, "cache_read": 20, "output": 9, "requests": 1}
+    assert "secret" not in repr(found)
+
+
+def unnamed(n, parent=0, tokens=100):
+    """A span that does not say whether it is a request."""
+    said = {"gen_ai.operation.name": None, "gen_ai.usage.input_tokens": tokens}
+    more = {"parentSpanId": f"{parent:016x}"} if parent else {}
+    return span(said, n, traceId=f"{7:032x}", **more)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_of_unnamed_spans_within_each_other_the_innermost_counts(receiver, apart):
+    items = [unnamed(3, 2, 60), unnamed(4, 2, 40), unnamed(2, 1), unnamed(1)]
+    for each in [[one] for one in items] if apart else [items[::-1]]:
+        receiver.store(read("traces", envelope("traces", each)))
+    receiver.store(read("traces", envelope("traces", items)))
+    assert [row[-1] for row in counted_tokens(receiver)] == [60 + 10 + 40 + 10]
+
+
+def test_an_unnamed_span_counts_where_no_other_view_does(receiver):
+    receiver.store(read("traces", envelope("traces", [span(), unnamed(2)])))
+    (row,) = counted_tokens(receiver)
+    assert (row[0], row[-1]) == ("shop-bot/openai: spans of genai", 110)
 
 
 @pytest.mark.parametrize(
@@ -591,6 +642,15 @@ def test_a_series_without_a_start_begins_with_a_level():
     assert added(None, series((0, 100), (60, 150), started=False))[0] == [(50, 5)]
 
 
+def test_what_a_series_counted_long_before_its_first_reading_is_in_no_day(receiver):
+    metric = histogram("input", 5e6, 900, 2, THEN - 9 * DAY, THEN - 120)
+    later = histogram("input", 5e6 + 70, 901, 2, THEN - 9 * DAY, THEN - 60)
+    for each in (metric, later):
+        receiver.store(read("metrics", envelope("metrics", [each])))
+    assert [row[-1] for row in counted_tokens(receiver)] == [70]
+    assert receiver.rows("SELECT payload FROM quarantine") == [("5000000 tokens",)]
+
+
 def test_a_value_that_fell_was_set_back_and_a_new_start_is_a_new_series():
     assert added(None, series((0, 100), (60, 30), (120, 50)))[0] == [(100, 10), (30, 3), (20, 2)]
     first = read("metrics", envelope("metrics", [histogram("input", 9.0, 1, 2)])).points
@@ -680,6 +740,68 @@ def test_a_configured_view_counts_where_it_reports():
     assert choose(seen, [Choice("", "", COUNTERS), Choice("shop-bot", "", "", "genai")]) == SPANS
 
 
+def told(*hours, model="gpt-5-mini", by=("host.name:a",), tokens=100):
+    """What a view saw: so many tokens in each of these hours of the day."""
+    return Seen({(THEN // DAY * DAY + 3600 * hour, model): tokens for hour in hours}, set(by))
+
+
+def aside(seen, *choices):
+    """What does not count: by view its hours of the day."""
+    found = {}
+    for view, hour, _ in set_aside(seen, choices):
+        found.setdefault(view, []).append(hour % DAY // 3600)
+    assert found == {
+        view: [
+            h.hour % DAY // 3600
+            for h in set_aside(dict(reversed(seen.items())), choices)
+            if h.view == view
+        ]
+        for view in found
+    }
+    return found
+
+
+OTHER = view("spans", provider="azure")
+RENAMED = view("spans", "genai.v2")
+
+
+@pytest.mark.parametrize(
+    ("seen", "wanted"),
+    [
+        # The same tokens twice; metrics come up to an hour late.
+        ({SPANS: told(8, 9), OLD: told(8, 9)}, {OLD: [8, 9]}),
+        ({SPANS: told(8, 9), OLD: told(8, 9, 10)}, {SPANS: [8, 9]}),
+        ({SPANS: told(8, 9, 10), OLD: told(9, 10, 11)}, {OLD: [9, 10, 11]}),
+        # A scope is renamed at noon: in one hour both are there.
+        ({SPANS: told(8, 9, 12), RENAMED: told(13, 14)}, {}),
+        ({SPANS: told(8, 9, 10, 12), RENAMED: told(12, 13, 14)}, {RENAMED: [12]}),
+        # Spans are switched on in the afternoon, beside metrics.
+        ({OLD: told(8, 9, 14, 15), SPANS: told(14, 15)}, {SPANS: [14, 15]}),
+        # Two users, or hosts, whose telemetry is set up in different ways.
+        ({SPANS: told(8), OLD: told(8, by=["host.name:b"])}, {}),
+        ({SPANS: told(8, by=["service:a"]), OLD: told(8)}, {OLD: [8]}),
+        (
+            {SPANS: told(8), OLD: told(8, by=["host.name:a", "host.name:b"], tokens=190)},
+            {SPANS: [8]},
+        ),
+        # One names the provider in another way: the tokens of each model tell.
+        ({OTHER: told(8), OLD: told(8, tokens=101)}, {OLD: [8]}),
+        ({OTHER: told(8), OLD: told(8, tokens=170)}, {}),
+        ({OTHER: told(8), OLD: told(8, model="gpt-5")}, {}),
+        # One instrument that names two says no call twice.
+        ({OTHER: told(8), SPANS: told(8)}, {}),
+    ],
+)
+def test_an_hour_counts_once_and_no_hour_is_lost(seen, wanted):
+    assert aside(seen) == wanted
+
+
+def test_a_configured_view_counts_for_its_day_and_can_join_providers():
+    assert aside({SPANS: told(8, 12), OLD: told(8)}, Choice("", "", HISTOGRAM)) == {SPANS: [8, 12]}
+    seen = {OTHER: told(8), OLD: told(8, tokens=170)}
+    assert aside(seen, Choice("shop-bot", "", "spans")) == {OLD: [8]}
+
+
 # --- Stored ---
 
 
@@ -716,6 +838,12 @@ def counted(receiver):
     return sorted(
         receiver.rows(f"SELECT project, stream, {sums} FROM v_usage_daily GROUP BY 1, 2"), key=str
     )
+
+
+def counted_tokens(receiver):
+    """What counts by stream."""
+    counted(receiver)
+    return receiver.rows("SELECT stream, SUM(tokens) FROM v_usage_daily GROUP BY 1 ORDER BY 1")
 
 
 def clear(receiver):
