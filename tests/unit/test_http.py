@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.http import LONGEST_WAIT_S, Http, _Scrub, basic, retry_after
+from collectors.http import Http, basic
+from collectors.http.scrub import Scrub
+from collectors.http.waits import LONGEST_WAIT_S, retry_after
 from collectors.registry import REGISTRY, load
 from monitor.domain.errors import InputError, SourceError
 
@@ -161,6 +163,6 @@ def test_an_unknown_kind_is_refused_with_the_known_ones():
     ("key", "left"), [("key", b'{"api_key_id": "k1"}'), ("k" * 8, b'{"api_key_id": "k1"}')]
 )
 def test_a_short_key_changes_no_answer_that_merely_holds_its_letters(key, left):
-    assert _Scrub([f"Bearer {key}"]).body(left) == left
+    assert Scrub([f"Bearer {key}"]).body(left) == left
     long = b'{"said": "kkkkkkkk"}'
-    assert (_Scrub([f"Bearer {key}"]).body(long) == long) is (key == "key")
+    assert (Scrub([f"Bearer {key}"]).body(long) == long) is (key == "key")
