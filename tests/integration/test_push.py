@@ -1,5 +1,6 @@
 """What programs send to the daemon, over real HTTP on both engines."""
 
+import codecs
 import gzip
 import http.client
 import json
@@ -141,7 +142,8 @@ def on_sqlite(sqlite_url):
 
 
 def test_what_is_sent_counts_once_however_often_and_however_written_it_comes(service):
-    sent = [event("a"), event("b", at="2026-11-10T11:59:00.5+00:00"), event("c", output=None)]
+    nulls = dict.fromkeys(("output", "project", "batch"))
+    sent = [event("a"), event("b", at="2026-11-10T11:59:00.5+00:00"), event("c", **nulls)]
     assert service.post(sent).counts == (3, 0, 0)
     again = [
         service.post(sent),
@@ -149,6 +151,7 @@ def test_what_is_sent_counts_once_however_often_and_however_written_it_comes(ser
         service.post(gzip.compress(json.dumps(sent).encode()), encoding="gzip"),
         service.post(zstandard.compress(lines(*sent)), LINES + "; charset=utf-8", encoding="zstd"),
         service.post(sent, kind=""),
+        service.post(codecs.BOM_UTF8 + json.dumps(sent).encode()),
     ]
     assert {reply.status for reply in again} == {200}
     assert {reply.counts for reply in again} == {(0, 3, 0)}
@@ -182,6 +185,8 @@ def test_what_cannot_be_used_is_refused_by_place_id_and_reason_and_the_rest_is_s
         "provider and model": event("w12", model="\u200b"),
         "length <= 200": event("w13", project="x" * 201),
         "got `str`": "w14",
+        "is not JSON": event("w15", output=float("nan")),
+        "not JSON": event("w16", model="half of a pair \ud83d"),
     }
     mixed = [one for each in wrong.values() for one in (each, event(f"ok{id(each)}"))]
     reply = service.post(mixed)
@@ -395,6 +400,10 @@ NO_BODIES = [
     (b'[{"id": "a"}', JSON, "", 400),
     (b"\xff\xfe", JSON, "", 400),
     (b"[" * 200_000, JSON, "", 400),
+    (b"[", JSON, "", 400),
+    (b"[NaN", JSON, "", 400),
+    (b"[NaN,]", JSON, "", 400),
+    (b"[NaN]]", JSON, "", 400),
     (b'[{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]", JSON, "", 400),
     (b"[1" + b",1" * 3_000_000 + b"]", JSON, "", 413),
     (b"\n" * 8_000_000, LINES, "", 413),
