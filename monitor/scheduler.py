@@ -104,7 +104,10 @@ class Daemon:
         scheduler = self._scheduler()
         scheduler.start()
         log.info("the daemon runs on %s", self.parts.database.shown)
-        stop.wait()
+        # Python runs a signal's handler once this thread wakes, and one that comes just before it
+        # falls asleep wakes nobody.
+        while not stop.wait(1):
+            pass
         log.info("stopping")
         guard = threading.Timer(STOP_SECONDS - 1, _exit_anyway)
         guard.daemon = True

@@ -77,6 +77,8 @@ def signal(wire: Wire, settle: int, choices: Sequence[Choice] = ()) -> Signal:
 
     def refuse(status: int, said: str, content_type: str) -> Answer:
         kind = _kind(wire, content_type)
+        # Of these two OTLP's clients try again after the second alone.
+        status = 503 if status == 408 else status
         return Answer(status, wire.refused(kind, status, said), kind)
 
     return Signal(wire.path, SCOPE, wire.content_types, read, put, refuse)

@@ -38,7 +38,10 @@ def application(
         *(desk.routes() if desk else ()),
         *(intake.routes() if intake else ()),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, style=STYLE)])
+    found = Starlette(routes=routes, middleware=[Middleware(Guard, style=STYLE)])
+    # Behind a proxy with TLS the redirect would lead to plain HTTP, and a token with it.
+    found.router.redirect_slashes = False
+    return found
 
 
 @contextmanager

@@ -186,7 +186,8 @@ def _secret(request: Request) -> str:
 
 
 def _encoding(request: Request) -> str:
-    said = request.headers.get("content-encoding", "identity").strip().lower()
+    said = request.headers.get("content-encoding", "").strip().lower() or "identity"
+    said = said.removeprefix("x-")
     if said not in ENCODINGS:
         raise IntakeError(415, f"the content encoding is one of {', '.join(ENCODINGS)}")
     return said

@@ -948,6 +948,11 @@ def test_a_span_that_says_nothing_weighs_like_any_other():
     assert reading.weight == len(items)
 
 
+def test_a_body_that_came_too_slowly_is_sent_again_by_clients_of_otlp():
+    wire = telemetry.Wire("", (otlp.JSON,), None, None, otlp.refused)
+    assert telemetry.signal(wire, SETTLE).refuse(408, "late", otlp.JSON).status == 503
+
+
 def test_services_beyond_the_most_share_a_view_and_lose_no_token(receiver, monkeypatch):
     monkeypatch.setattr(telemetry, "MAX_STREAMS", 3)
 

@@ -428,7 +428,10 @@ def test_a_body_that_is_none_is_refused_as_a_whole(on_sqlite):
         reply = on_sqlite.post(body, kind, encoding=encoding)
         assert (reply.status, list(reply.said)) == (status, ["error"]), (body[:20], encoding)
     members = gzip.compress(b"[") + gzip.compress(b"]")
-    assert on_sqlite.post(members, encoding="gzip").status == 200
+    assert on_sqlite.post(members, encoding="x-gzip").status == 200
+    assert on_sqlite.post([], **{"Content-Encoding": ""}).status == 200
+    # No answer leads elsewhere, and the token with it.
+    assert on_sqlite.post([], path="/v1/usage/").status == 404
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(sqlite_url):
