@@ -250,7 +250,7 @@ def test_the_check_names_two_sources_that_count_alike_and_the_remedy(database):
     )
     assert raised.value.remedy == (
         "If it is the same traffic, let its tokens_from name one of gateway and openai in"
-        " [[account]] acme."
+        " [account.acme]."
     )
     change(
         database, "UPDATE account SET tokens_from = (SELECT id FROM source WHERE name = 'openai')"
