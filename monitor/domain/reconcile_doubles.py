@@ -48,7 +48,7 @@ def _doubled_model(
         if nearer([(cell.rest, pico) for cell, pico in more]):
             pico = sum(cell.take("double count", -pico) for cell, pico in more if pico)
             seen = f"{first} and {other} both count {model}"
-            remedy = "Name the one that counts: `tokens_from` in the [[account]]."
+            remedy = "Name the one that counts: `tokens_from` in `[account.NAME]`."
             found += finding_on("double count", [c for c, pico in more if pico], pico, seen, remedy)
     return found
 

@@ -13,6 +13,7 @@ from monitor.domain.alert_keys import Key, of_row
 from monitor.domain.alerts import AlertState, Notify, Rule, State, Transition, step
 from monitor.domain.decisions import REOPEN_SHARE
 from monitor.domain.guide import Guide
+from monitor.domain.model_names import ModelNames
 from monitor.domain.notices import Notice, said_to_json
 from monitor.domain.routing import Routes, Target
 from monitor.domain.rulebook import BOOK, LIMITS, Limits
@@ -56,6 +57,8 @@ class Policy(NamedTuple):
     """Rule -> what it compares with."""
     expiring: Sequence[Expiring] = ()
     """What is configured with an end, besides what the database has."""
+    names: ModelNames = ModelNames()
+    """Which names are of one model."""
     answers: Callable[[Connection, int], Sequence[Answered]] | NotConfigured = NOBODY_REPORTS
     """What became of an hour's requests, by the end of the hour; else why nobody knows."""
 

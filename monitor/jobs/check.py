@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
@@ -14,6 +16,7 @@ from monitor.jobs.reconcile import Comparison, compare_all, days_told, in_dollar
 from monitor.storage import pending, reconcile, work
 from monitor.storage.engine import Database
 
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _COMPARED_DAYS = 28
 _REPORTED_DAYS = 7
 _WRONG: tuple[Cause, ...] = ("unit", "double count")
@@ -116,11 +119,16 @@ def _remedy(double: doubles.Double) -> str:
     one, other = double.accounts
     counts = f"let its tokens_from name one of {' and '.join(double.sources)}"
     if one == other:
-        return f"If it is the same traffic, {counts} in [[account]] {one}."
+        return f"If it is the same traffic, {counts} in [account.{_key(one)}]."
     return (
         f"If it is the same traffic, give both sources the same account (now {one} and {other})"
         f" and {counts}."
     )
+
+
+def _key(name: str) -> str:
+    """A name as a key of TOML."""
+    return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def nothing_given_up(database: Database, now: int) -> str:

@@ -142,7 +142,7 @@ def _anomalies(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]
 def _unreconciled(conn: Connection, as_of: int, policy: Policy) -> Iterable[Signal]:
     limits = policy.limits["unreconciled_spend"]
     start = as_of - (limits.days or 0) * DAY
-    compared = reconcile.compare_all(conn, start, as_of, policy.live_sources)
+    compared = reconcile.compare_all(conn, start, as_of, policy.live_sources, policy.names)
     found = (reconcile.seen(each, as_of) for each in compared)
     return (watch_spend.unreconciled(seen, limits) for seen in found if seen.days)
 

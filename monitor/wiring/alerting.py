@@ -19,6 +19,7 @@ from monitor.jobs.alerting import Policy
 from monitor.jobs.notify import Telling
 from monitor.jobs.recommendation import Enclosing
 from monitor.wiring.outlets import composers, envelope
+from monitor.wiring.prices import model_names
 from monitor.wiring.rows import midnight, rules
 from monitor.wiring.style import report_style
 from reports import pdf
@@ -40,6 +41,7 @@ def policy(settings: Settings, *, demo: bool = False) -> Policy:
         rules=rulebook.chosen(rule_changes(settings)),
         limits=rulebook.limits(rule_changes(settings)),
         expiring=_ending_prices(settings),
+        names=model_names(settings),
         owners={item.name: item.owner for item in settings.workload if item.owner},
         thresholds={
             item.name: Thresholds(item.actual_percent, item.projected_percent)

@@ -8,16 +8,19 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from monitor.cli import app
+from monitor.config import Settings
 from monitor.domain.errors import CrossoverError, InputError
 from monitor.domain.periods import day_of
 from monitor.domain.reconciled import total
+from monitor.domain.rulebook import BOOK
 from monitor.domain.usage import DAY
-from monitor.jobs import check, reconcile
+from monitor.jobs import check, reconcile, watching
 from monitor.ports import StreamSpec
 from monitor.storage import figures, rollup, setup
 from monitor.storage.engine import Database
 from monitor.storage.write import Window, put_window
-from tests import odd_bills
+from monitor.wiring import alerting
+from tests import odd_bills, seeded
 from tests.conftest import FULL
 
 START, END, MONTH = odd_bills.START, odd_bills.END, odd_bills.MONTH
@@ -241,6 +244,21 @@ def test_a_closed_month_keeps_its_causes_for_queries_and_figures(database):
 NOW = END + 3600
 
 
+def test_the_alert_knows_two_sources_that_count_alike_by_configured_names(database):
+    made = odd_bills.month(3, ["double count"])
+    compared(database, made)
+    change(database, "UPDATE series SET model = 'our-chat' WHERE model LIKE '%/%'")
+    named = Settings(names={"openai": {"our-chat": "model-0"}})
+    names = alerting.policy(named).names
+    policy = seeded.policy("ann@acme.example", live_sources=READ, names=names)
+    rule = {"unreconciled_spend": BOOK["unreconciled_spend"]}
+    with database.write() as conn:
+        for as_of in range(END - 2 * DAY, END + DAY, DAY):
+            assert watching.daily(conn, as_of, as_of, policy._replace(rules=rule)) == []
+        said = conn.scalar(text("SELECT said FROM alert WHERE status = 'firing'"))
+    assert "Name the one that counts: `tokens_from` in `[account.NAME]`." in said
+
+
 def test_the_check_names_two_sources_that_count_alike_and_the_remedy(database):
     compared(database, odd_bills.month(3, ["double count"]))
     with pytest.raises(CrossoverError) as raised:
@@ -250,7 +268,7 @@ def test_the_check_names_two_sources_that_count_alike_and_the_remedy(database):
     )
     assert raised.value.remedy == (
         "If it is the same traffic, let its tokens_from name one of gateway and openai in"
-        " [[account]] acme."
+        " [account.acme]."
     )
     change(
         database, "UPDATE account SET tokens_from = (SELECT id FROM source WHERE name = 'openai')"
