@@ -11,7 +11,6 @@ import time
 from concurrent import futures
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -381,10 +380,11 @@ def test_pages_are_asked_for_no_faster_than_the_allowance(fake, opened):
             limits=DEFAULT_LIMITS._replace(every_s=every),
         )
     )
+    began = time.monotonic()
     reader.read("usage/completions", DAY0, DAY0 + 12 * DAY, NOW)
-    gaps = [b - a for a, b in pairwise(seen)]
-    assert len(gaps) >= 3
-    assert min(gaps) > every * 0.8
+    assert len(seen) >= 4
+    # A page may arrive late on a busy machine, and the next one then soon after it.
+    assert all(at - began > number * every * 0.8 for number, at in enumerate(seen))
 
 
 def test_the_daemon_reads_other_sources_while_one_does_not_answer(sqlite_url, fake, monkeypatch):
