@@ -7,6 +7,7 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
@@ -22,7 +23,35 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from collectors import otlp_wire
 from collectors.otlp_model import Attributes, DataPoint, Metric, Origin, Record, Span
+
+
+def _counted(kind: Descriptor, known: dict[str, otlp_wire.Fields]) -> otlp_wire.Fields:
+    """Of a message: those in it, and other repeated fields with a length."""
+    if kind.full_name not in known:
+        # Known before its fields are, since an attribute may hold attributes.
+        found: dict[int, otlp_wire.Fields | None] = {}
+        known[kind.full_name] = found
+        for field in kind.fields:
+            tag = field.number << 3 | otlp_wire.LENGTH
+            if field.message_type is not None:
+                found[tag] = _counted(field.message_type, known)
+            elif field.default_value == []:
+                found[tag] = None
+    return known[kind.full_name]
+
+
+_COUNTED = {
+    "metrics": _counted(ExportMetricsServiceRequest.DESCRIPTOR, {}),
+    "traces": _counted(ExportTraceServiceRequest.DESCRIPTOR, {}),
+    "logs": _counted(ExportLogsServiceRequest.DESCRIPTOR, {}),
+}
+
+
+def objects(signal: str, body: bytes, most: int) -> int:
+    """Messages and repeated texts in a body, as `otlp_wire.objects` counts them."""
+    return otlp_wire.objects(body, _COUNTED[signal], most)
 
 
 def metrics(body: bytes, wanted: Collection[str]) -> Iterator[Metric]:

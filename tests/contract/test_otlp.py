@@ -2,11 +2,15 @@
 
 import base64
 import json
+import subprocess
+import sys
 import time
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
@@ -22,7 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from collectors import otlp
+from collectors import otlp, otlp_protobuf, otlp_wire
 from monitor.domain.errors import IntakeError
 from monitor.domain.telemetry import (
     Choice,
@@ -271,6 +275,136 @@ def test_json_of_too_many_objects_is_not_parsed():
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
     assert error.value.status == 413
+
+
+def field(number, inner):
+    """A field with a length, in Protobuf."""
+    size, left = bytearray(), len(inner)
+    while left > 0x7F:
+        size.append(left & 0x7F | 0x80)
+        left >>= 7
+    return bytes([number << 3 | 2, *size, left]) + inner
+
+
+def nested(numbers, inner=b""):
+    for number in reversed(numbers):
+        inner = field(number, inner)
+    return inner
+
+
+SPAN = [1, 2, 2]
+ATTRIBUTE = [*SPAN, 9]
+REFUSED_IN_A_PROCESS = """
+import resource, sys
+from collectors import otlp
+from monitor.domain.errors import IntakeError
+
+body = sys.stdin.buffer.read()
+reader = otlp.Reader("traces", most=10_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    reader.read(body, otlp.PROTOBUF, 0)
+except IntakeError as error:
+    print(error.status, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        nested(SPAN, field(9, b"") * 3_000_000),
+        nested(SPAN[:2], field(2, b"") * 3_000_000),
+        nested([1, 1, 3], field(3, b"") * 3_000_000),
+    ],
+    ids=["attributes", "spans", "texts"],
+)
+def test_protobuf_of_too_many_objects_is_not_parsed(body):
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED_IN_A_PROCESS],
+        input=body,
+        capture_output=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    status, megabytes = map(int, done.stdout.split())
+    # Its bytes once more, and not the 70 to 500 MB of its objects.
+    assert (status, megabytes <= 20) == (413, True)
+
+
+def objects_of(message):
+    """Messages and repeated texts, as the classes read them."""
+    found = 0
+    for field_, said in message.ListFields():
+        inner = said if field_.is_repeated else [said]
+        if field_.message_type is not None:
+            found += sum(1 + objects_of(one) for one in inner)
+        elif field_.is_repeated:
+            found += len(inner)
+    return found
+
+
+def walked(signal, body, most=10**9):
+    return otlp_wire.walked(body, otlp_protobuf._COUNTED[signal], most)
+
+
+def test_objects_of_protobuf_are_counted_as_the_classes_read_them():
+    bodies = [(signal, protobuf(signal, document)) for signal, document in a_day()]
+    deep = span({"list": ["a", ["b", 1]], "long": "x" * 300}, events=[{"name": "e" * 130}])
+    deep |= {"links": [{"attributes": pairs({"a": 1.5})}], "flags": 257, "status": {"code": 2}}
+    document = envelope("traces", [deep])
+    keys = {"type": "service", "idKeys": ["service.name", "z"]}
+    document["resourceSpans"][0]["resource"]["entityRefs"] = [keys]
+    bodies += [("traces", protobuf("traces", document))]
+    bodies += [(signal, b"".join(b for s, b in bodies if s == signal)) for signal in REQUESTS]
+    for signal, body in bodies:
+        wanted = objects_of(REQUESTS[signal].FromString(body))
+        assert walked(signal, body) == wanted
+        assert wanted <= otlp_protobuf.objects(signal, body, 10**9)
+        if wanted > 3:
+            assert otlp_protobuf.objects(signal, body, 3) == 4
+
+
+@given(st.data())
+def test_no_body_that_the_classes_read_holds_more_than_was_counted(data):
+    signal, document = data.draw(st.sampled_from(a_day()))
+    body = bytearray(protobuf(signal, document))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(body) - 1))
+        odd = st.sampled_from([b"", b"\x12\x00", b"\x8a\x00\x00", b"\x0d", b"\x8a\x80\x80\x80\x00"])
+        body[at : at + data.draw(st.integers(0, 2))] = data.draw(odd | st.binary(max_size=2))
+    try:
+        wanted = objects_of(REQUESTS[signal].FromString(bytes(body)))
+    except DecodeError:
+        return
+    assert wanted <= otlp_protobuf.objects(signal, bytes(body), 10**9)
+    assert wanted <= walked(signal, bytes(body))
+
+
+def test_what_ends_before_its_fields_do_is_bad_data():
+    signal, document = a_day()[0]
+    body = protobuf(signal, document)
+    for end in range(1, len(body)):
+        with pytest.raises(ValueError, match="field"):
+            walked(signal, body[:end])
+    # Of a text that looks like many fields no field is counted, but for it the body is walked.
+    reader = otlp.Reader(signal, most=1)
+    many = body + nested([*SPAN, 5], field(2, b"") * 150_000)
+    assert len(reader.read(many, otlp.PROTOBUF, THEN).sightings) == 1
+    for broken in (many[:-1], *(many + rest for rest in (b"\x12", b"\x80", b"\x0a\x7f", b"\x0b"))):
+        with pytest.raises(IntakeError, match="no export of traces") as error:
+            reader.read(broken, otlp.PROTOBUF, THEN)
+        assert error.value.status == 400
+
+
+def test_protobuf_is_walked_as_deep_as_the_classes_read_and_no_deeper():
+    deepest = nested([*ATTRIBUTE, 2, *[5, 1] * 47, 5])
+    assert walked("traces", deepest) == objects_of(REQUESTS["traces"].FromString(deepest)) == 100
+    for numbers in ([5, 1] * 49, [5, 1] * 20_000):
+        deeper = nested([*ATTRIBUTE, 2, *numbers])
+        with pytest.raises(DecodeError):
+            REQUESTS["traces"].FromString(deeper)
+        with pytest.raises(ValueError, match="too deep"):
+            walked("traces", deeper)
 
 
 def test_a_resource_is_read_once_however_much_stands_under_it():
