@@ -158,6 +158,12 @@ def test_rows_that_are_deleted_while_pages_are_read_hide_no_other(fake, source):
     assert total(read(source()).rows).requests == 2_490
 
 
+def test_rows_of_one_instant_are_all_found_in_whatever_order_pages_have_them(fake, source):
+    fake.calls = [call(DAY0 + n // 450 * 2 * HOUR, f"r{n}") for n in range(2_700)]
+    fake.unordered = True
+    assert total(read(source()).rows).requests == 2_700
+
+
 def test_a_proxy_that_does_not_say_that_it_stopped_counting_is_read_in_slices(fake, source):
     fake.calls = [call(DAY0 + 8 * n, f"r{n}") for n in range(10_010)]
 
