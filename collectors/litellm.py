@@ -18,6 +18,7 @@ from collectors.http import DEFAULT_LIMITS, Http, Limits
 from collectors.litellm_rows import (
     DEFAULT_GROUP_BY,
     GROUPS,
+    NO_TOKENS,
     STREAM,
     Chosen,
     Count,
@@ -174,7 +175,12 @@ class LiteLLM:
             return Read(end, end, [], [], 0, {"stream": stream})
         asked = daily.asked(start, last)
         found = self._sums(asked, start, last)
-        told = "failed requests are in the sums, with the prompt tokens that the proxy guessed"
+        told = {
+            "failed requests are in the sums, with the prompt tokens that the proxy guessed": (
+                found.failed
+            ),
+            NO_TOKENS: found.bare,
+        }
         return Read(
             start=start,
             end=end,
@@ -182,7 +188,7 @@ class LiteLLM:
             problems=found.problems,
             pages=1,
             request={"stream": stream, "path": daily.PATH, **dict(asked)},
-            notes=[f"{found.failed:,} {told}"] if found.failed else [],
+            notes=[f"{count:,} {note}" for note, count in told.items() if count],
         )
 
     def _sums(self, asked: list[tuple[str, str]], start: int, end: int) -> daily.Sums:

@@ -49,10 +49,10 @@ _FETCHED_AGAIN = (
     "rows are stored answers that were fetched again, whose tokens the proxy logs anew"
     " (BerriAI/litellm#17814)"
 )
-_NO_TOKENS = (
+NO_TOKENS = (
     "requests that used no tokens are not counted, such as those billed by image, second or page"
 )
-_NOTES = (_SKIPPED, _NO_TOKENS, _TWICE, _ALIKE, _FETCHED_AGAIN)
+_NOTES = (_SKIPPED, NO_TOKENS, _TWICE, _ALIKE, _FETCHED_AGAIN)
 
 
 class _Cached(msgspec.Struct):
@@ -242,7 +242,7 @@ class Chosen:
             self.left[_SKIPPED] += 1
             return False
         if call.get("prompt_tokens") == 0 == call.get("completion_tokens"):
-            self.left[_NO_TOKENS] += 1
+            self.left[NO_TOKENS] += 1
             return False
         if call.get("call_type") in _FETCHED:
             self.left[_FETCHED_AGAIN] += 1

@@ -553,6 +553,19 @@ def test_keys_beyond_the_hundred_that_are_listed_are_one_row_without_a_key(days)
     assert {r.dims.api_key: r.quantities.tokens for r in found.rows} == {"k1": 55, "": 55}
 
 
+def test_models_that_used_no_tokens_are_told_of_and_not_counted(days):
+    def change(page):
+        found = page["results"][0]
+        none = {"prompt_tokens": 0, "completion_tokens": 0, "successful_requests": 3}
+        found["breakdown"]["models"]["openai/whisper-1"] = {"metrics": none}
+        found["metrics"]["successful_requests"] += 3
+
+    found = read(days(change))
+    assert {row.dims.model for row in found.rows} == {"gpt-5-mini"}
+    assert total(found.rows).requests == 4
+    assert found.notes[0].startswith("3 requests that used no tokens are not counted")
+
+
 def test_a_sum_that_no_model_explains_is_a_row_without_a_model(days):
     def more(page):
         page["results"][0]["metrics"]["prompt_tokens"] += 7
