@@ -18,6 +18,7 @@ from collectors.http import DEFAULT_LIMITS, Http, Limits
 from collectors.litellm_rows import (
     DEFAULT_GROUP_BY,
     GROUPS,
+    NO_TOKENS,
     STREAM,
     Chosen,
     Count,
@@ -96,6 +97,8 @@ class _TooLarge(Exception):
 class _Moved(SourceError):
     """Fewer rows came than were counted."""
 
+    counted = 0
+
 
 class LiteLLM:
     """A LiteLLM proxy, read with its master key.
@@ -172,7 +175,12 @@ class LiteLLM:
             return Read(end, end, [], [], 0, {"stream": stream})
         asked = daily.asked(start, last)
         found = self._sums(asked, start, last)
-        told = "failed requests are in the sums, with the prompt tokens that the proxy guessed"
+        told = {
+            "failed requests are in the sums, with the prompt tokens that the proxy guessed": (
+                found.failed
+            ),
+            NO_TOKENS: found.bare,
+        }
         return Read(
             start=start,
             end=end,
@@ -180,7 +188,7 @@ class LiteLLM:
             problems=found.problems,
             pages=1,
             request={"stream": stream, "path": daily.PATH, **dict(asked)},
-            notes=[f"{found.failed:,} {told}"] if found.failed else [],
+            notes=[f"{count:,} {note}" for note, count in told.items() if count],
         )
 
     def _sums(self, asked: list[tuple[str, str]], start: int, end: int) -> daily.Sums:
@@ -217,9 +225,13 @@ class LiteLLM:
             piece = waiting.pop()
             try:
                 part = self._settled(piece)
-            except _TooLarge:
+            except (_TooLarge, _Moved) as error:
                 middle = (piece.start + piece.end) // 2
-                if middle == piece.start:
+                alone = middle == piece.start
+                # Rows of one instant may change places between two pages; one page holds all.
+                if isinstance(error, _Moved) and (alone or error.counted <= _PAGE_ROWS):
+                    raise
+                if alone:
                     raise SourceError(
                         self.name,
                         f"{STREAM}: the second {utc(piece.start)} has more requests than the"
@@ -267,12 +279,14 @@ class LiteLLM:
 
         answer = all_pages(self.name, STREAM, whole(ask), take, Cursors())
         if len(seen) < total:
-            raise _Moved(
+            moved = _Moved(
                 self.name,
                 f"{STREAM}: {total:,} requests from {utc(piece.start)} on were named and"
                 f" {len(seen):,} came",
                 "Nothing of this read was kept; it is tried again at the next poll",
             )
+            moved.counted = total
+            raise moved
         return _Part(
             merged(answer.rows), answer.problems, answer.pages, len(answer.rows), chosen.left
         )

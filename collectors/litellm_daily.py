@@ -74,6 +74,8 @@ class Sums(NamedTuple):
     problems: list[Problem]
     failed: int
     """Requests of which only the proxy's guess is in the tokens."""
+    bare: int
+    """Requests that used no tokens; they are in no row."""
 
 
 class _Part(NamedTuple):
@@ -100,9 +102,15 @@ def sums(body: bytes, start: int, end: int, account: str, group_by: frozenset[st
     if page.metadata.has_more or page.metadata.total_pages > 1:
         raise ValueError("the answer is one page of several")
     parts = [part for found in page.results for part in _parts(found, start, end)]
-    rows, problems = each(parts, lambda part: _row(part, account, group_by), "daily activity")
+    used = [part for part in parts if _used_tokens(part)]
+    rows, problems = each(used, lambda part: _row(part, account, group_by), "daily activity")
     failed = sum(found.metrics.failed_requests for found in page.results)
-    return Sums(merged(rows), problems, failed)
+    bare = sum(part.metrics.successful_requests for part in parts if not _used_tokens(part))
+    return Sums(merged(rows), problems, failed, bare)
+
+
+def _used_tokens(part: _Part) -> bool:
+    return part.metrics.prompt_tokens + part.metrics.completion_tokens > 0
 
 
 def _parts(found: _Day, start: int, end: int) -> Iterator[_Part]:

@@ -1,7 +1,7 @@
 """A LiteLLM proxy's own PostgreSQL database: its request log, read in one read-only transaction.
 
 Columns come and go with the proxy's versions, so the catalogue is asked first. Prompts and
-answers are never selected; of `metadata` only what the provider said was used.
+answers are never selected; of `metadata` only what was used, at which tier, and by how many.
 """
 
 from __future__ import annotations
@@ -250,8 +250,12 @@ def _calls(
 def _call(found: dict[str, Any]) -> dict[str, Any]:
     at = found["startTime"]
     zoned = at.replace(tzinfo=UTC) if at.tzinfo is None else at
-    used = found.pop("usage_object", None)
-    return found | {"startTime": zoned.isoformat(), "metadata": {"usage_object": used}}
+    about = {
+        "usage_object": found.pop("usage_object", None),
+        "cost_breakdown": {"service_tier": found.pop("service_tier", None)},
+        "batch_successful_requests": found.pop("batch_requests", None),
+    }
+    return found | {"startTime": zoned.isoformat(), "metadata": about}
 
 
 def _columns(conn: psycopg.Connection[tuple[Any, ...]], schema: str) -> Mapping[str, str]:
@@ -283,6 +287,8 @@ def _selected(columns: Mapping[str, str]) -> dict[str, str]:
     if "metadata" in columns:
         inside = "metadata" if columns["metadata"] == "jsonb" else "metadata::jsonb"
         chosen["usage_object"] = f"({inside})->'usage_object'"
+        chosen["service_tier"] = f"({inside})->'cost_breakdown'->>'service_tier'"
+        chosen["batch_requests"] = f"({inside})->'batch_successful_requests'"
         for name in ("status", "litellm_call_id"):
             chosen.setdefault(name, f"({inside})->>'{name}'")
     return chosen

@@ -37,6 +37,7 @@ class _Line(msgspec.Struct):
     status: str | None = None
     cache_hit: bool | str | None = None
     metadata: dict[str, Any] | str | None = None
+    cost_breakdown: dict[str, Any] | None = None
 
 
 _decode = lenient(_Line)
@@ -69,7 +70,7 @@ class LiteLLMJsonl:
     def _event(self, line: bytes, chosen: Chosen) -> Event | None:
         found = _decode(line)
         call = _as_logged(found)
-        if found.status not in (None, "success") or not chosen.admit(call):
+        if not chosen.admit(call):
             return None
         if not call["request_id"]:
             raise ValueError("request_id is missing")
@@ -87,6 +88,9 @@ def _as_logged(found: _Line) -> dict[str, Any]:
         "request_id": found.request_id or found.id or "",
         "api_key": found.api_key or about.get("user_api_key_hash"),
         "team_id": found.team_id or about.get("user_api_key_team_id"),
+        "metadata": found.metadata
+        if isinstance(found.metadata, str)
+        else {"cost_breakdown": found.cost_breakdown} | about,
     }
 
 

@@ -1,7 +1,8 @@
 """One request of a LiteLLM proxy as a row of usage, whether HTTP or its database handed it over.
 
 The proxy counts cached tokens into `prompt_tokens` for every provider. A failed request's tokens
-are the proxy's guess, and an answer out of its cache cost nobody anything: neither is counted.
+are the proxy's guess, unless its usage was told before the answer broke off, and an answer out of
+its cache cost nobody anything: neither is counted.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ _FAMILY = dict.fromkeys(("responses", "aresponses"), "responses") | dict.fromkey
     ("completion", "acompletion"), "completion"
 )
 _FETCHED = ("get_responses", "aget_responses")
+_BATCHES = ("retrieve_batch", "aretrieve_batch")
+"""A finished batch is one row, with the tokens of all its requests."""
+_IMAGES = ("image_generation", "aimage_generation", "image_edit", "aimage_edit")
 _TWINS_KEPT = 50_000
 _TWIN_SECONDS = 2.0
 
@@ -45,7 +49,17 @@ _FETCHED_AGAIN = (
     "rows are stored answers that were fetched again, whose tokens the proxy logs anew"
     " (BerriAI/litellm#17814)"
 )
-_NOTES = (_SKIPPED, _TWICE, _ALIKE, _FETCHED_AGAIN)
+NO_TOKENS = (
+    "requests that used no tokens are not counted, such as those billed by image, second or page"
+)
+_NOTES = (_SKIPPED, NO_TOKENS, _TWICE, _ALIKE, _FETCHED_AGAIN)
+
+
+class _Cached(msgspec.Struct):
+    """What of the cached tokens was no text."""
+
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
 
 
 class _Details(msgspec.Struct):
@@ -55,8 +69,11 @@ class _Details(msgspec.Struct):
     cache_creation_tokens: Count | None = None
     cache_write_tokens: Count | None = None
     audio_tokens: Count | None = None
+    image_tokens: Count | None = None
+    text_tokens: Count | None = None
     reasoning_tokens: Count | None = None
     cache_creation_token_details: dict[str, Count | None] | None = None
+    cached_tokens_details: _Cached | None = None
 
 
 class _UsageObject(msgspec.Struct):
@@ -67,8 +84,15 @@ class _UsageObject(msgspec.Struct):
     completion_tokens_details: _Details | None = None
 
 
+class _Cost(msgspec.Struct):
+    service_tier: str | None = None
+    """At whose rates the proxy charged it: what was served goes before what was asked for."""
+
+
 class _Metadata(msgspec.Struct):
     usage_object: _UsageObject | None = None
+    cost_breakdown: _Cost | None = None
+    batch_successful_requests: Count | None = None
 
 
 class _Call(msgspec.Struct):
@@ -78,6 +102,7 @@ class _Call(msgspec.Struct):
     completion_tokens: Count
     model: str | None = None
     custom_llm_provider: str | None = None
+    call_type: str | None = None
     api_key: str | None = None
     team_id: str | None = None
     user: str | None = None
@@ -96,7 +121,9 @@ def _row(
     call: object, start: int, *, seconds: int, account: str, group_by: frozenset[str]
 ) -> UsageRow:
     found = fit(call, _Call)
-    used = _metadata(found).usage_object or _UsageObject()
+    about = _metadata(found)
+    used = about.usage_object or _UsageObject()
+    cost = about.cost_breakdown or _Cost()
     at = logged_at(found.startTime)
     if at < start:
         raise ValueError("it lies before the window that was asked for")
@@ -111,9 +138,13 @@ def _row(
         project=chosen("team_id"),
         api_key=chosen("api_key"),
         actor=chosen("user"),
-        tier=clean_name(used.service_tier or ""),
+        tier=clean_name(used.service_tier or cost.service_tier or ""),
+        batch="true" if found.call_type in _BATCHES else "",
     )
-    return UsageRow(dims, at - at % seconds, seconds, _quantities(found, used))
+    counts = _quantities(found, used)
+    if dims.batch:
+        counts = counts._replace(requests=about.batch_successful_requests)
+    return UsageRow(dims, at - at % seconds, seconds, counts)
 
 
 def _metadata(found: _Call) -> _Metadata:
@@ -148,18 +179,31 @@ def _quantities(found: _Call, used: _UsageObject) -> Quantities:
     )
     lives = inside.cache_creation_token_details or {}
     long = min(written or 0, lives.get("ephemeral_1h_input_tokens") or 0)
-    uncached = found.prompt_tokens - (read or 0) - (written or 0) - (inside.audio_tokens or 0)
-    output = found.completion_tokens - (answered.audio_tokens or 0)
-    if min(uncached, output) < 0:
+    cached = inside.cached_tokens_details or _Cached()
+    audio_read, image_read = cached.audio_tokens or 0, cached.image_tokens or 0
+    fresh = found.prompt_tokens - (read or 0) - (written or 0)
+    # Audio and images are told with what of them was cached, which not every version tells apart.
+    audio = min((inside.audio_tokens or 0) - audio_read, fresh)
+    image = min((inside.image_tokens or 0) - image_read, fresh - audio)
+    text_read = None if read is None else read - audio_read - image_read
+    drawn = answered.image_tokens
+    if drawn is None and answered.text_tokens is None and found.call_type in _IMAGES:
+        drawn = found.completion_tokens
+    output = found.completion_tokens - (answered.audio_tokens or 0) - (drawn or 0)
+    if min(fresh, audio, image, text_read or 0, output) < 0:
         raise ValueError("its parts are more than its prompt_tokens or completion_tokens")
     return Quantities(
-        uncached_input=uncached,
-        cache_read=read,
+        uncached_input=fresh - audio - image,
+        cache_read=text_read,
         cache_write=None if written is None else written - long,
         cache_write_long=None if written is None else long,
         output=output,
-        audio_input=inside.audio_tokens,
+        audio_input=None if inside.audio_tokens is None else audio,
+        audio_cache_read=cached.audio_tokens,
         audio_output=answered.audio_tokens,
+        image_input=None if inside.image_tokens is None else image,
+        image_cache_read=cached.image_tokens,
+        image_output=drawn,
         reasoning=answered.reasoning_tokens,
         requests=1,
     )
@@ -197,6 +241,9 @@ class Chosen:
         if _failed(call) or str(call.get("cache_hit")).lower() == "true":
             self.left[_SKIPPED] += 1
             return False
+        if call.get("prompt_tokens") == 0 == call.get("completion_tokens"):
+            self.left[NO_TOKENS] += 1
+            return False
         if call.get("call_type") in _FETCHED:
             self.left[_FETCHED_AGAIN] += 1
         return not self._is_twin(call)
@@ -220,11 +267,19 @@ class Chosen:
 
 
 def _failed(call: Mapping[str, Any]) -> bool:
-    status = call.get("status")
-    if status is None and isinstance(call.get("metadata"), dict):
-        # Older proxies have no column for it.
-        status = call["metadata"].get("status")
-    return bool(status == "failure")
+    """Whether it failed with nothing known to be used.
+
+    An answer that broke off was charged for as far as it came: there alone the usage has tokens.
+    """
+    about = call.get("metadata")
+    about = about if isinstance(about, dict) else {}
+    # Older proxies have no column for the status.
+    if (call.get("status") or about.get("status")) != "failure":
+        return False
+    used = about.get("usage_object")
+    return not (
+        isinstance(used, dict) and (used.get("prompt_tokens") or used.get("completion_tokens"))
+    )
 
 
 def notes(left: Mapping[str, int]) -> list[str]:

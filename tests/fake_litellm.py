@@ -50,7 +50,8 @@ def call(at: float, name: str, **changed: Any) -> dict[str, Any]:
 class FakeProxy(FakeApi):
     """`calls` as the proxy serves them: both ends of a window included, counted to a cap.
 
-    `page_size` caps a page below what was asked for.
+    `page_size` caps a page below what was asked for. Rows of one instant have no order, as in a
+    database that sorts them: `unordered` turns them about on each second page.
     """
 
     def __init__(self, calls: Iterable[dict[str, Any]] = ()):
@@ -58,6 +59,7 @@ class FakeProxy(FakeApi):
         self.calls = list(calls)
         self.cap = 10_000
         self.page_size = LARGEST_PAGE
+        self.unordered = False
 
     def page(self, request: Request) -> dict[str, Any]:
         if request.headers.get("authorization") != f"Bearer {KEY}":
@@ -76,7 +78,8 @@ class FakeProxy(FakeApi):
             raise Refusal(422, "Input should be less than or equal to 1000")
         assert (query["sort_by"], query["sort_order"]) == ("startTime", "asc")
         size = min(size, self.page_size)
-        timed = [(started(each), each) for each in self.calls]
+        back = self.unordered and number % 2 == 0
+        timed = [(started(each), each) for each in self.calls[:: -1 if back else 1]]
         found = [each for _, each in sorted(timed, key=lambda pair: pair[0])]
         found = [each for each in found if first <= started(each) <= last]
         total = min(len(found), self.cap)

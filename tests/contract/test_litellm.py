@@ -158,6 +158,12 @@ def test_rows_that_are_deleted_while_pages_are_read_hide_no_other(fake, source):
     assert total(read(source()).rows).requests == 2_490
 
 
+def test_rows_of_one_instant_are_all_found_in_whatever_order_pages_have_them(fake, source):
+    fake.calls = [call(DAY0 + n // 450 * 2 * HOUR, f"r{n}") for n in range(2_700)]
+    fake.unordered = True
+    assert total(read(source()).rows).requests == 2_700
+
+
 def test_a_proxy_that_does_not_say_that_it_stopped_counting_is_read_in_slices(fake, source):
     fake.calls = [call(DAY0 + 8 * n, f"r{n}") for n in range(10_010)]
 
@@ -257,6 +263,151 @@ def test_the_probe_counts_the_last_hour(fake, source):
     assert source().probe(NOW) == "30 requests in the last hour"
     fake.cap = 20
     assert source().probe(NOW) == "at least 20 requests in the last hour"
+
+
+# --- Rows as LiteLLM 1.108.7 wrote them over a model endpoint whose usage was chosen ---
+
+BROKEN_OFF = {
+    "call_type": "acompletion",
+    "status": "failure",
+    "prompt_tokens": 934,
+    "completion_tokens": 3,
+    "spend": 0.003747,
+    "metadata": {
+        "usage_object": {
+            "prompt_tokens": 934,
+            "completion_tokens": 3,
+            "prompt_tokens_details": {
+                "text_tokens": 634,
+                "cached_tokens": 0,
+                "cache_write_tokens": 300,
+                "cache_creation_tokens": 300,
+                "cache_creation_token_details": {
+                    "ephemeral_1h_input_tokens": 300,
+                    "ephemeral_5m_input_tokens": 0,
+                },
+            },
+            "completion_tokens_details": {"text_tokens": 3, "reasoning_tokens": 0},
+            "cache_creation_input_tokens": 300,
+        }
+    },
+}
+GUESSED = {
+    "status": "failure",
+    "prompt_tokens": 21,
+    "completion_tokens": 0,
+    "metadata": {"usage_object": {}},
+}
+PRIORITY = {
+    "metadata": {
+        "usage_object": {"prompt_tokens": 1000, "completion_tokens": 50},
+        "cost_breakdown": {"service_tier": "priority", "total_cost": 0.0026},
+    },
+}
+BATCH = {
+    "call_type": "aretrieve_batch",
+    "metadata": {
+        "usage_object": {"prompt_tokens": 1000, "completion_tokens": 50},
+        "cost_breakdown": {"service_tier": None},
+        "batch_successful_requests": 40,
+        "batch_failed_requests": 2,
+    },
+}
+
+
+def test_an_answer_that_broke_off_counts_as_far_as_it_came(fake, source):
+    fake.calls = [call(DAY0, "a", **BROKEN_OFF), call(DAY0, "b", **GUESSED)]
+    found = read(source())
+    assert total(found.rows) == Quantities(
+        uncached_input=634,
+        cache_read=0,
+        cache_write=0,
+        cache_write_long=300,
+        output=3,
+        reasoning=0,
+        requests=1,
+    )
+    assert found.notes == ["1 failed or cached requests are not counted"]
+
+
+def test_the_tier_that_was_charged_is_the_tier(fake, source):
+    fake.calls = [call(DAY0, "a", **PRIORITY), call(DAY0, "b")]
+    assert {row.dims.tier for row in read(source()).rows} == {"priority", "standard"}
+
+
+def test_a_finished_batch_has_its_own_price_and_its_number_of_requests(fake, source):
+    fake.calls = [call(DAY0, "a", **BATCH)]
+    (row,) = read(source()).rows
+    assert (row.dims.batch, row.quantities.requests) == ("true", 40)
+    assert row.quantities.tokens == 1050
+
+
+def test_a_request_without_tokens_is_told_of_and_not_counted(fake, source):
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "metadata": {"usage_object": {}}}
+    fake.calls = [call(DAY0, "a"), call(DAY0, "b", **nothing, model="openai/whisper-1")]
+    found = read(source())
+    assert total(found.rows).requests == 1
+    assert found.notes[0].startswith("1 requests that used no tokens are not counted")
+
+
+def media(prompt, cached, inside, **more):
+    details = {"cached_tokens": cached, **inside}
+    usage = {"prompt_tokens_details": details, "completion_tokens_details": None}
+    usage["completion_tokens_details"] = more.pop("answered", None)
+    return call(DAY0, "a", prompt_tokens=prompt, metadata={"usage_object": usage}, **more)
+
+
+@pytest.mark.parametrize(
+    ("call", "parts"),
+    [
+        pytest.param(
+            media(1000, 0, {"image_tokens": 258, "audio_tokens": 50}),
+            {"uncached_input": 692, "image_input": 258, "audio_input": 50},
+            id="none cached",
+        ),
+        pytest.param(
+            media(
+                1000,
+                900,
+                {
+                    "image_tokens": 258,
+                    "audio_tokens": 600,
+                    "cached_tokens_details": {
+                        "text_tokens": 142,
+                        "audio_tokens": 600,
+                        "image_tokens": 158,
+                    },
+                },
+            ),
+            {"image_input": 100, "cache_read": 142, "audio_cache_read": 600}
+            | {"image_cache_read": 158},
+            id="told what was cached",
+        ),
+        pytest.param(
+            media(1000, 900, {"image_tokens": 800}),
+            {"image_input": 100, "cache_read": 900},
+            id="not told what was cached",
+        ),
+        pytest.param(
+            media(60, 0, {"text_tokens": 50, "image_tokens": 10}, call_type="aimage_generation"),
+            {"uncached_input": 50, "image_input": 10, "image_output": 50, "output": 0},
+            id="an image is the answer",
+        ),
+        pytest.param(
+            media(60, 0, {}, answered={"text_tokens": 20, "image_tokens": 30}),
+            {"uncached_input": 60, "image_output": 30, "output": 20},
+            id="text and an image are the answer",
+        ),
+    ],
+)
+def test_audio_and_images_are_classes_of_their_own_and_counted_once(fake, source, call, parts):
+    fake.calls = [call]
+    found = read(source())
+    assert not found.problems
+    used = total(found.rows)
+    known = {name: n for name, n in used._asdict().items() if n and name != "requests"}
+    assert known == {name: n for name, n in ({"output": 50} | parts).items() if n}
+    assert used.tokens == call["prompt_tokens"] + call["completion_tokens"]
 
 
 # --- Calls that were logged twice ---
@@ -400,6 +551,19 @@ def test_keys_beyond_the_hundred_that_are_listed_are_one_row_without_a_key(days)
     )
     found = read(proxy)
     assert {r.dims.api_key: r.quantities.tokens for r in found.rows} == {"k1": 55, "": 55}
+
+
+def test_models_that_used_no_tokens_are_told_of_and_not_counted(days):
+    def change(page):
+        found = page["results"][0]
+        none = {"prompt_tokens": 0, "completion_tokens": 0, "successful_requests": 3}
+        found["breakdown"]["models"]["openai/whisper-1"] = {"metrics": none}
+        found["metrics"]["successful_requests"] += 3
+
+    found = read(days(change))
+    assert {row.dims.model for row in found.rows} == {"gpt-5-mini"}
+    assert total(found.rows).requests == 4
+    assert found.notes[0].startswith("3 requests that used no tokens are not counted")
 
 
 def test_a_sum_that_no_model_explains_is_a_row_without_a_model(days):

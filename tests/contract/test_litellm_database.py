@@ -10,10 +10,21 @@ from collectors.litellm import LiteLLM
 from collectors.litellm_database import LiteLLMDatabase
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.usage import DAY, HOUR, Quantities, add
-from tests import needs
+from tests import fake_litellm, needs
 from tests.contract import litellm_tables
 from tests.contract.conftest import QUICK
-from tests.contract.test_litellm import DAY0, NOW, FakeProxy, call, read, total
+from tests.contract.test_litellm import (
+    BATCH,
+    BROKEN_OFF,
+    DAY0,
+    GUESSED,
+    NOW,
+    PRIORITY,
+    FakeProxy,
+    call,
+    read,
+    total,
+)
 
 KEY = "CANARY-password-0"
 pytestmark = pytest.mark.postgres
@@ -115,6 +126,24 @@ def at(seconds):
 
 def row(seconds, name, **changed):
     return call(seconds, name) | {"startTime": at(seconds)} | changed
+
+
+def test_what_metadata_says_of_tier_batch_and_broken_answers_is_read(proxy, source, opened):
+    shapes = [BROKEN_OFF, GUESSED, PRIORITY, BATCH]
+    proxy.insert(row(DAY0, f"r{n}", **shape) for n, shape in enumerate(shapes))
+    with FakeProxy() as fake:
+        fake.calls = [call(DAY0, f"r{n}", **shape) for n, shape in enumerate(shapes)]
+        over_http = read(
+            opened(LiteLLM("p", "acme", fake_litellm.KEY, base_url=fake.url, limits=QUICK))
+        )
+    found = read(source())
+    assert sorted(found.rows) == sorted(over_http.rows)
+    assert {(r.dims.tier, r.dims.batch) for r in found.rows} == {
+        ("", ""),
+        ("priority", ""),
+        ("", "true"),
+    }
+    assert total(found.rows).requests == 42
 
 
 def test_a_day_holds_what_began_in_it_and_no_more(proxy, source):

@@ -75,6 +75,17 @@ def test_a_logged_payload_of_a_bucket_is_read_like_a_row(tmp_path):
     assert problem.place == f"{path}, line 4"
 
 
+def test_a_payload_tells_its_tier_and_an_answer_that_broke_off_counts(tmp_path):
+    call = {
+        "id": "a", "status": "failure", "custom_llm_provider": "openai", "model": "openai/gpt-5-mini",
+        "startTime": AT, "prompt_tokens": 900, "completion_tokens": 3,
+        "metadata": {"usage_object": {"prompt_tokens": 900, "completion_tokens": 3}},
+        "cost_breakdown": {"service_tier": "flex"},
+    }  # fmt: skip
+    (event,), _, _ = read(lines(tmp_path / "b.jsonl", call), "litellm-jsonl")
+    assert (event.dims.tier, event.quantities.tokens) == ("flex", 903)
+
+
 # --- Bedrock ---
 
 
