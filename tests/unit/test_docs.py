@@ -125,7 +125,8 @@ def commands(command, path=("crossover",)):
     return {name for key in inner for name in commands(inner[key], (*path, key))}
 
 
-COMMANDS = commands(get_command(cli.app))
+PROGRAM = get_command(cli.app)
+COMMANDS = commands(PROGRAM)
 
 
 def test_every_command_is_documented_and_none_that_does_not_exist():
@@ -159,7 +160,7 @@ PLAIN = {"crossover db upgrade", "crossover db check", "crossover db size"}
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_the_help_of_a_command_loses_no_word_and_its_examples_can_be_called(name):
-    command = get_command(cli.app)
+    command = PROGRAM
     for word in name.split()[1:]:
         command = command.commands[word]
     # What stands in brackets is taken for markup and left out.
@@ -173,7 +174,7 @@ def test_the_help_of_a_command_loses_no_word_and_its_examples_can_be_called(name
 
 def check_calls(calls, where):
     """Each call, as words, names a command and options that exist."""
-    root = get_command(cli.app)
+    root = PROGRAM
     for words in calls:
         command, given = root, []
         for word in words:
