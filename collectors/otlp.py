@@ -78,6 +78,7 @@ class Reader:
             elif self._signal == "traces":
                 for span in encoding.spans(body, otlp_spans.ATTRIBUTES):
                     otlp_spans.read(found, span)
+                otlp_spans.nest(found)
             else:
                 for record in encoding.records(body, otlp_records.ATTRIBUTES):
                     otlp_records.read(found, record)
@@ -86,7 +87,9 @@ class Reader:
         except (ValueError, OverflowError):
             raise IntakeError(400, f"the body is no export of {self._signal}") from None
         why = "; ".join(sorted(found.why))
-        return Telemetry(found.sightings, found.points, found.rejected, why, found.problems)
+        return Telemetry(
+            found.sightings, found.points, found.rejected, why, found.problems, tuple(found.between)
+        )
 
 
 def accepted(signal: str, content_type: str, rejected: int, message: str) -> bytes:

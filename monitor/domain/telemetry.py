@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import combinations
 from typing import NamedTuple
@@ -214,7 +214,11 @@ def _rivals(seen: Mapping[View, Seen], choices: Sequence[Choice]) -> dict[View, 
             and (
                 one.provider == other.provider
                 or not (one.provider and other.provider)
-                or _alike(models[_reporter(one)], models[_reporter(other)])
+                or _alike(
+                    models[_reporter(one)],
+                    models[_reporter(other)],
+                    min if UNNAMED in (one.kind, other.kind) else max,
+                )
             )
         ):
             rivals[one].add(other)
@@ -222,11 +226,13 @@ def _rivals(seen: Mapping[View, Seen], choices: Sequence[Choice]) -> dict[View, 
     return rivals
 
 
-def _alike(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
-    """Whether these tokens by model are so nearly the same that they are."""
-    most = max(sum(one.values()), sum(other.values()))
+def _alike(one: Mapping[str, int], other: Mapping[str, int], of: Callable[[int, int], int]) -> bool:
+    """Whether these tokens by model are so nearly the same that they are.
+
+    of: max, or min where one may be but a part of the other.
+    """
     both = sum(min(tokens, other.get(model, 0)) for model, tokens in one.items())
-    return 0 < NEARLY * most <= both
+    return 0 < NEARLY * of(sum(one.values()), sum(other.values())) <= both
 
 
 def _apart(one: AbstractSet[str], other: AbstractSet[str]) -> bool:
@@ -236,10 +242,13 @@ def _apart(one: AbstractSet[str], other: AbstractSet[str]) -> bool:
 
 
 class Nest(NamedTuple):
-    """Ids by which of spans that lie within each other, and may repeat each other, one counts."""
+    """Ids by which of unnamed spans that lie within each other, and repeat each other, one counts.
+
+    The span around this one is the next unnamed one, or where the body ends on the way to it.
+    """
 
     inner: str
-    """Of the mark that is left where a span within this one was counted."""
+    """Of the mark that is left where an unnamed span lies within this one."""
     outer: str
     """Of the event of the span around this one; '' if there is none."""
     outer_mark: str
@@ -303,6 +312,8 @@ class Telemetry(NamedTuple):
     """Why they were rejected."""
     problems: Sequence[tuple[str, Problem]] = ()
     """The stream of each, and what is counted in quarantine: nothing that was sent stands in it."""
+    between: Sequence[Nest] = ()
+    """Other spans within unnamed ones, which pass on to those a mark that is left for them."""
 
 
 def quantities(

@@ -10,10 +10,10 @@ from collections.abc import Set as AbstractSet
 from sqlalchemy import Connection, text
 
 from monitor.domain.telemetry import Choice, Level, Seen, Sighting, View, set_aside
-from monitor.domain.usage import DAY, utc_day
-from monitor.storage import bulk
+from monitor.domain.usage import DAY, QUANTITY_FIELDS, Event, Quantities, utc_day
+from monitor.storage import bulk, write
 from monitor.storage.spelling import TOKENS
-from monitor.storage.write import mark_dirty
+from monitor.storage.write import dimensions_of, mark_dirty
 
 MAX_SENDERS = 1_000
 """Of one view and day that are told apart."""
@@ -154,6 +154,31 @@ def known_events(
         (source_id, json.dumps(sorted(ids)), min(days) - DAY, max(days) + DAY),
     )
     return {row[0] for row in rows}
+
+
+def take_back(
+    conn: Connection, source_id: int, ids: Collection[str], days: Collection[int]
+) -> list[Sighting]:
+    """Remove those of these events that are stored, about these UTC days; says which these were."""
+    if not ids:
+        return []
+    rows = bulk.select(
+        conn,
+        "SELECT s.stream_id, v.service, v.provider, v.kind, v.scope, r.event_id, r.at,"
+        f" r.series_id, {', '.join(f'r.{name}' for name in QUANTITY_FIELDS)}"
+        " FROM request_log r JOIN series s ON s.id = r.series_id"
+        " JOIN telemetry_view v ON v.stream_id = s.stream_id"
+        f" WHERE r.source_id = ? AND r.event_id {_among(conn)} AND r.day BETWEEN ? AND ?",
+        (source_id, json.dumps(sorted(ids)), min(days) - DAY, max(days) + DAY),
+    )
+    found: dict[int, list[Sighting]] = defaultdict(list)
+    dims = {stream: dimensions_of(conn, stream) for stream in {row[0] for row in rows}}
+    for stream, service, provider, kind, scope, event_id, at, series_id, *quantities in rows:
+        event = Event(event_id, at, dims[stream][series_id], Quantities(*quantities))
+        found[stream].append(Sighting(View(service, provider, kind, scope), event))
+    for stream, gone in sorted(found.items()):
+        write.take_back(conn, source_id, stream, [seen.event for seen in gone])
+    return [seen for gone in found.values() for seen in gone]
 
 
 def decide(

@@ -4,6 +4,7 @@ import base64
 import json
 import time
 import tracemalloc
+from itertools import permutations
 
 import pytest
 from google.protobuf import json_format
@@ -403,20 +404,74 @@ def test_of_vercels_spans_the_request_counts_and_not_what_is_around_it():
     assert "secret" not in repr(found)
 
 
-def unnamed(n, parent=0, tokens=100):
+def unnamed(n, parent=0, tokens=100, told=None, **more):
     """A span that does not say whether it is a request."""
-    said = {"gen_ai.operation.name": None, "gen_ai.usage.input_tokens": tokens}
-    more = {"parentSpanId": f"{parent:016x}"} if parent else {}
+    said = {"gen_ai.operation.name": None, "gen_ai.usage.input_tokens": tokens} | (told or {})
+    more |= {"parentSpanId": f"{parent:016x}"} if parent else {}
     return span(said, n, traceId=f"{7:032x}", **more)
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_of_unnamed_spans_within_each_other_the_innermost_counts(receiver, apart):
+def between(n, parent):
+    """A span that has nothing to do with tokens."""
+    none = ("gen_ai.operation.name", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
+    return unnamed(n, parent, told=dict.fromkeys(none))
+
+
+def bodies(*parts):
+    return [read("traces", envelope("traces", part)) for part in parts]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_of_unnamed_spans_within_each_other_the_innermost_counts(receiver, order, together):
     items = [unnamed(3, 2, 60), unnamed(4, 2, 40), unnamed(2, 1), unnamed(1)]
-    for each in [[one] for one in items] if apart else [items[::-1]]:
-        receiver.store(read("traces", envelope("traces", each)))
-    receiver.store(read("traces", envelope("traces", items)))
+    posts = bodies(*([items[n]] for n in order))
+    for each in [posts] if together else [[post] for post in posts]:
+        receiver.store(*each)
+        # What is rolled up before the next arrives is done again.
+        assert len(counted_tokens(receiver)) == 1
+    receiver.store(*bodies(items))
     assert [row[-1] for row in counted_tokens(receiver)] == [60 + 10 + 40 + 10]
+    assert not receiver.rows("SELECT * FROM usage WHERE requests = 0")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [[unnamed(9, 8), between(8, 7), span(n=7, parentSpanId=f"{6:016x}"), unnamed(6)]],
+        [[unnamed(9, 8)], [unnamed(6), between(7, 6), between(8, 7)]],
+        [[unnamed(9, 8), between(8, 7), between(7, 6)], [unnamed(6)]],
+    ],
+)
+@pytest.mark.parametrize("together", [False, True])
+def test_other_spans_between_two_unnamed_ones_part_them_not(receiver, parts, together):
+    for each in [bodies(*parts)] if together else [[post] for post in bodies(*parts)]:
+        receiver.store(*each)
+    assert sum(row[-1] for row in counted_tokens(receiver)) == 110
+
+
+def test_spans_that_are_each_others_parents_are_read_all_the_same(receiver):
+    receiver.store(*bodies([between(8, 9), between(9, 8), unnamed(7, 9), unnamed(6, 5)]))
+    assert [row[-1] for row in counted_tokens(receiver)] == [220]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("provider", ["", "openai", "langchain"])
+def test_an_unnamed_span_around_requests_is_not_added_to_them(receiver, provider, order):
+    around = unnamed(1, 0, 200, {"gen_ai.provider.name": provider or None})
+    requests = [span({}, n, traceId=f"{7:032x}", parentSpanId=f"{1:016x}") for n in (2, 3)] + [
+        span({}, n) for n in range(4, 9)
+    ]
+    for post in bodies(requests, [around])[::order]:
+        receiver.store(post)
+    assert [row[-1] for row in counted_tokens(receiver)] == [7 * 110]
+
+
+def test_what_lasts_more_than_an_hour_is_no_request():
+    long = unnamed(1) | {"startTimeUnixNano": str((THEN - 60 - 3601) * NANO)}
+    found = read("traces", envelope("traces", [long]))
+    assert (found.sightings, found.rejected) == ([], 1)
+    assert "no request" in found.why
 
 
 def test_an_unnamed_span_counts_where_no_other_view_does(receiver):
