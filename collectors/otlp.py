@@ -103,7 +103,7 @@ def accepted(signal: str, content_type: str, rejected: int, message: str) -> byt
 
 def refused(content_type: str, status: int, message: str) -> bytes:
     """The body of an answer to what was not taken: a `google.rpc.Status`."""
-    code = {400: 3, 401: 16, 403: 7, 413: 3, 415: 3, 429: 8, 503: 14}.get(status, 2)
+    code = {400: 3, 401: 16, 403: 7, 408: 4, 413: 3, 415: 3, 429: 8, 503: 14}.get(status, 2)
     if content_type != JSON:
         return otlp_protobuf.status(code, message)
     return msgspec.json.encode({"code": code, "message": message})

@@ -111,17 +111,31 @@ class Aside(NamedTuple):
     """Which one does instead."""
 
 
-def set_aside(seen: Mapping[View, Seen], choices: Sequence[Choice] = ()) -> list[Aside]:
+def set_aside(
+    seen: Mapping[View, Seen],
+    choices: Sequence[Choice] = (),
+    before: Mapping[View, Seen] | None = None,
+    last: AbstractSet[View] = frozenset(),
+) -> list[Aside]:
     """The hours of views of one service and day that do not count.
 
     Of views that may have seen the same tokens the best of the day counts. Of the others those
-    hours do in which, and around which, it saw nothing, the best of them again first.
+    hours do in which, and around which, it saw nothing, the best of them again first. What comes
+    later than the calls that it tells may tell those of the day before in its first hour.
 
     Args:
         seen: what each saw.
         choices: the configured ones; the first that means any of such views decides for the day.
+        before: what each saw of the day before.
+        last: the views that count in the last hour of that.
     """
-    found: list[Aside] = []
+    found = _told_before(seen, choices, before or {}, last)
+    told = {(aside.view, aside.hour) for aside in found}
+    left = {
+        view: saw._replace(tokens={k: n for k, n in saw.tokens.items() if (view, k[0]) not in told})
+        for view, saw in seen.items()
+    }
+    seen = {view: saw for view, saw in left.items() if saw.tokens}
     rivals = _rivals(seen, choices)
     waiting = sorted(seen)
     while waiting:
@@ -132,6 +146,32 @@ def set_aside(seen: Mapping[View, Seen], choices: Sequence[Choice] = ()) -> list
         if len(group) > 1:
             found += _asides({view: seen[view] for view in sorted(group)}, rivals, choices)
     return sorted(found)
+
+
+def _told_before(
+    seen: Mapping[View, Seen],
+    choices: Sequence[Choice],
+    before: Mapping[View, Seen],
+    last: AbstractSet[View],
+) -> list[Aside]:
+    """The first hours of views that may tell what others told in the last of the day before."""
+    both = {view: _joined(before.get(view), seen.get(view)) for view in before.keys() | seen.keys()}
+    rivals = _rivals(both, choices) if last else {}
+    return [
+        Aside(view, hour, min(counts))
+        for view, saw in seen.items()
+        if view.kind not in _EXACT
+        and view not in last
+        and (counts := rivals.get(view, set()) & last)
+        for hour in {hour for hour, _ in saw.tokens if hour % DAY == 0}
+    ]
+
+
+def _joined(*days: Seen | None) -> Seen:
+    """What a view saw of several days."""
+    known = [saw for saw in days if saw]
+    tokens = {at: n for saw in known for at, n in saw.tokens.items()}
+    return Seen(tokens, frozenset[str]().union(*(saw.senders for saw in known)))
 
 
 def _asides(
@@ -359,7 +399,7 @@ def increments(before: Level | None, points: Sequence[Point]) -> Added:
         if level is None:
             if point.start is not None and now.at - point.start <= _LONGEST:
                 events.append(point.event(now.value, now.requests))
-            elif point.start is not None:
+            else:
                 unplaced = now.value
         elif now.at <= level.at:
             continue

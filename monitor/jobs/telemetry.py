@@ -33,8 +33,8 @@ _OTHER = "other"
 _CROWDED = f"more than {MAX_STREAMS} views of services: this one is kept under `{_OTHER}`"
 
 _UNPLACED = (
-    "a cumulative series began long before its first reading: what it had counted until then is"
-    " in no day"
+    "a cumulative series began long before its first reading, or does not say when: what it had"
+    " counted until then is in no day"
 )
 
 _SENDER_DAYS = 70
@@ -79,8 +79,8 @@ def signal(wire: Wire, settle: int, choices: Sequence[Choice] = ()) -> Signal:
     def refuse(status: int, said: str, content_type: str) -> Answer:
         kind = _kind(wire, content_type)
         # Of these two OTLP's clients try again after the second alone.
-        status = 503 if status == 408 else status
-        return Answer(status, wire.refused(kind, status, said), kind)
+        body = wire.refused(kind, status, said)
+        return Answer(503 if status == 408 else status, body, kind)
 
     return Signal(wire.path, SCOPE, wire.content_types, read, put, refuse)
 

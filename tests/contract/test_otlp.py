@@ -697,6 +697,15 @@ def test_a_series_without_a_start_begins_with_a_level():
     assert added(None, series((0, 100), (60, 150), started=False))[0] == [(50, 5)]
 
 
+def test_what_a_series_without_a_start_counted_before_its_first_reading_is_told(receiver):
+    first = histogram("output", 40.0, 4, 2, THEN - 500, THEN - 400)
+    receiver.store(read("metrics", envelope("metrics", [first])))
+    late = series((0, 100), (60, 150), started=False)
+    receiver.store(*(otlp.Telemetry(points=[each]) for each in late))
+    assert [row[-1] for row in counted_tokens(receiver)] == [40 + 50]
+    assert receiver.rows("SELECT payload, count FROM quarantine") == [("100 tokens", 1)]
+
+
 def test_what_a_series_counted_long_before_its_first_reading_is_in_no_day(receiver):
     metric = histogram("input", 5e6, 900, 2, THEN - 9 * DAY, THEN - 120)
     later = histogram("input", 5e6 + 70, 901, 2, THEN - 9 * DAY, THEN - 60)
@@ -849,6 +858,38 @@ RENAMED = view("spans", "genai.v2")
 )
 def test_an_hour_counts_once_and_no_hour_is_lost(seen, wanted):
     assert aside(seen) == wanted
+
+
+@pytest.mark.parametrize("spans_first", [False, True])
+@pytest.mark.parametrize(
+    ("seen", "wanted"),
+    [
+        # The only calls of both days, and their metrics half a minute later.
+        ([(-30, 100, 100)], {"spans": 100}),
+        # Spans counted the day before; later hours of the metrics are the day's own.
+        ([(-4000, 50, 50), (-30, 100, 100), (8000, 0, 70)], {"spans": 150, HISTOGRAM: 70}),
+        # Metrics counted the day before: spans are sampled.
+        ([(-9000, 0, 900), (-2000, 10, 100), (-30, 10, 100)], {HISTOGRAM: 1100}),
+    ],
+)
+def test_metrics_just_after_midnight_are_of_calls_before_it(receiver, seen, wanted, spans_first):
+    posts = []
+    for n, (seconds, in_spans, in_metrics) in enumerate(seen):
+        at = THEN // DAY * DAY + seconds
+        told = {"gen_ai.usage.input_tokens": in_spans, "gen_ai.usage.output_tokens": None}
+        items = [span(told, n, at)] if in_spans else []
+        metric = histogram("input", float(in_metrics), 1, 1, at - 10, at + 40)
+        posts += [("traces", items), ("metrics", [metric])]
+    for signal, items in sorted(posts, key=lambda post: post[0], reverse=spans_first):
+        receiver.store(read(signal, envelope(signal, items)))
+    assert by_kind(receiver) == wanted
+
+
+def by_kind(receiver):
+    """What counts by kind of view."""
+    return {
+        row[0].split(": ")[1].split(" of ")[0]: row[1] for row in counted_tokens(receiver) if row[1]
+    }
 
 
 def test_a_configured_view_counts_for_its_day_and_can_join_providers():
@@ -1005,7 +1046,8 @@ def test_a_span_that_says_nothing_weighs_like_any_other():
 
 def test_a_body_that_came_too_slowly_is_sent_again_by_clients_of_otlp():
     wire = telemetry.Wire("", (otlp.JSON,), None, None, otlp.refused)
-    assert telemetry.signal(wire, SETTLE).refuse(408, "late", otlp.JSON).status == 503
+    answer = telemetry.signal(wire, SETTLE).refuse(408, "late", otlp.JSON)
+    assert (answer.status, json.loads(answer.body)["code"]) == (503, 4)
 
 
 def test_services_beyond_the_most_share_a_view_and_lose_no_token(receiver, monkeypatch):
