@@ -79,6 +79,7 @@ class Reader:
             elif self._signal == "traces":
                 for span in encoding.spans(body, otlp_spans.ATTRIBUTES):
                     otlp_spans.read(found, span)
+                otlp_spans.nest(found)
             else:
                 for record in encoding.records(body, otlp_records.ATTRIBUTES):
                     otlp_records.read(found, record)
@@ -87,7 +88,9 @@ class Reader:
         except (ValueError, OverflowError):
             raise IntakeError(400, f"the body is no export of {self._signal}") from None
         why = "; ".join(sorted(found.why))
-        return Telemetry(found.sightings, found.points, found.rejected, why, found.problems)
+        return Telemetry(
+            found.sightings, found.points, found.rejected, why, found.problems, tuple(found.between)
+        )
 
 
 def accepted(signal: str, content_type: str, rejected: int, message: str) -> bytes:
@@ -101,7 +104,7 @@ def accepted(signal: str, content_type: str, rejected: int, message: str) -> byt
 
 def refused(content_type: str, status: int, message: str) -> bytes:
     """The body of an answer to what was not taken: a `google.rpc.Status`."""
-    code = {400: 3, 401: 16, 403: 7, 413: 3, 415: 3, 429: 8, 503: 14}.get(status, 2)
+    code = {400: 3, 401: 16, 403: 7, 408: 4, 413: 3, 415: 3, 429: 8, 503: 14}.get(status, 2)
     if content_type != JSON:
         return otlp_protobuf.status(code, message)
     return msgspec.json.encode({"code": code, "message": message})

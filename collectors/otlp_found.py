@@ -66,6 +66,9 @@ _TIER = (
 NAMES = (*_MODEL, *_TIER)
 """The attributes that every signal is asked for."""
 
+SpanId = tuple[str, str]
+"""Of its trace, and of itself."""
+
 _OTHERS = 20
 """Spans and records that are none of token use, for each that is: a Collector sends all it has."""
 
@@ -132,6 +135,10 @@ class Found:
         self.rejected = 0
         self.why: set[str] = set()
         self.problems: list[tuple[str, Problem]] = []
+        self.between: list[Nest] = []
+        self.parents: dict[SpanId, SpanId] = {}
+        self.unnamed: dict[SpanId, int] = {}
+        """Of spans that do not say whether they are a request, where in `sightings` each is."""
 
     def look(self) -> None:
         """Count what is looked at, and give up on a body that holds too much."""
@@ -139,6 +146,11 @@ class Found:
         held = len(self.sightings) + len(self.points) + len(self.problems)
         if held > self._most or self._looked_at > _OTHERS * self._most:
             raise too_many(self._most)
+
+    def pass_on(self, nest: Nest) -> None:
+        """Keep what lies within an unnamed span, while there is room."""
+        if len(self.between) < self._most:
+            self.between.append(nest)
 
     def told(self, origin: Origin) -> Told:
         """What is the same for all that one origin says, made once."""
@@ -196,12 +208,10 @@ class Found:
             raise Unusable(f"its time is more than {OLDEST_DAYS} days ago, or to come")
         return at
 
-    def see(
-        self, source: Source, name: str, at: int, found: Quantities, nest: Nest | None = None
-    ) -> None:
+    def see(self, source: Source, name: str, at: int, found: Quantities) -> None:
         """Count one request."""
         event = Event(name, at, source.dims, found)
-        self.sightings.append(Sighting(source.view, event, source.sender, nest))
+        self.sightings.append(Sighting(source.view, event, source.sender))
 
 
 def provider_of(attributes: Attributes, kind: str, *, dotted: bool = False) -> str:

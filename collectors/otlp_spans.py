@@ -12,10 +12,21 @@ from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
-from collectors.otlp_found import NAMES, PROVIDER, Found, Source, Unusable, provider_of, text, whole
+from collectors.otlp_found import (
+    NAMES,
+    PROVIDER,
+    SECOND,
+    Found,
+    Source,
+    SpanId,
+    Unusable,
+    provider_of,
+    text,
+    whole,
+)
 from collectors.otlp_model import Attributes, Span
 from monitor.domain.telemetry import SPANS, UNNAMED, Nest, event_id
-from monitor.domain.usage import Quantities
+from monitor.domain.usage import HOUR, Quantities
 
 _UNIQUE = 16
 """Characters behind its prefix, from which on a response's id is its own. Small servers number
@@ -86,6 +97,11 @@ _USED: Mapping[str, tuple[str, ...]] = {
     ),
     "image_output": ("gen_ai.usage.image.output_tokens",),
 }
+_MARK = "around"
+
+_DEEP = 32
+"""Other spans between two unnamed ones, at most."""
+
 _TOTALS = (*_USED["input"], *_USED["output"])
 ATTRIBUTES = frozenset(
     {*PROVIDER, *NAMES, *_KINDS, *_RESPONSE, _VERCEL}
@@ -96,6 +112,8 @@ ATTRIBUTES = frozenset(
 def read(found: Found, span: Span) -> None:
     """A span, if it is one request to a model or may be one."""
     found.look()
+    if span.parent:
+        found.parents[span.trace, span.span] = (span.trace, span.parent)
     kind = _kind(span.attributes)
     silent = all(span.attributes.get(name) is None for name in _TOTALS)
     if not kind or (silent and kind == UNNAMED):
@@ -131,23 +149,45 @@ def _read(found: Found, span: Span, source: Source) -> None:
     used = {name: _largest(span.attributes, names) for name, names in _USED.items()}
     at = found.at(span.end or span.start)
     response = text(span.attributes, _RESPONSE, cap=1_000)
-    nest = None
     if source.view.kind == UNNAMED:
         if not span.span:
             raise Unusable("it has no id")
+        if span.start and span.end - span.start > HOUR * SECOND:
+            raise Unusable("it lasted more than an hour, which no request does")
         name = event_id(UNNAMED, span.trace, span.span)
-        outer = (span.trace, span.parent)
-        nest = Nest(
-            event_id("around", span.trace, span.span),
-            event_id(UNNAMED, *outer) if span.parent else "",
-            event_id("around", *outer) if span.parent else "",
-        )
+        found.unnamed[span.trace, span.span] = len(found.sightings)
     else:
         name = event_id(*source.view, *_told(span, response))
     counted = _disjoint(used)
     if counted.inconsistent:
         found.problem(source.view, "its parts are more than its tokens")
-    found.see(source, name, at, counted.quantities, nest)
+    found.see(source, name, at, counted.quantities)
+
+
+def nest(found: Found) -> None:
+    """Say of a body's unnamed spans what is around them, and of others what they lie within."""
+    for span, place in found.unnamed.items():
+        around = _nest(span, _around(found, span))
+        found.sightings[place] = found.sightings[place]._replace(nest=around)
+    for span in found.parents if found.unnamed else ():
+        outer = _around(found, span)
+        if outer in found.unnamed and span not in found.unnamed:
+            found.pass_on(_nest(span, outer))
+
+
+def _around(found: Found, span: SpanId) -> SpanId | None:
+    """The next unnamed span around one, or the first that is not in the body."""
+    outer = found.parents.get(span)
+    for _ in range(_DEEP):
+        if outer is None or outer in found.unnamed or outer not in found.parents:
+            break
+        outer = found.parents[outer]
+    return outer
+
+
+def _nest(span: SpanId, outer: SpanId | None) -> Nest:
+    outer_ids = [event_id(name, *outer) if outer else "" for name in (UNNAMED, _MARK)]
+    return Nest(event_id(_MARK, *span), *outer_ids)
 
 
 def _told(span: Span, response: str) -> tuple[str, str]:

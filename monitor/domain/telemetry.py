@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import combinations
 from typing import NamedTuple
@@ -111,17 +111,31 @@ class Aside(NamedTuple):
     """Which one does instead."""
 
 
-def set_aside(seen: Mapping[View, Seen], choices: Sequence[Choice] = ()) -> list[Aside]:
+def set_aside(
+    seen: Mapping[View, Seen],
+    choices: Sequence[Choice] = (),
+    before: Mapping[View, Seen] | None = None,
+    last: AbstractSet[View] = frozenset(),
+) -> list[Aside]:
     """The hours of views of one service and day that do not count.
 
     Of views that may have seen the same tokens the best of the day counts. Of the others those
-    hours do in which, and around which, it saw nothing, the best of them again first.
+    hours do in which, and around which, it saw nothing, the best of them again first. What comes
+    later than the calls that it tells may tell those of the day before in its first hour.
 
     Args:
         seen: what each saw.
         choices: the configured ones; the first that means any of such views decides for the day.
+        before: what each saw of the day before.
+        last: the views that count in the last hour of that.
     """
-    found: list[Aside] = []
+    found = _told_before(seen, choices, before or {}, last)
+    told = {(aside.view, aside.hour) for aside in found}
+    left = {
+        view: saw._replace(tokens={k: n for k, n in saw.tokens.items() if (view, k[0]) not in told})
+        for view, saw in seen.items()
+    }
+    seen = {view: saw for view, saw in left.items() if saw.tokens}
     rivals = _rivals(seen, choices)
     waiting = sorted(seen)
     while waiting:
@@ -132,6 +146,32 @@ def set_aside(seen: Mapping[View, Seen], choices: Sequence[Choice] = ()) -> list
         if len(group) > 1:
             found += _asides({view: seen[view] for view in sorted(group)}, rivals, choices)
     return sorted(found)
+
+
+def _told_before(
+    seen: Mapping[View, Seen],
+    choices: Sequence[Choice],
+    before: Mapping[View, Seen],
+    last: AbstractSet[View],
+) -> list[Aside]:
+    """The first hours of views that may tell what others told in the last of the day before."""
+    both = {view: _joined(before.get(view), seen.get(view)) for view in before.keys() | seen.keys()}
+    rivals = _rivals(both, choices) if last else {}
+    return [
+        Aside(view, hour, min(counts))
+        for view, saw in seen.items()
+        if view.kind not in _EXACT
+        and view not in last
+        and (counts := rivals.get(view, set()) & last)
+        for hour in {hour for hour, _ in saw.tokens if hour % DAY == 0}
+    ]
+
+
+def _joined(*days: Seen | None) -> Seen:
+    """What a view saw of several days."""
+    known = [saw for saw in days if saw]
+    tokens = {at: n for saw in known for at, n in saw.tokens.items()}
+    return Seen(tokens, frozenset[str]().union(*(saw.senders for saw in known)))
 
 
 def _asides(
@@ -214,7 +254,11 @@ def _rivals(seen: Mapping[View, Seen], choices: Sequence[Choice]) -> dict[View, 
             and (
                 one.provider == other.provider
                 or not (one.provider and other.provider)
-                or _alike(models[_reporter(one)], models[_reporter(other)])
+                or _alike(
+                    models[_reporter(one)],
+                    models[_reporter(other)],
+                    min if UNNAMED in (one.kind, other.kind) else max,
+                )
             )
         ):
             rivals[one].add(other)
@@ -222,11 +266,13 @@ def _rivals(seen: Mapping[View, Seen], choices: Sequence[Choice]) -> dict[View, 
     return rivals
 
 
-def _alike(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
-    """Whether these tokens by model are so nearly the same that they are."""
-    most = max(sum(one.values()), sum(other.values()))
+def _alike(one: Mapping[str, int], other: Mapping[str, int], of: Callable[[int, int], int]) -> bool:
+    """Whether these tokens by model are so nearly the same that they are.
+
+    of: max, or min where one may be but a part of the other.
+    """
     both = sum(min(tokens, other.get(model, 0)) for model, tokens in one.items())
-    return 0 < NEARLY * most <= both
+    return 0 < NEARLY * of(sum(one.values()), sum(other.values())) <= both
 
 
 def _apart(one: AbstractSet[str], other: AbstractSet[str]) -> bool:
@@ -236,10 +282,13 @@ def _apart(one: AbstractSet[str], other: AbstractSet[str]) -> bool:
 
 
 class Nest(NamedTuple):
-    """Ids by which of spans that lie within each other, and may repeat each other, one counts."""
+    """Ids by which of unnamed spans that lie within each other, and repeat each other, one counts.
+
+    The span around this one is the next unnamed one, or where the body ends on the way to it.
+    """
 
     inner: str
-    """Of the mark that is left where a span within this one was counted."""
+    """Of the mark that is left where an unnamed span lies within this one."""
     outer: str
     """Of the event of the span around this one; '' if there is none."""
     outer_mark: str
@@ -303,6 +352,8 @@ class Telemetry(NamedTuple):
     """Why they were rejected."""
     problems: Sequence[tuple[str, Problem]] = ()
     """The stream of each, and what is counted in quarantine: nothing that was sent stands in it."""
+    between: Sequence[Nest] = ()
+    """Other spans within unnamed ones, which pass on to those a mark that is left for them."""
 
 
 def quantities(
@@ -348,7 +399,7 @@ def increments(before: Level | None, points: Sequence[Point]) -> Added:
         if level is None:
             if point.start is not None and now.at - point.start <= _LONGEST:
                 events.append(point.event(now.value, now.requests))
-            elif point.start is not None:
+            else:
                 unplaced = now.value
         elif now.at <= level.at:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -32,8 +33,8 @@ _OTHER = "other"
 _CROWDED = f"more than {MAX_STREAMS} views of services: this one is kept under `{_OTHER}`"
 
 _UNPLACED = (
-    "a cumulative series began long before its first reading: what it had counted until then is"
-    " in no day"
+    "a cumulative series began long before its first reading, or does not say when: what it had"
+    " counted until then is in no day"
 )
 
 _SENDER_DAYS = 70
@@ -78,8 +79,8 @@ def signal(wire: Wire, settle: int, choices: Sequence[Choice] = ()) -> Signal:
     def refuse(status: int, said: str, content_type: str) -> Answer:
         kind = _kind(wire, content_type)
         # Of these two OTLP's clients try again after the second alone.
-        status = 503 if status == 408 else status
-        return Answer(status, wire.refused(kind, status, said), kind)
+        body = wire.refused(kind, status, said)
+        return Answer(503 if status == 408 else status, body, kind)
 
     return Signal(wire.path, SCOPE, wire.content_types, read, put, refuse)
 
@@ -114,20 +115,23 @@ def store(
     sources = {name: stored.lock_source(conn, name, KIND) for name in names}
     arrivals: list[Arrival] = []
     seen: dict[str, list[Sighting]] = defaultdict(list)
-    rooms = {name: _Room(stored.stream_names(conn, i)) for name, i in sources.items()}
-    for sender, found in sent:
-        source_id = sources[sender.source]
-        read, unplaced = _read_on(conn, source_id, found.points)
-        sightings = [*_innermost(conn, source_id, found.sightings), *read]
-        sightings, problems = rooms[sender.source].fitted(sightings, [*found.problems, *unplaced])
-        arrivals += _arrivals(sender, sightings, problems)
-        seen[sender.source] += sightings
+    gone: dict[str, Sequence[Sighting]] = {}
+    for name, source_id in sources.items():
+        room = _Room(stored.stream_names(conn, source_id))
+        own = [(sender, found) for sender, found in sent if sender.source == name]
+        marks, gone[name] = _marks(conn, source_id, [found for _, found in own])
+        for sender, found in own:
+            read, unplaced = _read_on(conn, source_id, found.points)
+            sightings = [*_innermost(found.sightings, marks), *read]
+            sightings, problems = room.fitted(sightings, [*found.problems, *unplaced])
+            arrivals += _arrivals(sender, sightings, problems)
+            seen[name] += sightings
     put_requests(conn, arrivals, now, settle)
-    for source in sorted(seen):
-        source_id, sightings = sources[source], seen[source]
+    for name, source_id in sources.items():
+        sightings = seen[name]
         stored.put_views(conn, source_id, {seen.view for seen in sightings})
         stored.put_senders(conn, source_id, sightings)
-        for service, days in sorted(service_days(sightings).items()):
+        for service, days in sorted(service_days([*sightings, *gone[name]]).items()):
             stored.decide(conn, source_id, service, days, choices)
         stored.close(conn, source_id, utc_day(now - settle))
         stored.forget_senders(conn, utc_day(now) - _SENDER_DAYS * DAY)
@@ -202,28 +206,35 @@ def _read_on(
     return found, problems
 
 
-def _innermost(
-    conn: Connection, source_id: int, sightings: Sequence[Sighting]
-) -> Sequence[Sighting]:
-    """What was sent, of spans that lie within each other the innermost alone.
+def _marks(
+    conn: Connection, source_id: int, sent: Sequence[Telemetry]
+) -> tuple[set[str], Sequence[Sighting]]:
+    """The marks on spans around unnamed ones, and what was counted of these and is taken back.
 
-    They mostly end, and come, from the inside out; where the outer one is counted already it is
-    kept. What is left out leaves a mark for what is around it all the same.
+    They mostly end, and come, from the inside out, in one transaction or in several. In any other
+    order the same counts, but where spans between two unnamed ones came before the inner one.
     """
-    nested = [(seen, seen.nest) for seen in sightings if seen.nest]
+    nested = [(seen, seen.nest) for found in sent for seen in found.sightings if seen.nest]
     if not nested:
-        return sightings
+        return set(), []
+    nests = [nest for _, nest in nested]
+    between = [nest for found in sent for nest in found.between]
     days = {utc_day(seen.event.at) for seen, _ in nested}
-    wanted = {name for _, nest in nested for name in (nest.inner, nest.outer)}
-    known = stored.known_events(conn, source_id, wanted, days)
-    kept = [seen for seen in sightings if not seen.nest]
-    inside = [(seen, nest) for seen, nest in nested if nest.outer not in known]
-    around = known | {nest.outer_mark for _, nest in inside}
-    for seen, nest in inside:
-        if nest.inner not in around:
-            kept.append(seen)
-        if nest.outer_mark:
-            mark = seen.event._replace(id=nest.outer_mark, quantities=Quantities())
+    wanted = {nest.inner for nest in [*nests, *between]}
+    marks = stored.known_events(conn, source_id, wanted, days)
+    marks |= {nest.outer_mark for nest in nests}
+    marks |= {nest.outer_mark for nest in between if nest.inner in marks}
+    around = {seen.event.id for seen, nest in nested if nest.inner in marks}
+    around |= {nest.outer for nest in nests if nest.outer}
+    return marks, stored.take_back(conn, source_id, around, days)
+
+
+def _innermost(sightings: Sequence[Sighting], marks: AbstractSet[str]) -> list[Sighting]:
+    """What was sent without unnamed spans around others, and the mark that each leaves."""
+    kept = [seen for seen in sightings if not seen.nest or seen.nest.inner not in marks]
+    for seen in sightings:
+        if seen.nest and seen.nest.outer_mark:
+            mark = seen.event._replace(id=seen.nest.outer_mark, quantities=Quantities())
             kept.append(seen._replace(event=mark))
     return kept
 

@@ -10,10 +10,10 @@ from collections.abc import Set as AbstractSet
 from sqlalchemy import Connection, text
 
 from monitor.domain.telemetry import Choice, Level, Seen, Sighting, View, set_aside
-from monitor.domain.usage import DAY, utc_day
-from monitor.storage import bulk
+from monitor.domain.usage import DAY, HOUR, QUANTITY_FIELDS, Event, Quantities, utc_day
+from monitor.storage import bulk, write
 from monitor.storage.spelling import TOKENS
-from monitor.storage.write import mark_dirty
+from monitor.storage.write import dimensions_of, mark_dirty
 
 MAX_SENDERS = 1_000
 """Of one view and day that are told apart."""
@@ -156,6 +156,31 @@ def known_events(
     return {row[0] for row in rows}
 
 
+def take_back(
+    conn: Connection, source_id: int, ids: Collection[str], days: Collection[int]
+) -> list[Sighting]:
+    """Remove those of these events that are stored, about these UTC days; says which these were."""
+    if not ids:
+        return []
+    rows = bulk.select(
+        conn,
+        "SELECT s.stream_id, v.service, v.provider, v.kind, v.scope, r.event_id, r.at,"
+        f" r.series_id, {', '.join(f'r.{name}' for name in QUANTITY_FIELDS)}"
+        " FROM request_log r JOIN series s ON s.id = r.series_id"
+        " JOIN telemetry_view v ON v.stream_id = s.stream_id"
+        f" WHERE r.source_id = ? AND r.event_id {_among(conn)} AND r.day BETWEEN ? AND ?",
+        (source_id, json.dumps(sorted(ids)), min(days) - DAY, max(days) + DAY),
+    )
+    found: dict[int, list[Sighting]] = defaultdict(list)
+    dims = {stream: dimensions_of(conn, stream) for stream in {row[0] for row in rows}}
+    for stream, service, provider, kind, scope, event_id, at, series_id, *quantities in rows:
+        event = Event(event_id, at, dims[stream][series_id], Quantities(*quantities))
+        found[stream].append(Sighting(View(service, provider, kind, scope), event))
+    for stream, gone in sorted(found.items()):
+        write.take_back(conn, source_id, stream, [seen.event for seen in gone])
+    return [seen for gone in found.values() for seen in gone]
+
+
 def decide(
     conn: Connection,
     source_id: int,
@@ -165,13 +190,18 @@ def decide(
 ) -> None:
     """Let one view of the same tokens of a service count in each hour of these UTC days.
 
-    It follows from what is stored of the day, so the order in which it came has no part in it.
+    It follows from what is stored of the day and of those before, so the order in which it came
+    has no part in it.
     """
     views = _views(conn, source_id, service)
     if len(views) < 2:
         return
-    for day in sorted(days):
-        _decide_day(conn, views, day, choices)
+    waiting = {*days, *(day + DAY for day in days)}
+    while waiting:
+        day = min(waiting)
+        waiting.remove(day)
+        if _decide_day(conn, views, day, choices):
+            waiting.add(day + DAY)
 
 
 def _views(conn: Connection, source_id: int, service: str) -> dict[int, View]:
@@ -186,11 +216,25 @@ def _views(conn: Connection, source_id: int, service: str) -> dict[int, View]:
 
 def _decide_day(
     conn: Connection, views: Mapping[int, View], day: int, choices: Sequence[Choice]
-) -> None:
+) -> bool:
+    """Whether anything is chosen otherwise than before."""
+    seen = _seen(conn, views, day)
+    told, last = {}, set()
+    if any(hour == day for saw in seen.values() for hour, _ in saw.tokens):
+        told = _seen(conn, views, day - DAY)
+        aside = _aside(conn, views, day - DAY)
+        hours = {
+            (view, hour) for view, saw in told.items() for (hour, _), n in saw.tokens.items() if n
+        }
+        last = {
+            view
+            for stream, view in views.items()
+            if (view, day - HOUR) in hours and (stream, day - HOUR) not in aside
+        }
     streams = {view: stream for stream, view in views.items()}
     wanted = {
         (streams[aside.view], aside.hour): streams[aside.counts]
-        for aside in set_aside(_seen(conn, views, day), choices)
+        for aside in set_aside(seen, choices, told, last)
     }
     before = _aside(conn, views, day)
     bulk.upsert(
@@ -204,6 +248,7 @@ def _decide_day(
     bulk.delete(conn, "set_aside", ("stream_id", "hour"), freed)
     for stream in sorted({stream for stream, _ in before.keys() ^ wanted.keys()}):
         mark_dirty(conn, stream, {day: _is_closed(conn, stream, day)})
+    return before != wanted
 
 
 def _seen(conn: Connection, views: Mapping[int, View], day: int) -> dict[View, Seen]:

@@ -102,7 +102,8 @@ class Intake:
             except Exception:
                 log.exception("%s failed", signal.path)
                 said, after = (500, "this could not be stored"), None
-            return _response(signal.refuse(*said, kind), after)
+            answer = signal.refuse(*said, kind)
+            return _response(answer, after or (RETRY_SECONDS if answer.status == 503 else None))
 
         return endpoint
 
@@ -130,6 +131,8 @@ class Intake:
         with self._writer.reading():
             ticket = await self._ticket(signal, request, encoding, kind, sender, now)
             if not self._writer.put(ticket):
+                if self._writer.stopped:
+                    raise IntakeError(503, "the service is ending")
                 raise IntakeError(429, "too much waits to be stored", RETRY_SECONDS)
         return await ticket.answer()
 

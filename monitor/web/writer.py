@@ -88,7 +88,8 @@ class Writer:
         """Requests that are being read and will wait here."""
         self._peers = 0
         """Requests that were here at once when the last transaction ended."""
-        self._stopped = False
+        self.stopped = False
+        """Whether it takes nothing more."""
         self._thread: threading.Thread | None = None
         self._used: dict[int, int] = {}
         """When the use of each token was written last."""
@@ -103,7 +104,7 @@ class Writer:
     def stop(self) -> None:
         """Take nothing more, and store what waits."""
         with self._changed:
-            self._stopped = True
+            self.stopped = True
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(_STOP_SECONDS)
@@ -127,7 +128,7 @@ class Writer:
         """
         with self._changed:
             full = self.waiting and self.waiting + ticket.weight > self._most
-            if self._stopped or full:
+            if self.stopped or full:
                 return False
             self._tickets.append(ticket)
             self.waiting += ticket.weight
@@ -142,7 +143,7 @@ class Writer:
     def _next(self) -> list[Ticket]:
         """What waits, up to a batch; waits for some; empty: it is stopped and all is stored."""
         with self._changed:
-            while not self._tickets and not self._stopped:
+            while not self._tickets and not self.stopped:
                 self._changed.wait()
             self._changed.wait_for(self._gathered, _GATHER_SECONDS)
             batch: list[Ticket] = []
@@ -154,7 +155,7 @@ class Writer:
 
     def _gathered(self) -> bool:
         """Whether those are here that were before, so that all share a transaction again."""
-        return self._stopped or len(self._tickets) >= self._peers or self.waiting >= _ENOUGH
+        return self.stopped or len(self._tickets) >= self._peers or self.waiting >= _ENOUGH
 
     def _store(self, batch: Sequence[Ticket]) -> None:
         try:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -537,20 +538,74 @@ def test_of_vercels_spans_the_request_counts_and_not_what_is_around_it():
     assert "secret" not in repr(found)
 
 
-def unnamed(n, parent=0, tokens=100):
+def unnamed(n, parent=0, tokens=100, told=None, **more):
     """A span that does not say whether it is a request."""
-    said = {"gen_ai.operation.name": None, "gen_ai.usage.input_tokens": tokens}
-    more = {"parentSpanId": f"{parent:016x}"} if parent else {}
+    said = {"gen_ai.operation.name": None, "gen_ai.usage.input_tokens": tokens} | (told or {})
+    more |= {"parentSpanId": f"{parent:016x}"} if parent else {}
     return span(said, n, traceId=f"{7:032x}", **more)
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_of_unnamed_spans_within_each_other_the_innermost_counts(receiver, apart):
+def between(n, parent):
+    """A span that has nothing to do with tokens."""
+    none = ("gen_ai.operation.name", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
+    return unnamed(n, parent, told=dict.fromkeys(none))
+
+
+def bodies(*parts):
+    return [read("traces", envelope("traces", part)) for part in parts]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_of_unnamed_spans_within_each_other_the_innermost_counts(receiver, order, together):
     items = [unnamed(3, 2, 60), unnamed(4, 2, 40), unnamed(2, 1), unnamed(1)]
-    for each in [[one] for one in items] if apart else [items[::-1]]:
-        receiver.store(read("traces", envelope("traces", each)))
-    receiver.store(read("traces", envelope("traces", items)))
+    posts = bodies(*([items[n]] for n in order))
+    for each in [posts] if together else [[post] for post in posts]:
+        receiver.store(*each)
+        # What is rolled up before the next arrives is done again.
+        assert len(counted_tokens(receiver)) == 1
+    receiver.store(*bodies(items))
     assert [row[-1] for row in counted_tokens(receiver)] == [60 + 10 + 40 + 10]
+    assert not receiver.rows("SELECT * FROM usage WHERE requests = 0")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [[unnamed(9, 8), between(8, 7), span(n=7, parentSpanId=f"{6:016x}"), unnamed(6)]],
+        [[unnamed(9, 8)], [unnamed(6), between(7, 6), between(8, 7)]],
+        [[unnamed(9, 8), between(8, 7), between(7, 6)], [unnamed(6)]],
+    ],
+)
+@pytest.mark.parametrize("together", [False, True])
+def test_other_spans_between_two_unnamed_ones_part_them_not(receiver, parts, together):
+    for each in [bodies(*parts)] if together else [[post] for post in bodies(*parts)]:
+        receiver.store(*each)
+    assert sum(row[-1] for row in counted_tokens(receiver)) == 110
+
+
+def test_spans_that_are_each_others_parents_are_read_all_the_same(receiver):
+    receiver.store(*bodies([between(8, 9), between(9, 8), unnamed(7, 9), unnamed(6, 5)]))
+    assert [row[-1] for row in counted_tokens(receiver)] == [220]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("provider", ["", "openai", "langchain"])
+def test_an_unnamed_span_around_requests_is_not_added_to_them(receiver, provider, order):
+    around = unnamed(1, 0, 200, {"gen_ai.provider.name": provider or None})
+    requests = [span({}, n, traceId=f"{7:032x}", parentSpanId=f"{1:016x}") for n in (2, 3)] + [
+        span({}, n) for n in range(4, 9)
+    ]
+    for post in bodies(requests, [around])[::order]:
+        receiver.store(post)
+    assert [row[-1] for row in counted_tokens(receiver)] == [7 * 110]
+
+
+def test_what_lasts_more_than_an_hour_is_no_request():
+    long = unnamed(1) | {"startTimeUnixNano": str((THEN - 60 - 3601) * NANO)}
+    found = read("traces", envelope("traces", [long]))
+    assert (found.sightings, found.rejected) == ([], 1)
+    assert "no request" in found.why
 
 
 def test_an_unnamed_span_counts_where_no_other_view_does(receiver):
@@ -776,6 +831,15 @@ def test_a_series_without_a_start_begins_with_a_level():
     assert added(None, series((0, 100), (60, 150), started=False))[0] == [(50, 5)]
 
 
+def test_what_a_series_without_a_start_counted_before_its_first_reading_is_told(receiver):
+    first = histogram("output", 40.0, 4, 2, THEN - 500, THEN - 400)
+    receiver.store(read("metrics", envelope("metrics", [first])))
+    late = series((0, 100), (60, 150), started=False)
+    receiver.store(*(otlp.Telemetry(points=[each]) for each in late))
+    assert [row[-1] for row in counted_tokens(receiver)] == [40 + 50]
+    assert receiver.rows("SELECT payload, count FROM quarantine") == [("100 tokens", 1)]
+
+
 def test_what_a_series_counted_long_before_its_first_reading_is_in_no_day(receiver):
     metric = histogram("input", 5e6, 900, 2, THEN - 9 * DAY, THEN - 120)
     later = histogram("input", 5e6 + 70, 901, 2, THEN - 9 * DAY, THEN - 60)
@@ -928,6 +992,38 @@ RENAMED = view("spans", "genai.v2")
 )
 def test_an_hour_counts_once_and_no_hour_is_lost(seen, wanted):
     assert aside(seen) == wanted
+
+
+@pytest.mark.parametrize("spans_first", [False, True])
+@pytest.mark.parametrize(
+    ("seen", "wanted"),
+    [
+        # The only calls of both days, and their metrics half a minute later.
+        ([(-30, 100, 100)], {"spans": 100}),
+        # Spans counted the day before; later hours of the metrics are the day's own.
+        ([(-4000, 50, 50), (-30, 100, 100), (8000, 0, 70)], {"spans": 150, HISTOGRAM: 70}),
+        # Metrics counted the day before: spans are sampled.
+        ([(-9000, 0, 900), (-2000, 10, 100), (-30, 10, 100)], {HISTOGRAM: 1100}),
+    ],
+)
+def test_metrics_just_after_midnight_are_of_calls_before_it(receiver, seen, wanted, spans_first):
+    posts = []
+    for n, (seconds, in_spans, in_metrics) in enumerate(seen):
+        at = THEN // DAY * DAY + seconds
+        told = {"gen_ai.usage.input_tokens": in_spans, "gen_ai.usage.output_tokens": None}
+        items = [span(told, n, at)] if in_spans else []
+        metric = histogram("input", float(in_metrics), 1, 1, at - 10, at + 40)
+        posts += [("traces", items), ("metrics", [metric])]
+    for signal, items in sorted(posts, key=lambda post: post[0], reverse=spans_first):
+        receiver.store(read(signal, envelope(signal, items)))
+    assert by_kind(receiver) == wanted
+
+
+def by_kind(receiver):
+    """What counts by kind of view."""
+    return {
+        row[0].split(": ")[1].split(" of ")[0]: row[1] for row in counted_tokens(receiver) if row[1]
+    }
 
 
 def test_a_configured_view_counts_for_its_day_and_can_join_providers():
@@ -1084,7 +1180,8 @@ def test_a_span_that_says_nothing_weighs_like_any_other():
 
 def test_a_body_that_came_too_slowly_is_sent_again_by_clients_of_otlp():
     wire = telemetry.Wire("", (otlp.JSON,), None, None, otlp.refused)
-    assert telemetry.signal(wire, SETTLE).refuse(408, "late", otlp.JSON).status == 503
+    answer = telemetry.signal(wire, SETTLE).refuse(408, "late", otlp.JSON)
+    assert (answer.status, json.loads(answer.body)["code"]) == (503, 4)
 
 
 def test_services_beyond_the_most_share_a_view_and_lose_no_token(receiver, monkeypatch):

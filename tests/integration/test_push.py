@@ -17,12 +17,13 @@ import zstandard
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from collectors import otlp
 from collectors import push as bodies
 from monitor import cli
 from monitor.domain.errors import InputError
 from monitor.domain.intake import Answer, Limits
 from monitor.domain.usage import DAY, HOUR
-from monitor.jobs import intake, push
+from monitor.jobs import intake, push, telemetry
 from monitor.jobs.intake import Reading, Signal
 from monitor.jobs.rollup import roll_up
 from monitor.storage import setup, tables, tokens
@@ -124,7 +125,7 @@ def served(database, signals=(), **limits):
     usage = push.signal(partial(bodies.parse, most=found.events), bodies.CONTENT_TYPES, SETTLE)
     intake = Intake(database, lambda: service.now, [usage, *signals], found)
     with serving(lambda: {"ok": True}, "127.0.0.1", 0, None, intake) as port:
-        service.port = port
+        service.port, service.intake = port, intake
         yield service
 
 
@@ -443,6 +444,28 @@ def test_a_body_that_does_not_arrive_is_not_waited_for(sqlite_url):
         with socket.create_connection(("127.0.0.1", service.port), timeout=10) as odd:
             odd.sendall(f"{head}Content-Length: -5\r\n\r\n".encode())
             assert odd.recv(1000).startswith((b"HTTP/1.1 400", b"HTTP/1.1 413"))
+
+
+def test_a_body_of_otlp_that_does_not_arrive_is_asked_for_again(sqlite_url):
+    wire = telemetry.Wire("/v1/traces", otlp.CONTENT_TYPES, None, None, otlp.refused)
+    with served(sqlite_url, [telemetry.signal(wire, SETTLE)], body_seconds=0.2) as service:
+        secret = service.token("otel", scopes=("otlp",))
+        head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n"
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as slow:
+            slow.sendall(f"{head}Content-Type: {JSON}\r\nContent-Length: 100\r\n\r\n{{".encode())
+            answer = slow.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"\r\nretry-after: 5\r\n" in answer.lower()
+    assert b'"code":4' in answer
+
+
+def test_what_comes_while_the_service_ends_is_asked_for_again(sqlite_url):
+    with served(sqlite_url) as service:
+        with service.intake.running():
+            assert service.post([]).status == 200
+        late = service.post([event("a")])
+        assert (late.status, late.said) == (503, {"error": "the service is ending"})
+        assert int(late.headers["retry-after"]) > 0
 
 
 CANARY = "canary-7c1d-say-this-to-nobody"
