@@ -34,7 +34,7 @@ from collectors.window import (
     fit,
     groups_of,
     instant,
-    merged,
+    joined,
     pico_of,
     query,
     require_days,
@@ -332,13 +332,13 @@ class Anthropic:
         refreshed = min((p.refreshed for p in parts if p.refreshed is not None), default=None)
         first = parts[0].span.start if parts else end
         covered = max(first, _covered(end, refreshed, now, notes))
-        rows = merged(row for part in parts for row in part.answer.rows)
+        answer = joined(part.answer for part in parts)
         return Read(
             start=first,
             end=covered,
-            rows=[row for row in rows if row[1] < covered],
-            problems=[problem for part in parts for problem in part.answer.problems],
-            pages=sum(part.answer.pages for part in parts),
+            rows=[row for row in answer.rows if row[1] < covered],
+            problems=answer.problems,
+            pages=answer.pages,
             request={
                 "stream": stream,
                 "asked": [{"path": p.span.path, **p.span.asked()} for p in parts],
@@ -353,9 +353,8 @@ class Anthropic:
         width = _WIDTHS["1d"]
         span = _Span(_USAGE, self._api != "reports", width, today - DAY, today, ())
         part = self._answer_of(span, notes)
-        tokens = sum(r.quantities.tokens for r in part.answer.rows if isinstance(r, UsageRow))
         by = "analytics" if part.span.analytics else "reports"
-        return f"{tokens:,} tokens on {utc(today - DAY)[:10]}, by the {by} API"
+        return f"{part.answer.tokens:,} tokens on {utc(today - DAY)[:10]}, by the {by} API"
 
     def close(self) -> None:
         """Release the connections."""

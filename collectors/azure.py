@@ -29,7 +29,7 @@ from collectors.window import (
     each,
     epoch,
     instant,
-    merged,
+    joined,
     require_days,
     require_names,
     utc,
@@ -187,15 +187,15 @@ class Azure:
             for metrics in (_TOKENS[self._names], {_CALLS[self._names]: "requests"})
             if first < until
         ]
-        rows = merged(row for answer in answers for row in answer.rows)
+        found = joined(answers)
         lost = [f"Azure keeps its metrics for {KEPT_DAYS} days: nothing before {utc(kept)[:10]}"]
         return Read(
             start=first,
             end=end,
             # Of an hour without any call Azure says 0 of each deployment.
-            rows=[row for row in rows if isinstance(row, UsageRow) and any(row.quantities)],
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=sum(answer.pages for answer in answers),
+            rows=[row for row in found.rows if isinstance(row, UsageRow) and any(row.quantities)],
+            problems=found.problems,
+            pages=found.pages,
             request={
                 "stream": stream,
                 "resources": list(self._resources),
@@ -211,9 +211,7 @@ class Azure:
         end = now - now % HOUR
         metrics = _TOKENS[self._names]
         answers = [self._answer(r, metrics, end - HOUR, end) for r in self._resources]
-        rows = [row for answer in answers for row in answer.rows]
-        tokens = sum(row.quantities.tokens for row in rows if isinstance(row, UsageRow))
-        return f"{tokens:,} tokens in the hour before {utc(end)}"
+        return f"{joined(answers).tokens:,} tokens in the hour before {utc(end)}"
 
     def close(self) -> None:
         """Release the connections."""

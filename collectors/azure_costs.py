@@ -29,7 +29,7 @@ from collectors.window import (
     each,
     first_of_months_ago,
     instant,
-    merged,
+    joined,
     pico_of,
     require_currency,
     require_days,
@@ -207,13 +207,11 @@ class AzureCosts:
         require_days(start, end)
         kept = first_of_months_ago(now, KEPT_MONTHS)
         first, until = min(end, max(start, kept)), min(end, now - now % DAY + DAY)
-        answer = self._answer(first, until) if first < until else Answer([], [], 0)
+        answers = [self._answer(first, until)] if first < until else []
         return Read(
-            start=first,
-            end=end,
-            rows=merged(answer.rows),
-            problems=answer.problems,
-            pages=answer.pages,
+            first,
+            end,
+            *joined(answers),
             request={
                 "stream": stream,
                 "scope": self._scope,

@@ -28,7 +28,7 @@ from collectors.window import (
     asked_until,
     decoded,
     each,
-    merged,
+    joined,
     require_days,
     require_names,
     utc,
@@ -275,11 +275,9 @@ class Bedrock:
         regions = self._clients if first < until else []
         answers = [self._answer(stream, client, first, until) for client in regions]
         return Read(
-            start=first,
-            end=end,
-            rows=merged(row for answer in answers for row in answer.rows),
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=sum(answer.pages for answer in answers),
+            first,
+            end,
+            *joined(answers),
             request={
                 "stream": stream,
                 "namespace": _STREAMS[stream].name,

@@ -24,7 +24,7 @@ from collectors.window import (
     each,
     fit,
     instant,
-    merged,
+    joined,
     require_days,
     whole,
 )
@@ -166,11 +166,9 @@ class ClaudeCodeReport:
         answers = [self._answer(day, seats) for day in days]
         said = f"{len(seats):,} records of subscriptions are not counted: they are no API spend"
         return Read(
-            start=start if answers else end,
-            end=end,
-            rows=merged(row for answer in answers for row in answer.rows),
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=sum(answer.pages for answer in answers),
+            start if answers else end,
+            end,
+            *joined(answers),
             request={"stream": stream, "days": [instant(day)[:10] for day in days]},
             notes=[said] if seats else [],
         )
@@ -178,9 +176,7 @@ class ClaudeCodeReport:
     def probe(self, now: int) -> str:
         """Read yesterday's report; raises SourceError."""
         day = now - now % DAY - DAY
-        rows = self._answer(day, []).rows
-        tokens = sum(row.quantities.tokens for row in rows if isinstance(row, UsageRow))
-        return f"{tokens:,} tokens of Claude Code on {instant(day)[:10]}"
+        return f"{self._answer(day, []).tokens:,} tokens of Claude Code on {instant(day)[:10]}"
 
     def close(self) -> None:
         """Release the connection."""

@@ -26,7 +26,7 @@ from collectors.window import (
     decoded,
     each,
     instant,
-    merged,
+    joined,
     pico_of,
     require_currency,
     require_days,
@@ -223,13 +223,10 @@ class GoogleBilling:
         """
         del now
         require_days(start, end)
-        answer = self._answer(start, end)
         return Read(
-            start=start,
-            end=end,
-            rows=merged(answer.rows),
-            problems=answer.problems,
-            pages=answer.pages,
+            start,
+            end,
+            *joined([self._answer(start, end)]),
             request={
                 "stream": stream,
                 "table": self._table,

@@ -35,7 +35,7 @@ from collectors.window import (
     decoded,
     each,
     instant,
-    merged,
+    joined,
     moment,
     require_days,
     require_groups,
@@ -256,11 +256,9 @@ class Langfuse:
         notes: list[str] = []
         path, parts = self._parts(_Slice(start, last), notes) if start < last else ("", [])
         return Read(
-            start=start if parts else end,
-            end=end,
-            rows=merged(row for _, answer in parts for row in answer.rows),
-            problems=[problem for _, answer in parts for problem in answer.problems],
-            pages=sum(answer.pages for _, answer in parts),
+            start if parts else end,
+            end,
+            *joined(answer for _, answer in parts),
             request={
                 "stream": stream,
                 "path": path,
@@ -274,8 +272,7 @@ class Langfuse:
         """Read yesterday; raises SourceError."""
         today = now - now % DAY
         path, parts = self._parts(_Slice(today - DAY, today), [])
-        rows = (row for _, answer in parts for row in answer.rows if isinstance(row, UsageRow))
-        tokens = sum(row.quantities.tokens for row in rows)
+        tokens = joined(answer for _, answer in parts).tokens
         by = "daily" if path == _DAILY else "metrics"
         return f"{tokens:,} tokens on {utc(today - DAY)[:10]}, by the {by} API"
 

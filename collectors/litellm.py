@@ -26,21 +26,21 @@ from collectors.litellm_rows import (
     reader,
 )
 from collectors.window import (
+    Answer,
     Cursors,
-    Row,
     Taken,
     all_pages,
     asked_until,
     decoded,
     each,
-    merged,
+    joined,
     require_days,
     require_groups,
     utc,
     whole,
 )
 from monitor.domain.errors import InputError, SourceError
-from monitor.domain.usage import DAY, HOUR, Problem
+from monitor.domain.usage import DAY, HOUR
 from monitor.ports import Read, StreamSpec
 
 BASE_URL = "http://127.0.0.1:4000"
@@ -81,9 +81,7 @@ class _Slice(NamedTuple):
 
 
 class _Part(NamedTuple):
-    rows: list[Row]
-    problems: list[Problem]
-    pages: int
+    answer: Answer
     results: int
     left: Counter[str]
     """Requests that are told of, by the note."""
@@ -156,11 +154,9 @@ class LiteLLM:
         parts = list(self._parts(_Slice(start, last), slices)) if start < last else []
         left = sum((part.left for part in parts), Counter[str]())
         return Read(
-            start=start if parts else end,
-            end=end,
-            rows=merged(row for part in parts for row in part.rows),
-            problems=[problem for part in parts for problem in part.problems],
-            pages=sum(part.pages for part in parts),
+            start if parts else end,
+            end,
+            *joined(part.answer for part in parts),
             request={"stream": stream, "slices": [[utc(at) for at in each_] for each_ in slices]},
             notes=notes(left),
             results=sum(part.results for part in parts),
@@ -273,9 +269,7 @@ class LiteLLM:
                 f" {len(seen):,} came",
                 "Nothing of this read was kept; it is tried again at the next poll",
             )
-        return _Part(
-            merged(answer.rows), answer.problems, answer.pages, len(answer.rows), chosen.left
-        )
+        return _Part(joined([answer]), len(answer.rows), chosen.left)
 
 
 def _begins_before(call: object, end: int) -> bool:

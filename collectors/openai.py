@@ -23,7 +23,7 @@ from collectors.window import (
     all_pages,
     asked_until,
     groups_of,
-    merged,
+    joined,
     query,
     require_days,
     require_groups,
@@ -34,7 +34,6 @@ from monitor.domain.errors import SourceError
 from monitor.domain.usage import (
     DAY,
     HOUR,
-    UsageRow,
 )
 from monitor.ports import Feeds, Read, StreamSpec
 
@@ -202,11 +201,9 @@ class OpenAI:
         if absent := sum(part.absent for part in parts):
             notes.append(f"{absent} buckets were asked for and did not come")
         return Read(
-            start=parts[0].span.start if parts else end,
-            end=end,
-            rows=merged(row for part in parts for row in part.answer.rows),
-            problems=[problem for part in parts for problem in part.answer.problems],
-            pages=sum(part.answer.pages for part in parts),
+            parts[0].span.start if parts else end,
+            end,
+            *joined(part.answer for part in parts),
             request={"stream": stream, "asked": [part.span.asked() for part in parts]},
             notes=notes,
         )
@@ -216,9 +213,7 @@ class OpenAI:
         today = now - now % DAY
         width = _USAGE_WIDTHS["1d"]._replace(limit=1)
         part = self._answer(_Span("usage/completions", width, today - DAY, today, ()))
-        rows = part.answer.rows
-        tokens = sum(row.quantities.tokens for row in rows if isinstance(row, UsageRow))
-        return f"{tokens:,} tokens of completions on {utc(today - DAY)[:10]}"
+        return f"{part.answer.tokens:,} tokens of completions on {utc(today - DAY)[:10]}"
 
     def close(self) -> None:
         """Release the connection."""

@@ -6,7 +6,7 @@ bill. What was paid to a provider with a key of one's own is on that provider's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -24,7 +24,7 @@ from collectors.window import (
     each,
     fit,
     instant,
-    merged,
+    joined,
     pico_of,
     require_days,
     utc,
@@ -149,11 +149,9 @@ class OpenRouter:
         answers = [self._answer(stream, day) for day in days]
         lost = [f"the API keeps {KEPT_DAYS} days: nothing before {utc(first)[:10]} can be read"]
         return Read(
-            start=first,
-            end=last,
-            rows=merged(row for answer in answers for row in answer.rows),
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=len(answers),
+            first,
+            last,
+            *joined(answers),
             request={"stream": stream, "days": [instant(day)[:10] for day in days]},
             notes=lost if first > start else [],
         )
@@ -161,9 +159,7 @@ class OpenRouter:
     def probe(self, now: int) -> str:
         """Read yesterday's activity; raises SourceError."""
         day = now - now % DAY - DAY
-        rows = self._answer("activity", day).rows
-        tokens = sum(row.quantities.tokens for row in _usage(rows))
-        return f"{tokens:,} tokens on {instant(day)[:10]}"
+        return f"{self._answer('activity', day).tokens:,} tokens on {instant(day)[:10]}"
 
     def close(self) -> None:
         """Release the connection."""
@@ -193,7 +189,3 @@ def _once(rows: list[Any]) -> list[Any]:
             kept.append(row)
         seen.add(text)
     return kept
-
-
-def _usage(rows: Sequence[Row]) -> Iterator[UsageRow]:
-    return (row for row in rows if isinstance(row, UsageRow))

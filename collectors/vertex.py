@@ -27,7 +27,7 @@ from collectors.window import (
     each,
     epoch,
     instant,
-    merged,
+    joined,
     require_days,
     require_names,
     utc,
@@ -189,11 +189,9 @@ class Vertex:
         ]
         lost = [f"Google keeps its metrics for six weeks: nothing before {utc(kept)[:10]}"]
         return Read(
-            start=first,
-            end=end,
-            rows=merged(row for answer in answers for row in answer.rows),
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=sum(answer.pages for answer in answers),
+            first,
+            end,
+            *joined(answers),
             request={
                 "stream": stream,
                 "projects": list(self._projects),
@@ -207,9 +205,7 @@ class Vertex:
         """Read the last full hour's tokens; raises SourceError."""
         end = now - now % HOUR
         answers = [self._answer(p, _TOKENS, end - HOUR, end) for p in self._projects]
-        rows = [row for answer in answers for row in answer.rows]
-        tokens = sum(row.quantities.tokens for row in rows if isinstance(row, UsageRow))
-        return f"{tokens:,} tokens in the hour before {utc(end)}"
+        return f"{joined(answers).tokens:,} tokens in the hour before {utc(end)}"
 
     def close(self) -> None:
         """Release the connection."""

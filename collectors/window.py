@@ -226,11 +226,26 @@ class Overlap:
 
 
 class Answer(NamedTuple):
-    """All pages that one question got."""
+    """All pages that one question got, or several."""
 
     rows: list[Row]
     problems: list[Problem]
     pages: int
+
+    @property
+    def tokens(self) -> int:
+        """Of all of its usage."""
+        return sum(row.quantities.tokens for row in self.rows if isinstance(row, UsageRow))
+
+
+def joined(answers: Iterable[Answer]) -> Answer:
+    """Answers as one, with one row for each key."""
+    found = list(answers)
+    return Answer(
+        merged(row for answer in found for row in answer.rows),
+        [problem for answer in found for problem in answer.problems],
+        sum(answer.pages for answer in found),
+    )
 
 
 class Taken(NamedTuple):
