@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -127,7 +127,6 @@ class Amazon:
         region: of the service, as signatures name it.
         denied: the remedy where credentials are refused.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -140,7 +139,6 @@ class Amazon:
         *,
         denied: str,
         limits: Limits,
-        pace: Callable[[float], float],
     ) -> None:
         self.region = region
         self._api = api
@@ -151,7 +149,6 @@ class Amazon:
             dialect=Dialect(_verdict),
             denied=denied,
             limits=limits,
-            pace=pace,
         )
 
     def ask(self, operation: str, document: object) -> bytes:

@@ -274,7 +274,6 @@ class Anthropic:
         api: `analytics`, `reports`, or `auto`: analytics where it answers, else the reports.
         group_by: dimensions beside the model, in the API's words; each multiplies the rows.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -288,7 +287,6 @@ class Anthropic:
         api: Api = "auto",
         group_by: Sequence[str] = DEFAULT_GROUP_BY,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_groups(name, group_by, GROUPS, "models")
         if len(set(group_by)) >= _MOST_GROUPS and api != "reports":
@@ -308,7 +306,7 @@ class Anthropic:
         self._api = api
         self._answered = False
         connect = partial(
-            Http, name, base_url, {"x-api-key": key}, denied=_ADMIN_KEY, limits=limits, pace=pace
+            Http, name, base_url, {"x-api-key": key}, denied=_ADMIN_KEY, limits=limits
         )
         self._analytics = connect(headers=_VERSION | _BETA)
         self._reports = connect(headers=_VERSION)

@@ -135,7 +135,6 @@ class AWSCosts:
         every_hours: the least time between two polls.
         profile: of the shared credentials.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -151,7 +150,6 @@ class AWSCosts:
         every_hours: float = EVERY / HOUR,
         profile: str = "",
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         del bucket
         require_names(name, "services", services)
@@ -172,7 +170,6 @@ class AWSCosts:
             _REGION,
             denied=_RIGHTS,
             limits=limits,
-            pace=pace,
         )
 
     def streams(self) -> Sequence[StreamSpec]:

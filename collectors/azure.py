@@ -7,7 +7,7 @@ cached input apart, so that input is gross.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -132,7 +132,6 @@ class Azure:
         authority: see `microsoft.Login`.
         api_version: of the metrics API.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -151,7 +150,6 @@ class Azure:
         authority: str = microsoft.AUTHORITY,
         api_version: str = API_VERSION,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_names(name, "resources", resources, least=1)
         _require(name, resources, deployments, names)
@@ -164,9 +162,7 @@ class Azure:
         self._version = str(api_version)
         scope = microsoft.scope_of(base_url)
         self._login = microsoft.Login(name, key, tenant, client_id, authority, scope)
-        self._http = microsoft.client(
-            name, base_url, self._login, denied=_ROLE, limits=limits, pace=pace
-        )
+        self._http = microsoft.client(name, base_url, self._login, denied=_ROLE, limits=limits)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Tokens and requests, which are one row."""

@@ -7,7 +7,7 @@ questions a minute and says in headers of its own how long to wait.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -141,7 +141,6 @@ class AzureCosts:
         authority: see `microsoft.Login`.
         api_version: of Cost Management.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -161,7 +160,6 @@ class AzureCosts:
         authority: str = microsoft.AUTHORITY,
         api_version: str = API_VERSION,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         del bucket
         require_names(name, "services", services, least=1)
@@ -181,9 +179,7 @@ class AzureCosts:
         self._every = int(every_hours * HOUR)
         token = microsoft.scope_of(base_url)
         self._login = microsoft.Login(name, key, tenant, client_id, authority, token)
-        self._http = microsoft.client(
-            name, base_url, self._login, denied=_ROLE, limits=limits, pace=pace
-        )
+        self._http = microsoft.client(name, base_url, self._login, denied=_ROLE, limits=limits)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The costs, at a pace of their own."""

@@ -8,7 +8,7 @@ first; the second has no such split, so that its input is gross.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -209,7 +209,6 @@ class Bedrock:
         models: ids that are asked for whether or not they were used in the last two weeks.
         profile: of the shared credentials.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -224,7 +223,6 @@ class Bedrock:
         models: Sequence[str] = (),
         profile: str = "",
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_names(name, "regions", regions, least=1)
         require_names(name, "models", models)
@@ -242,7 +240,6 @@ class Bedrock:
                 region,
                 denied=_RIGHTS,
                 limits=limits,
-                pace=pace,
             )
             for region in dict.fromkeys(regions)
         ]

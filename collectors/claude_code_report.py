@@ -6,7 +6,6 @@ beside the one that counts: what it reports must never be added to that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -119,7 +118,6 @@ class ClaudeCodeReport:
         bucket: the report comes by day, whatever is asked for.
         people: keep e-mail addresses, as the actor; else only the names of keys are kept.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -132,7 +130,6 @@ class ClaudeCodeReport:
         bucket: Literal["1h", "1d"] = "1d",
         people: bool = False,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         del bucket
         if not isinstance(people, bool):
@@ -147,7 +144,6 @@ class ClaudeCodeReport:
             headers=_VERSION,
             denied=_ADMIN_KEY,
             limits=limits,
-            pace=pace,
         )
 
     def streams(self) -> list[StreamSpec]:

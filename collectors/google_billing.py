@@ -8,7 +8,7 @@ arrive late and change, so that the newest days are asked for again and again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -162,7 +162,6 @@ class GoogleBilling:
         services: ids or descriptions of the services whose costs count.
         every_hours: the least time between two polls.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -179,7 +178,6 @@ class GoogleBilling:
         services: Sequence[str] = SERVICES,
         every_hours: float = EVERY / HOUR,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         del bucket
         require_names(name, "services", services, least=1)
@@ -198,9 +196,7 @@ class GoogleBilling:
         self._services = list(services)
         self._every = int(every_hours * HOUR)
         login = googleapi.Login(name, key, SCOPE)
-        self._http = googleapi.client(
-            name, base_url, login, denied=_ROLES, limits=limits, pace=pace
-        )
+        self._http = googleapi.client(name, base_url, login, denied=_ROLES, limits=limits)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The costs, at a pace of their own."""

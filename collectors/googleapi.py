@@ -101,7 +101,6 @@ def client(
     *,
     denied: str,
     limits: Limits,
-    pace: Callable[[float], float],
 ) -> Http:
     """A client of one of Google's APIs; the arguments are those of `Http`."""
     return Http(
@@ -111,7 +110,6 @@ def client(
         dialect=Dialect(_verdict),
         denied=denied,
         limits=limits,
-        pace=pace,
     )
 
 

@@ -12,7 +12,7 @@ the last row's instant, so it begins with rows that are known, which their ids s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -255,7 +255,6 @@ class Helicone:
         label: the custom property that is the label.
         by_user: split by user, as the actor.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -271,7 +270,6 @@ class Helicone:
         label: str = "",
         by_user: bool = False,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         if cache_tokens not in ("auto", "inside", "beside"):
             raise InputError(
@@ -288,7 +286,7 @@ class Helicone:
         self.account = account
         self._reading = _Reading(account, _SECONDS[bucket], cache_tokens, project, label, by_user)
         headers = {"authorization": f"Bearer {key}"}
-        self._http = Http(name, base_url, headers, denied=_API_KEY, limits=limits, pace=pace)
+        self._http = Http(name, base_url, headers, denied=_API_KEY, limits=limits)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The request log; a day at a time, so that the reading of a busy one can go on."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -210,7 +210,6 @@ class Langfuse:
             the label.
         providers: by pattern of a model's name who serves it; before what `PROVIDERS` says.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -225,7 +224,6 @@ class Langfuse:
         group_by: Sequence[str] = DEFAULT_GROUP_BY,
         providers: Mapping[str, str] | None = None,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_groups(name, group_by, GROUPS, "models")
         if api not in ("auto", "metrics", "daily"):
@@ -239,7 +237,7 @@ class Langfuse:
         own = _checked_providers(name, providers or {})
         self._providers = own | {p: who for p, who in PROVIDERS.items() if p not in own}
         headers = {"authorization": basic(key)}
-        self._http = Http(name, base_url, headers, denied=_PAIR, limits=limits, pace=pace)
+        self._http = Http(name, base_url, headers, denied=_PAIR, limits=limits)
 
     def streams(self) -> Sequence[StreamSpec]:
         """What was used: one stream, whichever API it is read by."""

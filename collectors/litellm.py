@@ -6,7 +6,7 @@ It knows no bill: what the proxy calls spend is its own estimate.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -107,7 +107,6 @@ class LiteLLM:
         api: `logs`, the request log; `daily`, the sums of a proxy that keeps none.
         group_by: dimensions beside provider and model, in the proxy's words.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -121,7 +120,6 @@ class LiteLLM:
         api: Literal["logs", "daily"] = "logs",
         group_by: Sequence[str] = DEFAULT_GROUP_BY,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_groups(name, group_by, GROUPS, "providers and models")
         self.name = name
@@ -134,7 +132,7 @@ class LiteLLM:
         self._group_by = frozenset(group_by)
         self._row = reader(account, bucket, group_by)
         headers = {"authorization": f"Bearer {key}"}
-        self._http = Http(name, base_url, headers, denied=_MASTER_KEY, limits=limits, pace=pace)
+        self._http = Http(name, base_url, headers, denied=_MASTER_KEY, limits=limits)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The requests; a day of the log at a time, so that a busy proxy's reading can go on."""

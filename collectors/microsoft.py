@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -117,7 +116,6 @@ def client(
     *,
     denied: str,
     limits: Limits,
-    pace: Callable[[float], float],
 ) -> Http:
     """A client of the management API; the arguments are those of `Http`."""
     return Http(
@@ -127,5 +125,4 @@ def client(
         dialect=Dialect(wait_headers=_WAIT),
         denied=denied,
         limits=limits,
-        pace=pace,
     )

@@ -8,7 +8,7 @@ read: what they cost is in the costs, and their requests would change what a req
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from collectors.http import DEFAULT_LIMITS, Http, HttpError, Limits
@@ -139,7 +139,6 @@ class OpenAI:
         group_by: dimensions beside the model, in the API's words; each multiplies the rows.
         array_style: `group_by[]=a`, as the vendor's client sends it, or `group_by=a`.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -153,7 +152,6 @@ class OpenAI:
         group_by: Sequence[str] = DEFAULT_GROUP_BY,
         array_style: Literal["brackets", "repeated"] = "brackets",
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         known = {group for endpoint in _ENDPOINTS.values() for group in endpoint.optional}
         require_groups(name, group_by, known, "models and line items")
@@ -164,7 +162,7 @@ class OpenAI:
         self._group_by = frozenset(group_by)
         self._array_name = "group_by[]" if array_style == "brackets" else "group_by"
         headers = {"authorization": f"Bearer {key}"}
-        self._http = Http(name, base_url, headers, denied=_ADMIN_KEY, limits=limits, pace=pace)
+        self._http = Http(name, base_url, headers, denied=_ADMIN_KEY, limits=limits)
 
     def streams(self) -> Sequence[StreamSpec]:
         """What is counted in tokens feeds usage, costs the bill; one read is about one page."""

@@ -6,7 +6,7 @@ bill. What was paid to a provider with a key of one's own is on that provider's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -105,7 +105,6 @@ class OpenRouter:
         bucket: activity comes by day, whatever is asked for.
         by_workspace: split by workspace, as the project.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -118,7 +117,6 @@ class OpenRouter:
         bucket: Literal["1h", "1d"] = "1d",
         by_workspace: bool = True,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         del bucket
         if not isinstance(by_workspace, bool):
@@ -129,7 +127,7 @@ class OpenRouter:
         self.account = account
         self._groups = ["workspace"] if by_workspace else []
         headers = {"authorization": f"Bearer {key}"}
-        self._http = Http(name, base_url, headers, denied=_MANAGEMENT_KEY, limits=limits, pace=pace)
+        self._http = Http(name, base_url, headers, denied=_MANAGEMENT_KEY, limits=limits)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Tokens, and the credits that they cost."""

@@ -6,7 +6,7 @@ input nor output are no class of ours: they are kept as problems, not folded int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -145,7 +145,6 @@ class Vertex:
         bucket: the width of usage.
         projects: ids of the projects that call models.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -158,7 +157,6 @@ class Vertex:
         bucket: Literal["1h", "1d"] = "1h",
         projects: Sequence[str] = (),
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_names(name, "projects", projects, least=1)
         self.name = name
@@ -166,7 +164,7 @@ class Vertex:
         self._seconds = {"1h": HOUR, "1d": DAY}[bucket]
         self._projects = tuple(dict.fromkeys(projects))
         login = googleapi.Login(name, key, SCOPE)
-        self._http = googleapi.client(name, base_url, login, denied=_ROLE, limits=limits, pace=pace)
+        self._http = googleapi.client(name, base_url, login, denied=_ROLE, limits=limits)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Tokens and calls, which are one row."""
