@@ -24,6 +24,7 @@ from collectors.window import (
     Cursors,
     Overlap,
     Row,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -262,12 +263,10 @@ class _Part(NamedTuple):
     """What was stored by then is in the answer; None: the API does not say."""
 
 
-class Anthropic:
+class Anthropic(Source):
     """An Anthropic organization, read with an Admin key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the Admin key.
         base_url: where the API is.
         bucket: the width of usage; costs come by day.
@@ -299,8 +298,6 @@ class Anthropic:
             raise InputError(
                 f"source {name}: api cannot be {api!r}", "Use auto, analytics or reports"
             )
-        self.name = name
-        self.account = account
         self._width = _WIDTHS[bucket]
         self._group_by = tuple(group for group in GROUPS if group in group_by)
         self._api = api
@@ -310,6 +307,7 @@ class Anthropic:
         )
         self._analytics = connect(headers=_VERSION | _BETA)
         self._reports = connect(headers=_VERSION)
+        super().__init__(name, account, self._analytics, self._reports)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Usage by bucket, and the cost of days, which is the bill."""
@@ -353,11 +351,6 @@ class Anthropic:
         part = self._answer_of(span, notes)
         by = "analytics" if part.span.analytics else "reports"
         return f"{part.answer.tokens:,} tokens on {utc(today - DAY)[:10]}, by the {by} API"
-
-    def close(self) -> None:
-        """Release the connections."""
-        self._analytics.close()
-        self._reports.close()
 
     def _parts(self, stream: str, start: int, end: int, now: int, notes: list[str]) -> list[_Part]:
         """The answers to a window; days that the analytics API never has come from the reports."""

@@ -21,6 +21,7 @@ from collectors.window import (
     Buckets,
     Cursors,
     Row,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -115,12 +116,10 @@ def _row(result: object, *, spot: _Spot) -> UsageRow:
     return UsageRow(spot.dims, start - start % spot.seconds, spot.seconds, quantities)
 
 
-class Azure:
+class Azure(Source):
     """Resources of Azure OpenAI or Foundry.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: see `microsoft.Login`; empty: what this machine is.
         base_url: where the management API is.
         bucket: the width of usage.
@@ -153,16 +152,14 @@ class Azure:
     ) -> None:
         require_names(name, "resources", resources, least=1)
         _require(name, resources, deployments, names)
-        self.name = name
-        self.account = account
         self._seconds = {"1h": HOUR, "1d": DAY}[bucket]
         self._resources = tuple(dict.fromkeys(resources))
         self._deployments = dict(deployments)
         self._names = names
         self._version = str(api_version)
-        scope = microsoft.scope_of(base_url)
-        self._login = microsoft.Login(name, key, tenant, client_id, authority, scope)
-        self._http = microsoft.client(name, base_url, self._login, denied=_ROLE, limits=limits)
+        login = microsoft.Login(name, key, tenant, client_id, authority, base_url)
+        self._http = microsoft.Management(name, base_url, login, denied=_ROLE, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Tokens and requests, which are one row."""
@@ -208,11 +205,6 @@ class Azure:
         metrics = _TOKENS[self._names]
         answers = [self._answer(r, metrics, end - HOUR, end) for r in self._resources]
         return f"{joined(answers).tokens:,} tokens in the hour before {utc(end)}"
-
-    def close(self) -> None:
-        """Release the connections."""
-        self._http.close()
-        self._login.close()
 
     def _answer(self, resource: str, metrics: Mapping[str, str], start: int, end: int) -> Answer:
         """Some metrics of one resource, which have no pages."""

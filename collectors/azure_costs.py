@@ -22,6 +22,7 @@ from collectors.window import (
     Answer,
     Buckets,
     Cursors,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -123,12 +124,10 @@ def _names(columns: Sequence[_Column]) -> list[str]:
     return ["cost" if name == summed else name for name in names]
 
 
-class AzureCosts:
+class AzureCosts(Source):
     """The bill of a subscription, a resource group or a billing account.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: see `microsoft.Login`; empty: what this machine is.
         base_url: where the management API is.
         bucket: costs come by day, whatever is asked for.
@@ -172,14 +171,12 @@ class AzureCosts:
             raise InputError(
                 f"source {name}: kind cannot be {kind!r}", f"Use {' or '.join(get_args(Kind))}"
             )
-        self.name = name
-        self.account = account
         self._scope, self._kind, self._version = scope, kind, str(api_version)
         self._services = list(services)
         self._every = int(every_hours * HOUR)
-        token = microsoft.scope_of(base_url)
-        self._login = microsoft.Login(name, key, tenant, client_id, authority, token)
-        self._http = microsoft.client(name, base_url, self._login, denied=_ROLE, limits=limits)
+        login = microsoft.Login(name, key, tenant, client_id, authority, base_url)
+        self._http = microsoft.Management(name, base_url, login, denied=_ROLE, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The costs, at a pace of their own."""
@@ -224,11 +221,6 @@ class AzureCosts:
         today = now - now % DAY
         lines = len(self._answer(today - DAY, today).rows)
         return f"{lines} lines of costs on {utc(today - DAY)[:10]}, as far as they have come"
-
-    def close(self) -> None:
-        """Release the connections."""
-        self._http.close()
-        self._login.close()
 
     def _asked(self, start: int, end: int) -> dict[str, Any]:
         """The question; its period holds its last day."""

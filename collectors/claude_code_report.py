@@ -17,6 +17,7 @@ from collectors.window import (
     Cursors,
     Overlap,
     Row,
+    Source,
     Taken,
     all_pages,
     decoded,
@@ -107,12 +108,10 @@ def _row(result: object, *, record: _Record, day: int, account: str, people: boo
     return UsageRow(dims, day, DAY, quantities)
 
 
-class ClaudeCodeReport:
+class ClaudeCodeReport(Source):
     """The Claude Code report of an Anthropic organization, read with an Admin key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the Admin key.
         base_url: where the API is.
         bucket: the report comes by day, whatever is asked for.
@@ -134,8 +133,6 @@ class ClaudeCodeReport:
         del bucket
         if not isinstance(people, bool):
             raise InputError(f"source {name}: people is {people!r}", "Write true or false")
-        self.name = name
-        self.account = account
         self._people = people
         self._http = Http(
             name,
@@ -145,6 +142,7 @@ class ClaudeCodeReport:
             denied=_ADMIN_KEY,
             limits=limits,
         )
+        super().__init__(name, account, self._http)
 
     def streams(self) -> list[StreamSpec]:
         """The report."""
@@ -173,10 +171,6 @@ class ClaudeCodeReport:
         """Read yesterday's report; raises SourceError."""
         day = now - now % DAY - DAY
         return f"{self._answer(day, []).tokens:,} tokens of Claude Code on {instant(day)[:10]}"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _answer(self, day: int, seats: list[str]) -> Answer:
         """All pages of one day."""

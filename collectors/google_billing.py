@@ -17,10 +17,11 @@ from typing import Any, Literal
 import msgspec
 
 from collectors import googleapi
-from collectors.http import DEFAULT_LIMITS, Limits
+from collectors.http import DEFAULT_LIMITS, Http, Limits
 from collectors.window import (
     Answer,
     Cursors,
+    Source,
     Taken,
     all_pages,
     decoded,
@@ -147,12 +148,10 @@ def _row(result: object, *, names: Sequence[str], account: str) -> BillRow:
     )
 
 
-class GoogleBilling:
+class GoogleBilling(Source):
     """The bill of a Google billing account, as it is exported to BigQuery.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: see `googleapi.Login`; empty: what this machine is.
         base_url: where BigQuery is.
         bucket: costs come by day, whatever is asked for.
@@ -190,13 +189,14 @@ class GoogleBilling:
         project = project or table.rsplit(".", 2)[0]
         if not (isinstance(project, str) and _PROJECT.fullmatch(project)):
             raise InputError(f"source {name}: project is {project!r}", "Write a project's id")
-        self.name = name
-        self.account = account
         self._table, self._project, self._location = table, project, location
         self._services = list(services)
         self._every = int(every_hours * HOUR)
         login = googleapi.Login(name, key, SCOPE)
-        self._http = googleapi.client(name, base_url, login, denied=_ROLES, limits=limits)
+        self._http = Http(
+            name, base_url, sign=login.sign, dialect=googleapi.DIALECT, denied=_ROLES, limits=limits
+        )
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The costs, at a pace of their own."""
@@ -238,10 +238,6 @@ class GoogleBilling:
         asked = self._query(today - DAY, today) | {"dryRun": True}
         page = decoded(self._http.post(f"projects/{self._project}/queries", asked), _Page, "costs")
         return f"a query of {self._table} reads {int(page.total_bytes_processed):,} bytes"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _query(self, start: int, end: int) -> dict[str, Any]:
         """The question as `jobs.query` takes it."""

@@ -23,6 +23,7 @@ from collectors.window import (
     PAYLOAD_CAP,
     Cursors,
     Row,
+    Source,
     Taken,
     all_pages,
     asked_until,
@@ -240,12 +241,10 @@ def _told(call: Mapping[str, Any]) -> tuple[bool, int]:
     return call.get("response_status") is not None, tokens
 
 
-class Helicone:
+class Helicone(Source):
     """A Helicone organization, read with an API key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the API key.
         base_url: where the API is: another region, or one's own.
         bucket: the width of the sums.
@@ -282,11 +281,10 @@ class Helicone:
             raise InputError(
                 f"source {name}: project and label name a property each", 'Write project = "Team"'
             )
-        self.name = name
-        self.account = account
         self._reading = _Reading(account, _SECONDS[bucket], cache_tokens, project, label, by_user)
         headers = {"authorization": f"Bearer {key}"}
         self._http = Http(name, base_url, headers, denied=_API_KEY, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The request log; a day at a time, so that the reading of a busy one can go on."""
@@ -322,10 +320,6 @@ class Helicone:
         except ValueError as error:
             raise SourceError(self.name, f"{_STREAM}: {error}", "Check base_url") from None
         return f"{'requests' if found else 'no request'} in the last day"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _follow(self, log: _Log, until: datetime) -> int:
         """Take the whole log in; returns the number of pages."""

@@ -27,6 +27,7 @@ from collectors.window import (
     Buckets,
     Cursors,
     Row,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -196,12 +197,10 @@ class _TooLarge(Exception):
     """As many rows came as one answer may have: there may be more."""
 
 
-class Langfuse:
+class Langfuse(Source):
     """A Langfuse project, read with its pair of keys.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the public and the secret key, joined by a colon.
         base_url: where the server is: a region's address, or one's own.
         bucket: the width of the sums; the daily API has days whatever is asked for.
@@ -228,8 +227,6 @@ class Langfuse:
         require_groups(name, group_by, GROUPS, "models")
         if api not in ("auto", "metrics", "daily"):
             raise InputError(f"source {name}: api cannot be {api!r}", "Use auto, metrics or daily")
-        self.name = name
-        self.account = account
         self._width = _WIDTHS[bucket]
         self._api = api
         self._answered = False
@@ -238,6 +235,7 @@ class Langfuse:
         self._providers = own | {p: who for p, who in PROVIDERS.items() if p not in own}
         headers = {"authorization": basic(key)}
         self._http = Http(name, base_url, headers, denied=_PAIR, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """What was used: one stream, whichever API it is read by."""
@@ -273,10 +271,6 @@ class Langfuse:
         tokens = joined(answer for _, answer in parts).tokens
         by = "daily" if path == _DAILY else "metrics"
         return f"{tokens:,} tokens on {utc(today - DAY)[:10]}, by the {by} API"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _parts(self, whole: _Slice, notes: list[str]) -> tuple[str, list[tuple[_Slice, Answer]]]:
         """By which path a window was read, and its answers.

@@ -28,6 +28,7 @@ from collectors.litellm_rows import (
 from collectors.window import (
     Answer,
     Cursors,
+    Source,
     Taken,
     all_pages,
     asked_until,
@@ -95,12 +96,10 @@ class _Moved(SourceError):
     """Fewer rows came than were counted."""
 
 
-class LiteLLM:
+class LiteLLM(Source):
     """A LiteLLM proxy, read with its master key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the master key, or an admin's.
         base_url: where the proxy is.
         bucket: the width of the sums of the request log.
@@ -122,8 +121,6 @@ class LiteLLM:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         require_groups(name, group_by, GROUPS, "providers and models")
-        self.name = name
-        self.account = account
         if api not in ("logs", "daily"):
             raise InputError(
                 f"source {name}: api cannot be {api!r}", "Use logs, or daily for the daily sums"
@@ -133,6 +130,7 @@ class LiteLLM:
         self._row = reader(account, bucket, group_by)
         headers = {"authorization": f"Bearer {key}"}
         self._http = Http(name, base_url, headers, denied=_MASTER_KEY, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The requests; a day of the log at a time, so that a busy proxy's reading can go on."""
@@ -199,10 +197,6 @@ class LiteLLM:
             raise SourceError(self.name, f"{STREAM}: {error}", "Check base_url") from None
         more = "at least " if page.capped else ""
         return f"{more}{page.total:,} requests in the last hour"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _parts(self, whole: _Slice, asked: list[_Slice]) -> Iterator[_Part]:
         """The window in slices, each small enough for the proxy to count."""

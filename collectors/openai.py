@@ -18,6 +18,7 @@ from collectors.window import (
     Buckets,
     Cursors,
     Overlap,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -127,12 +128,10 @@ class _Part(NamedTuple):
     absent: int
 
 
-class OpenAI:
+class OpenAI(Source):
     """An OpenAI organization, read with an Admin key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the Admin key.
         base_url: where the API is.
         bucket: the width of usage; costs come by day only.
@@ -155,14 +154,13 @@ class OpenAI:
     ) -> None:
         known = {group for endpoint in _ENDPOINTS.values() for group in endpoint.optional}
         require_groups(name, group_by, known, "models and line items")
-        self.name = name
-        self.account = account
         self._answered: set[str] = set()
         self._usage_width = _USAGE_WIDTHS[bucket]
         self._group_by = frozenset(group_by)
         self._array_name = "group_by[]" if array_style == "brackets" else "group_by"
         headers = {"authorization": f"Bearer {key}"}
         self._http = Http(name, base_url, headers, denied=_ADMIN_KEY, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """What is counted in tokens feeds usage, costs the bill; one read is about one page."""
@@ -212,10 +210,6 @@ class OpenAI:
         width = _USAGE_WIDTHS["1d"]._replace(limit=1)
         part = self._answer(_Span("usage/completions", width, today - DAY, today, ()))
         return f"{part.answer.tokens:,} tokens of completions on {utc(today - DAY)[:10]}"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _lacks(self, stream: str, refusal: HttpError) -> bool:
         """Whether a refusal says that this organization or gateway has no such endpoint.

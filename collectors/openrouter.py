@@ -18,6 +18,7 @@ from collectors.window import (
     Answer,
     Cursors,
     Row,
+    Source,
     Taken,
     all_pages,
     decoded,
@@ -94,12 +95,10 @@ def _row(result: object, *, stream: str, day: int, account: str) -> Row:
     return UsageRow(dims, day, DAY, quantities)
 
 
-class OpenRouter:
+class OpenRouter(Source):
     """An OpenRouter organization, read with a management key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the management key.
         base_url: where the API is.
         bucket: activity comes by day, whatever is asked for.
@@ -123,11 +122,10 @@ class OpenRouter:
             raise InputError(
                 f"source {name}: by_workspace is {by_workspace!r}", "Write true or false"
             )
-        self.name = name
-        self.account = account
         self._groups = ["workspace"] if by_workspace else []
         headers = {"authorization": f"Bearer {key}"}
         self._http = Http(name, base_url, headers, denied=_MANAGEMENT_KEY, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Tokens, and the credits that they cost."""
@@ -158,10 +156,6 @@ class OpenRouter:
         """Read yesterday's activity; raises SourceError."""
         day = now - now % DAY - DAY
         return f"{self._answer('activity', day).tokens:,} tokens on {instant(day)[:10]}"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _answer(self, stream: str, day: int) -> Answer:
         """A day's activity, which has no pages."""

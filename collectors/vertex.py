@@ -13,12 +13,13 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from collectors import googleapi
-from collectors.http import DEFAULT_LIMITS, Limits
+from collectors.http import DEFAULT_LIMITS, Http, Limits
 from collectors.window import (
     Answer,
     Buckets,
     Cursors,
     Row,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -134,12 +135,10 @@ def _dimensions(series: _Series, account: str, project: str) -> Dimensions:
     )
 
 
-class Vertex:
+class Vertex(Source):
     """Models that Vertex AI served in some projects.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: see `googleapi.Login`; empty: what this machine is.
         base_url: where Cloud Monitoring is.
         bucket: the width of usage.
@@ -159,12 +158,13 @@ class Vertex:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         require_names(name, "projects", projects, least=1)
-        self.name = name
-        self.account = account
         self._seconds = {"1h": HOUR, "1d": DAY}[bucket]
         self._projects = tuple(dict.fromkeys(projects))
         login = googleapi.Login(name, key, SCOPE)
-        self._http = googleapi.client(name, base_url, login, denied=_ROLE, limits=limits)
+        self._http = Http(
+            name, base_url, sign=login.sign, dialect=googleapi.DIALECT, denied=_ROLE, limits=limits
+        )
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Tokens and calls, which are one row."""
@@ -204,10 +204,6 @@ class Vertex:
         end = now - now % HOUR
         answers = [self._answer(p, _TOKENS, end - HOUR, end) for p in self._projects]
         return f"{joined(answers).tokens:,} tokens in the hour before {utc(end)}"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _answer(self, project: str, metric: str, start: int, end: int) -> Answer:
         """All pages of one metric of one project."""

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,6 +18,9 @@ from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import EXACT, MAX_PICO, PICO, to_pico
 from monitor.domain.names import clean_name
 from monitor.domain.usage import DAY, HOUR, MAX_COUNT, BillRow, Problem, UsageRow, add
+
+if TYPE_CHECKING:
+    from collectors.http import Http
 
 PAYLOAD_CAP = 2_000
 """Characters of a row in quarantine."""
@@ -34,6 +37,26 @@ _MEASURES = ("amount", "tokens", "requests", "quantity")
 Row = UsageRow | BillRow
 _Page = TypeVar("_Page")
 _Read = TypeVar("_Read")
+
+
+class Source:
+    """What every source has.
+
+    Args:
+        name: the source's configured name.
+        account: who is billed.
+        connections: closed with it.
+    """
+
+    def __init__(self, name: str, account: str, *connections: Http) -> None:
+        self.name = name
+        self.account = account
+        self._connections = connections
+
+    def close(self) -> None:
+        """Release the connections."""
+        for each_of in self._connections:
+            each_of.close()
 
 
 class Width(NamedTuple):
