@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -30,6 +30,8 @@ class Api(NamedTuple):
     target: str
     version: str
     """Of the JSON protocol."""
+    cursor: str
+    """The field that leads on to the next page."""
 
 
 class Login:
@@ -116,18 +118,13 @@ class Login:
             ) from None
 
 
-class Amazon:
-    """One service of one region.
+class Amazon(Http):
+    """One service of one region; the further arguments are those of `Http`.
 
     Args:
-        source: the source's configured name, for errors.
-        base_url: where the service is.
         login: who asks.
         api: the service.
         region: of the service, as signatures name it.
-        denied: the remedy where credentials are refused.
-        limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -140,31 +137,32 @@ class Amazon:
         *,
         denied: str,
         limits: Limits,
-        pace: Callable[[float], float],
     ) -> None:
-        self.region = region
-        self._api = api
-        self._http = Http(
+        super().__init__(
             source,
             base_url,
             sign=lambda question: login.sign(question, api, region),
             dialect=Dialect(_verdict),
             denied=denied,
             limits=limits,
-            pace=pace,
         )
+        self.region = region
+        self._api = api
 
-    def ask(self, operation: str, document: object) -> bytes:
-        """The answer to one operation; raises HttpError."""
+    def asking(
+        self, operation: str, document: Mapping[str, object]
+    ) -> Callable[[str | None], bytes]:
+        """What asks for the page of an operation's answer at a cursor; raises HttpError."""
         headers = {
             "content-type": f"application/x-amz-json-{self._api.version}",
             "x-amz-target": f"{self._api.target}.{operation}",
         }
-        return self._http.post("", document, headers=headers)
 
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
+        def ask(cursor: str | None) -> bytes:
+            following = {} if cursor is None else {self._api.cursor: cursor}
+            return self.post("", {**document, **following}, headers=headers)
+
+        return ask
 
 
 class _Kind(msgspec.Struct):

@@ -24,6 +24,7 @@ from collectors.window import (
     Cursors,
     Overlap,
     Row,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -34,7 +35,7 @@ from collectors.window import (
     fit,
     groups_of,
     instant,
-    merged,
+    joined,
     pico_of,
     query,
     require_days,
@@ -262,19 +263,16 @@ class _Part(NamedTuple):
     """What was stored by then is in the answer; None: the API does not say."""
 
 
-class Anthropic:
+class Anthropic(Source):
     """An Anthropic organization, read with an Admin key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the Admin key.
         base_url: where the API is.
         bucket: the width of usage; costs come by day.
         api: `analytics`, `reports`, or `auto`: analytics where it answers, else the reports.
         group_by: dimensions beside the model, in the API's words; each multiplies the rows.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -288,7 +286,6 @@ class Anthropic:
         api: Api = "auto",
         group_by: Sequence[str] = DEFAULT_GROUP_BY,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_groups(name, group_by, GROUPS, "models")
         if len(set(group_by)) >= _MOST_GROUPS and api != "reports":
@@ -301,17 +298,16 @@ class Anthropic:
             raise InputError(
                 f"source {name}: api cannot be {api!r}", "Use auto, analytics or reports"
             )
-        self.name = name
-        self.account = account
         self._width = _WIDTHS[bucket]
         self._group_by = tuple(group for group in GROUPS if group in group_by)
         self._api = api
         self._answered = False
         connect = partial(
-            Http, name, base_url, {"x-api-key": key}, denied=_ADMIN_KEY, limits=limits, pace=pace
+            Http, name, base_url, {"x-api-key": key}, denied=_ADMIN_KEY, limits=limits
         )
         self._analytics = connect(headers=_VERSION | _BETA)
         self._reports = connect(headers=_VERSION)
+        super().__init__(name, account, self._analytics, self._reports)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Usage by bucket, and the cost of days, which is the bill."""
@@ -332,13 +328,13 @@ class Anthropic:
         refreshed = min((p.refreshed for p in parts if p.refreshed is not None), default=None)
         first = parts[0].span.start if parts else end
         covered = max(first, _covered(end, refreshed, now, notes))
-        rows = merged(row for part in parts for row in part.answer.rows)
+        answer = joined(part.answer for part in parts)
         return Read(
             start=first,
             end=covered,
-            rows=[row for row in rows if row[1] < covered],
-            problems=[problem for part in parts for problem in part.answer.problems],
-            pages=sum(part.answer.pages for part in parts),
+            rows=[row for row in answer.rows if row[1] < covered],
+            problems=answer.problems,
+            pages=answer.pages,
             request={
                 "stream": stream,
                 "asked": [{"path": p.span.path, **p.span.asked()} for p in parts],
@@ -353,14 +349,8 @@ class Anthropic:
         width = _WIDTHS["1d"]
         span = _Span(_USAGE, self._api != "reports", width, today - DAY, today, ())
         part = self._answer_of(span, notes)
-        tokens = sum(r.quantities.tokens for r in part.answer.rows if isinstance(r, UsageRow))
         by = "analytics" if part.span.analytics else "reports"
-        return f"{tokens:,} tokens on {utc(today - DAY)[:10]}, by the {by} API"
-
-    def close(self) -> None:
-        """Release the connections."""
-        self._analytics.close()
-        self._reports.close()
+        return f"{part.answer.tokens:,} tokens on {utc(today - DAY)[:10]}, by the {by} API"
 
     def _parts(self, stream: str, start: int, end: int, now: int, notes: list[str]) -> list[_Part]:
         """The answers to a window; days that the analytics API never has come from the reports."""

@@ -6,7 +6,7 @@ stay exact; days that Amazon still calls estimated are read again until it does 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -21,6 +21,7 @@ from collectors.window import (
     Buckets,
     Cursors,
     Row,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -48,7 +49,7 @@ KEPT_MONTHS = 13
 
 Metric = Literal["UnblendedCost", "AmortizedCost", "NetUnblendedCost", "NetAmortizedCost"]
 
-_API = Api("ce", "AWSInsightsIndexService", "1.1")
+_API = Api("ce", "AWSInsightsIndexService", "1.1", "NextPageToken")
 _REGION = "us-east-1"
 _STREAM = "costs"
 _GROUPS = ("SERVICE", "USAGE_TYPE")
@@ -121,12 +122,10 @@ class _Found(NamedTuple):
     """Days that Amazon has not closed."""
 
 
-class AWSCosts:
+class AWSCosts(Source):
     """The bill of an Amazon account.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: see `amazon.Login`; empty: what the AWS libraries find.
         base_url: where Cost Explorer is.
         bucket: costs come by day, whatever is asked for.
@@ -135,7 +134,6 @@ class AWSCosts:
         every_hours: the least time between two polls.
         profile: of the shared credentials.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -151,7 +149,6 @@ class AWSCosts:
         every_hours: float = EVERY / HOUR,
         profile: str = "",
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         del bucket
         require_names(name, "services", services)
@@ -159,21 +156,12 @@ class AWSCosts:
             known = ", ".join(get_args(Metric))
             raise InputError(f"source {name}: metric cannot be {metric!r}", f"Use one of {known}")
         require_hours(name, every_hours)
-        self.name = name
-        self.account = account
         self._services = tuple(services)
         self._metric = metric
         self._every = int(every_hours * HOUR)
-        self._client = Amazon(
-            name,
-            base_url,
-            Login(name, key, profile),
-            _API,
-            _REGION,
-            denied=_RIGHTS,
-            limits=limits,
-            pace=pace,
-        )
+        login = Login(name, key, profile)
+        self._client = Amazon(name, base_url, login, _API, _REGION, denied=_RIGHTS, limits=limits)
+        super().__init__(name, account, self._client)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The costs, at a pace of their own."""
@@ -230,10 +218,6 @@ class AWSCosts:
         services, _ = self._listed(today - DAY, today)
         return f"{', '.join(services) or 'no Bedrock service'} billed on {utc(today - DAY)[:10]}"
 
-    def close(self) -> None:
-        """Release the connection."""
-        self._client.close()
-
     def _named(self, start: int, end: int) -> tuple[Sequence[str], int]:
         """The services to ask for, and how many pages it took to know."""
         return (self._services, 0) if self._services else self._listed(start, end)
@@ -253,9 +237,8 @@ class AWSCosts:
             "Dimension": "SERVICE",
             "SearchString": "Bedrock",
         }
-        answer = all_pages(
-            self.name, "services", self._ask("GetDimensionValues", asked), take, Cursors()
-        )
+        ask = self._client.asking("GetDimensionValues", asked)
+        answer = all_pages(self.name, "services", ask, take, Cursors())
         return sorted(name for name in set(names) if _WORD in name.casefold()), answer.pages
 
     def _answer(self, services: Sequence[str], start: int, end: int) -> _Found:
@@ -283,15 +266,8 @@ class AWSCosts:
                 problems += found[1]
             return Taken(rows, problems, page.following is not None, page.following)
 
-        ask = self._ask("GetCostAndUsage", asked)
+        ask = self._client.asking("GetCostAndUsage", asked)
         return _Found(all_pages(self.name, _STREAM, ask, take, Cursors()), estimated)
-
-    def _ask(self, operation: str, asked: Mapping[str, Any]) -> Callable[[str | None], bytes]:
-        def ask(cursor: str | None) -> bytes:
-            following = {} if cursor is None else {"NextPageToken": cursor}
-            return self._client.ask(operation, {**asked, **following})
-
-        return ask
 
 
 def _admit(buckets: Buckets, day: _Day, at: int) -> None:

@@ -7,7 +7,7 @@ cached input apart, so that input is gross.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -21,6 +21,7 @@ from collectors.window import (
     Buckets,
     Cursors,
     Row,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -29,7 +30,7 @@ from collectors.window import (
     each,
     epoch,
     instant,
-    merged,
+    joined,
     require_days,
     require_names,
     utc,
@@ -115,12 +116,10 @@ def _row(result: object, *, spot: _Spot) -> UsageRow:
     return UsageRow(spot.dims, start - start % spot.seconds, spot.seconds, quantities)
 
 
-class Azure:
+class Azure(Source):
     """Resources of Azure OpenAI or Foundry.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: see `microsoft.Login`; empty: what this machine is.
         base_url: where the management API is.
         bucket: the width of usage.
@@ -132,7 +131,6 @@ class Azure:
         authority: see `microsoft.Login`.
         api_version: of the metrics API.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -151,22 +149,17 @@ class Azure:
         authority: str = microsoft.AUTHORITY,
         api_version: str = API_VERSION,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_names(name, "resources", resources, least=1)
         _require(name, resources, deployments, names)
-        self.name = name
-        self.account = account
         self._seconds = {"1h": HOUR, "1d": DAY}[bucket]
         self._resources = tuple(dict.fromkeys(resources))
         self._deployments = dict(deployments)
         self._names = names
         self._version = str(api_version)
-        scope = microsoft.scope_of(base_url)
-        self._login = microsoft.Login(name, key, tenant, client_id, authority, scope)
-        self._http = microsoft.client(
-            name, base_url, self._login, denied=_ROLE, limits=limits, pace=pace
-        )
+        login = microsoft.Login(name, key, tenant, client_id, authority, base_url)
+        self._http = microsoft.Management(name, base_url, login, denied=_ROLE, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Tokens and requests, which are one row."""
@@ -187,15 +180,15 @@ class Azure:
             for metrics in (_TOKENS[self._names], {_CALLS[self._names]: "requests"})
             if first < until
         ]
-        rows = merged(row for answer in answers for row in answer.rows)
+        found = joined(answers)
         lost = [f"Azure keeps its metrics for {KEPT_DAYS} days: nothing before {utc(kept)[:10]}"]
         return Read(
             start=first,
             end=end,
             # Of an hour without any call Azure says 0 of each deployment.
-            rows=[row for row in rows if isinstance(row, UsageRow) and any(row.quantities)],
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=sum(answer.pages for answer in answers),
+            rows=[row for row in found.rows if isinstance(row, UsageRow) and any(row.quantities)],
+            problems=found.problems,
+            pages=found.pages,
             request={
                 "stream": stream,
                 "resources": list(self._resources),
@@ -211,14 +204,7 @@ class Azure:
         end = now - now % HOUR
         metrics = _TOKENS[self._names]
         answers = [self._answer(r, metrics, end - HOUR, end) for r in self._resources]
-        rows = [row for answer in answers for row in answer.rows]
-        tokens = sum(row.quantities.tokens for row in rows if isinstance(row, UsageRow))
-        return f"{tokens:,} tokens in the hour before {utc(end)}"
-
-    def close(self) -> None:
-        """Release the connections."""
-        self._http.close()
-        self._login.close()
+        return f"{joined(answers).tokens:,} tokens in the hour before {utc(end)}"
 
     def _answer(self, resource: str, metrics: Mapping[str, str], start: int, end: int) -> Answer:
         """Some metrics of one resource, which have no pages."""

@@ -7,7 +7,7 @@ questions a minute and says in headers of its own how long to wait.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -22,6 +22,7 @@ from collectors.window import (
     Answer,
     Buckets,
     Cursors,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -29,7 +30,7 @@ from collectors.window import (
     each,
     first_of_months_ago,
     instant,
-    merged,
+    joined,
     pico_of,
     require_currency,
     require_days,
@@ -123,12 +124,10 @@ def _names(columns: Sequence[_Column]) -> list[str]:
     return ["cost" if name == summed else name for name in names]
 
 
-class AzureCosts:
+class AzureCosts(Source):
     """The bill of a subscription, a resource group or a billing account.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: see `microsoft.Login`; empty: what this machine is.
         base_url: where the management API is.
         bucket: costs come by day, whatever is asked for.
@@ -141,7 +140,6 @@ class AzureCosts:
         authority: see `microsoft.Login`.
         api_version: of Cost Management.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -161,7 +159,6 @@ class AzureCosts:
         authority: str = microsoft.AUTHORITY,
         api_version: str = API_VERSION,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         del bucket
         require_names(name, "services", services, least=1)
@@ -174,16 +171,12 @@ class AzureCosts:
             raise InputError(
                 f"source {name}: kind cannot be {kind!r}", f"Use {' or '.join(get_args(Kind))}"
             )
-        self.name = name
-        self.account = account
         self._scope, self._kind, self._version = scope, kind, str(api_version)
         self._services = list(services)
         self._every = int(every_hours * HOUR)
-        token = microsoft.scope_of(base_url)
-        self._login = microsoft.Login(name, key, tenant, client_id, authority, token)
-        self._http = microsoft.client(
-            name, base_url, self._login, denied=_ROLE, limits=limits, pace=pace
-        )
+        login = microsoft.Login(name, key, tenant, client_id, authority, base_url)
+        self._http = microsoft.Management(name, base_url, login, denied=_ROLE, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The costs, at a pace of their own."""
@@ -207,13 +200,11 @@ class AzureCosts:
         require_days(start, end)
         kept = first_of_months_ago(now, KEPT_MONTHS)
         first, until = min(end, max(start, kept)), min(end, now - now % DAY + DAY)
-        answer = self._answer(first, until) if first < until else Answer([], [], 0)
+        answers = [self._answer(first, until)] if first < until else []
         return Read(
-            start=first,
-            end=end,
-            rows=merged(answer.rows),
-            problems=answer.problems,
-            pages=answer.pages,
+            first,
+            end,
+            *joined(answers),
             request={
                 "stream": stream,
                 "scope": self._scope,
@@ -230,11 +221,6 @@ class AzureCosts:
         today = now - now % DAY
         lines = len(self._answer(today - DAY, today).rows)
         return f"{lines} lines of costs on {utc(today - DAY)[:10]}, as far as they have come"
-
-    def close(self) -> None:
-        """Release the connections."""
-        self._http.close()
-        self._login.close()
 
     def _asked(self, start: int, end: int) -> dict[str, Any]:
         """The question; its period holds its last day."""

@@ -8,7 +8,7 @@ first; the second has no such split, so that its input is gross.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -22,13 +22,14 @@ from collectors.window import (
     Buckets,
     Cursors,
     Row,
+    Source,
     Taken,
     Width,
     all_pages,
     asked_until,
     decoded,
     each,
-    merged,
+    joined,
     require_days,
     require_names,
     utc,
@@ -51,7 +52,7 @@ LISTED_DAYS = 14
 KEPT_DAYS = 455
 """Days of hourly sums that CloudWatch keeps."""
 
-_API = Api("monitoring", "GraniteServiceVersion20100801", "1.0")
+_API = Api("monitoring", "GraniteServiceVersion20100801", "1.0", "NextToken")
 _RIGHTS = (
     "It needs a key or a role that may call cloudwatch:ListMetrics and cloudwatch:GetMetricData"
 )
@@ -196,12 +197,10 @@ def _count(value: Any) -> int:
 # --- A window ---
 
 
-class Bedrock:
+class Bedrock(Source):
     """Bedrock in the regions of one Amazon account.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: see `amazon.Login`; empty: what the AWS libraries find.
         base_url: where CloudWatch is, with `{region}` in it.
         bucket: the width of usage.
@@ -209,7 +208,6 @@ class Bedrock:
         models: ids that are asked for whether or not they were used in the last two weeks.
         profile: of the shared credentials.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -224,12 +222,9 @@ class Bedrock:
         models: Sequence[str] = (),
         profile: str = "",
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_names(name, "regions", regions, least=1)
         require_names(name, "models", models)
-        self.name = name
-        self.account = account
         self._width = _WIDTHS[bucket]
         self._models = tuple(models)
         login = Login(name, key, profile)
@@ -242,10 +237,10 @@ class Bedrock:
                 region,
                 denied=_RIGHTS,
                 limits=limits,
-                pace=pace,
             )
             for region in dict.fromkeys(regions)
         ]
+        super().__init__(name, account, *self._clients)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The tokens of both endpoints."""
@@ -275,11 +270,9 @@ class Bedrock:
         regions = self._clients if first < until else []
         answers = [self._answer(stream, client, first, until) for client in regions]
         return Read(
-            start=first,
-            end=end,
-            rows=merged(row for answer in answers for row in answer.rows),
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=sum(answer.pages for answer in answers),
+            first,
+            end,
+            *joined(answers),
             request={
                 "stream": stream,
                 "namespace": _STREAMS[stream].name,
@@ -299,11 +292,6 @@ class Bedrock:
             for client in self._clients
         }
         return "; ".join(f"{len(models)} models in {region}" for region, models in found.items())
-
-    def close(self) -> None:
-        """Release the connections."""
-        for client in self._clients:
-            client.close()
 
     def _answer(self, stream: str, client: Amazon, start: int, end: int) -> Answer:
         """What one region's models did."""
@@ -360,16 +348,13 @@ class Bedrock:
         """The metrics of a namespace, and on how many pages they stood."""
         metrics: list[_Metric] = []
 
-        def ask(cursor: str | None) -> bytes:
-            following = {} if cursor is None else {"NextToken": cursor}
-            return client.ask("ListMetrics", {"Namespace": namespace.name, **following})
-
         def take(body: bytes, place: str) -> Taken:
             del place
             page = decoded(body, _Listed, "metrics")
             metrics.extend(page.metrics)
             return Taken([], [], page.following is not None, page.following)
 
+        ask = client.asking("ListMetrics", {"Namespace": namespace.name})
         answer = all_pages(self.name, f"ListMetrics of {client.region}", ask, take, Cursors())
         return series_of(namespace, metrics), answer.pages
 
@@ -392,10 +377,6 @@ class Bedrock:
             "ScanBy": "TimestampAscending",
         }
 
-        def ask(cursor: str | None) -> bytes:
-            following = {} if cursor is None else {"NextToken": cursor}
-            return client.ask("GetMetricData", {**document, **following})
-
         def take(body: bytes, place: str) -> Taken:
             page = decoded(body, _Data, "metric data")
             problems = []
@@ -410,6 +391,7 @@ class Bedrock:
                 _require_complete(complete, named)
             return Taken([], problems, page.following is not None, page.following)
 
+        ask = client.asking("GetMetricData", document)
         answer = all_pages(self.name, f"{stream} of {client.region}", ask, take, Cursors())
         return _Part(values, answer.problems, answer.pages)
 

@@ -6,7 +6,6 @@ beside the one that counts: what it reports must never be added to that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -18,13 +17,14 @@ from collectors.window import (
     Cursors,
     Overlap,
     Row,
+    Source,
     Taken,
     all_pages,
     decoded,
     each,
     fit,
     instant,
-    merged,
+    joined,
     require_days,
     whole,
 )
@@ -108,18 +108,15 @@ def _row(result: object, *, record: _Record, day: int, account: str, people: boo
     return UsageRow(dims, day, DAY, quantities)
 
 
-class ClaudeCodeReport:
+class ClaudeCodeReport(Source):
     """The Claude Code report of an Anthropic organization, read with an Admin key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the Admin key.
         base_url: where the API is.
         bucket: the report comes by day, whatever is asked for.
         people: keep e-mail addresses, as the actor; else only the names of keys are kept.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -132,13 +129,10 @@ class ClaudeCodeReport:
         bucket: Literal["1h", "1d"] = "1d",
         people: bool = False,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         del bucket
         if not isinstance(people, bool):
             raise InputError(f"source {name}: people is {people!r}", "Write true or false")
-        self.name = name
-        self.account = account
         self._people = people
         self._http = Http(
             name,
@@ -147,8 +141,8 @@ class ClaudeCodeReport:
             headers=_VERSION,
             denied=_ADMIN_KEY,
             limits=limits,
-            pace=pace,
         )
+        super().__init__(name, account, self._http)
 
     def streams(self) -> list[StreamSpec]:
         """The report."""
@@ -166,11 +160,9 @@ class ClaudeCodeReport:
         answers = [self._answer(day, seats) for day in days]
         said = f"{len(seats):,} records of subscriptions are not counted: they are no API spend"
         return Read(
-            start=start if answers else end,
-            end=end,
-            rows=merged(row for answer in answers for row in answer.rows),
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=sum(answer.pages for answer in answers),
+            start if answers else end,
+            end,
+            *joined(answers),
             request={"stream": stream, "days": [instant(day)[:10] for day in days]},
             notes=[said] if seats else [],
         )
@@ -178,13 +170,7 @@ class ClaudeCodeReport:
     def probe(self, now: int) -> str:
         """Read yesterday's report; raises SourceError."""
         day = now - now % DAY - DAY
-        rows = self._answer(day, []).rows
-        tokens = sum(row.quantities.tokens for row in rows if isinstance(row, UsageRow))
-        return f"{tokens:,} tokens of Claude Code on {instant(day)[:10]}"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
+        return f"{self._answer(day, []).tokens:,} tokens of Claude Code on {instant(day)[:10]}"
 
     def _answer(self, day: int, seats: list[str]) -> Answer:
         """All pages of one day."""

@@ -27,7 +27,7 @@ from collectors.focus_files import (
     problem_of,
     second,
 )
-from collectors.window import pico_of, require_days, utc
+from collectors.window import Source, pico_of, require_days, utc
 from monitor.domain.aliases import provider_id
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import EXACT, ZERO
@@ -168,12 +168,10 @@ def _periods(rows: Iterable[ChargeRow]) -> dict[Scope, _Period]:
     return {scope: found.period() for scope, found in seen.items()}
 
 
-class Focus:
+class Focus(Source):
     """A bill in FOCUS files below a folder, or in one file.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: none is needed.
         base_url: none: files are read.
         bucket: bills come by day, whatever is asked for.
@@ -208,8 +206,7 @@ class Focus:
             )
         if files not in ("versions", "parts"):
             raise InputError(f"source {name}: files cannot be {files!r}", "Use versions or parts")
-        self.name = name
-        self.account = account
+        super().__init__(name, account)
         self._path = Path(path)
         self._services = tuple(each.lower() for each in services)
         self._files = files
@@ -251,9 +248,6 @@ class Focus:
         chosen = self._chosen()
         through = utc(chosen.through - 1)[:10]
         return f"{len(chosen.scopes)} files of {len(self._known)} count, complete through {through}"
-
-    def close(self) -> None:
-        """Nothing is open between two reads."""
 
     # Files.
 

@@ -8,7 +8,7 @@ arrive late and change, so that the newest days are asked for again and again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -17,16 +17,17 @@ from typing import Any, Literal
 import msgspec
 
 from collectors import googleapi
-from collectors.http import DEFAULT_LIMITS, Limits
+from collectors.http import DEFAULT_LIMITS, Http, Limits
 from collectors.window import (
     Answer,
     Cursors,
+    Source,
     Taken,
     all_pages,
     decoded,
     each,
     instant,
-    merged,
+    joined,
     pico_of,
     require_currency,
     require_days,
@@ -147,12 +148,10 @@ def _row(result: object, *, names: Sequence[str], account: str) -> BillRow:
     )
 
 
-class GoogleBilling:
+class GoogleBilling(Source):
     """The bill of a Google billing account, as it is exported to BigQuery.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: see `googleapi.Login`; empty: what this machine is.
         base_url: where BigQuery is.
         bucket: costs come by day, whatever is asked for.
@@ -162,7 +161,6 @@ class GoogleBilling:
         services: ids or descriptions of the services whose costs count.
         every_hours: the least time between two polls.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -179,7 +177,6 @@ class GoogleBilling:
         services: Sequence[str] = SERVICES,
         every_hours: float = EVERY / HOUR,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         del bucket
         require_names(name, "services", services, least=1)
@@ -192,15 +189,14 @@ class GoogleBilling:
         project = project or table.rsplit(".", 2)[0]
         if not (isinstance(project, str) and _PROJECT.fullmatch(project)):
             raise InputError(f"source {name}: project is {project!r}", "Write a project's id")
-        self.name = name
-        self.account = account
         self._table, self._project, self._location = table, project, location
         self._services = list(services)
         self._every = int(every_hours * HOUR)
         login = googleapi.Login(name, key, SCOPE)
-        self._http = googleapi.client(
-            name, base_url, login, denied=_ROLES, limits=limits, pace=pace
+        self._http = Http(
+            name, base_url, sign=login.sign, dialect=googleapi.DIALECT, denied=_ROLES, limits=limits
         )
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The costs, at a pace of their own."""
@@ -223,13 +219,10 @@ class GoogleBilling:
         """
         del now
         require_days(start, end)
-        answer = self._answer(start, end)
         return Read(
-            start=start,
-            end=end,
-            rows=merged(answer.rows),
-            problems=answer.problems,
-            pages=answer.pages,
+            start,
+            end,
+            *joined([self._answer(start, end)]),
             request={
                 "stream": stream,
                 "table": self._table,
@@ -245,10 +238,6 @@ class GoogleBilling:
         asked = self._query(today - DAY, today) | {"dryRun": True}
         page = decoded(self._http.post(f"projects/{self._project}/queries", asked), _Page, "costs")
         return f"a query of {self._table} reads {int(page.total_bytes_processed):,} bytes"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _query(self, start: int, end: int) -> dict[str, Any]:
         """The question as `jobs.query` takes it."""

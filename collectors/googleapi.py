@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from collectors.extras import extra
-from collectors.http import Dialect, Http, Limits, Question, Signed, Verdict
+from collectors.http import Dialect, Question, Signed, Verdict
 from monitor.domain.errors import SourceError
 from monitor.domain.names import clean_name
 
@@ -94,27 +94,9 @@ def _bounded(transport: Callable[..., Any], *args: Any, **named: Any) -> Any:
     return transport(*args, **{**named, "timeout": TOKEN_SECONDS})
 
 
-def client(
-    source: str,
-    base_url: str,
-    login: Login,
-    *,
-    denied: str,
-    limits: Limits,
-    pace: Callable[[float], float],
-) -> Http:
-    """A client of one of Google's APIs; the arguments are those of `Http`."""
-    return Http(
-        source,
-        base_url,
-        sign=login.sign,
-        dialect=Dialect(_verdict),
-        denied=denied,
-        limits=limits,
-        pace=pace,
-    )
-
-
 def _verdict(status: int, body: bytes) -> Verdict:
     """Google says 403 of a quota that is used up, too."""
     return "passes" if status == 403 and any(word in body for word in _PASSING) else ""
+
+
+DIALECT = Dialect(_verdict)

@@ -12,7 +12,7 @@ the last row's instant, so it begins with rows that are known, which their ids s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -23,6 +23,7 @@ from collectors.window import (
     PAYLOAD_CAP,
     Cursors,
     Row,
+    Source,
     Taken,
     all_pages,
     asked_until,
@@ -240,12 +241,10 @@ def _told(call: Mapping[str, Any]) -> tuple[bool, int]:
     return call.get("response_status") is not None, tokens
 
 
-class Helicone:
+class Helicone(Source):
     """A Helicone organization, read with an API key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the API key.
         base_url: where the API is: another region, or one's own.
         bucket: the width of the sums.
@@ -255,7 +254,6 @@ class Helicone:
         label: the custom property that is the label.
         by_user: split by user, as the actor.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -271,7 +269,6 @@ class Helicone:
         label: str = "",
         by_user: bool = False,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         if cache_tokens not in ("auto", "inside", "beside"):
             raise InputError(
@@ -284,11 +281,10 @@ class Helicone:
             raise InputError(
                 f"source {name}: project and label name a property each", 'Write project = "Team"'
             )
-        self.name = name
-        self.account = account
         self._reading = _Reading(account, _SECONDS[bucket], cache_tokens, project, label, by_user)
         headers = {"authorization": f"Bearer {key}"}
-        self._http = Http(name, base_url, headers, denied=_API_KEY, limits=limits, pace=pace)
+        self._http = Http(name, base_url, headers, denied=_API_KEY, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The request log; a day at a time, so that the reading of a busy one can go on."""
@@ -324,10 +320,6 @@ class Helicone:
         except ValueError as error:
             raise SourceError(self.name, f"{_STREAM}: {error}", "Check base_url") from None
         return f"{'requests' if found else 'no request'} in the last day"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _follow(self, log: _Log, until: datetime) -> int:
         """Take the whole log in; returns the number of pages."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -27,6 +27,7 @@ from collectors.window import (
     Buckets,
     Cursors,
     Row,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -35,7 +36,7 @@ from collectors.window import (
     decoded,
     each,
     instant,
-    merged,
+    joined,
     moment,
     require_days,
     require_groups,
@@ -196,12 +197,10 @@ class _TooLarge(Exception):
     """As many rows came as one answer may have: there may be more."""
 
 
-class Langfuse:
+class Langfuse(Source):
     """A Langfuse project, read with its pair of keys.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the public and the secret key, joined by a colon.
         base_url: where the server is: a region's address, or one's own.
         bucket: the width of the sums; the daily API has days whatever is asked for.
@@ -210,7 +209,6 @@ class Langfuse:
             the label.
         providers: by pattern of a model's name who serves it; before what `PROVIDERS` says.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -225,13 +223,10 @@ class Langfuse:
         group_by: Sequence[str] = DEFAULT_GROUP_BY,
         providers: Mapping[str, str] | None = None,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_groups(name, group_by, GROUPS, "models")
         if api not in ("auto", "metrics", "daily"):
             raise InputError(f"source {name}: api cannot be {api!r}", "Use auto, metrics or daily")
-        self.name = name
-        self.account = account
         self._width = _WIDTHS[bucket]
         self._api = api
         self._answered = False
@@ -239,7 +234,8 @@ class Langfuse:
         own = _checked_providers(name, providers or {})
         self._providers = own | {p: who for p, who in PROVIDERS.items() if p not in own}
         headers = {"authorization": basic(key)}
-        self._http = Http(name, base_url, headers, denied=_PAIR, limits=limits, pace=pace)
+        self._http = Http(name, base_url, headers, denied=_PAIR, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """What was used: one stream, whichever API it is read by."""
@@ -256,11 +252,9 @@ class Langfuse:
         notes: list[str] = []
         path, parts = self._parts(_Slice(start, last), notes) if start < last else ("", [])
         return Read(
-            start=start if parts else end,
-            end=end,
-            rows=merged(row for _, answer in parts for row in answer.rows),
-            problems=[problem for _, answer in parts for problem in answer.problems],
-            pages=sum(answer.pages for _, answer in parts),
+            start if parts else end,
+            end,
+            *joined(answer for _, answer in parts),
             request={
                 "stream": stream,
                 "path": path,
@@ -274,14 +268,9 @@ class Langfuse:
         """Read yesterday; raises SourceError."""
         today = now - now % DAY
         path, parts = self._parts(_Slice(today - DAY, today), [])
-        rows = (row for _, answer in parts for row in answer.rows if isinstance(row, UsageRow))
-        tokens = sum(row.quantities.tokens for row in rows)
+        tokens = joined(answer for _, answer in parts).tokens
         by = "daily" if path == _DAILY else "metrics"
         return f"{tokens:,} tokens on {utc(today - DAY)[:10]}, by the {by} API"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _parts(self, whole: _Slice, notes: list[str]) -> tuple[str, list[tuple[_Slice, Answer]]]:
         """By which path a window was read, and its answers.

@@ -6,7 +6,7 @@ It knows no bill: what the proxy calls spend is its own estimate.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -27,21 +27,22 @@ from collectors.litellm_rows import (
     reader,
 )
 from collectors.window import (
+    Answer,
     Cursors,
-    Row,
+    Source,
     Taken,
     all_pages,
     asked_until,
     decoded,
     each,
-    merged,
+    joined,
     require_days,
     require_groups,
     utc,
     whole,
 )
 from monitor.domain.errors import InputError, SourceError
-from monitor.domain.usage import DAY, HOUR, Problem
+from monitor.domain.usage import DAY, HOUR
 from monitor.ports import Read, StreamSpec
 
 BASE_URL = "http://127.0.0.1:4000"
@@ -82,9 +83,7 @@ class _Slice(NamedTuple):
 
 
 class _Part(NamedTuple):
-    rows: list[Row]
-    problems: list[Problem]
-    pages: int
+    answer: Answer
     results: int
     left: Counter[str]
     """Requests that are told of, by the note."""
@@ -100,19 +99,16 @@ class _Moved(SourceError):
     counted = 0
 
 
-class LiteLLM:
+class LiteLLM(Source):
     """A LiteLLM proxy, read with its master key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the master key, or an admin's.
         base_url: where the proxy is.
         bucket: the width of the sums of the request log.
         api: `logs`, the request log; `daily`, the sums of a proxy that keeps none.
         group_by: dimensions beside provider and model, in the proxy's words.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -126,11 +122,8 @@ class LiteLLM:
         api: Literal["logs", "daily"] = "logs",
         group_by: Sequence[str] = DEFAULT_GROUP_BY,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_groups(name, group_by, GROUPS, "providers and models")
-        self.name = name
-        self.account = account
         if api not in ("logs", "daily"):
             raise InputError(
                 f"source {name}: api cannot be {api!r}", "Use logs, or daily for the daily sums"
@@ -139,7 +132,8 @@ class LiteLLM:
         self._group_by = frozenset(group_by)
         self._row = reader(account, bucket, group_by)
         headers = {"authorization": f"Bearer {key}"}
-        self._http = Http(name, base_url, headers, denied=_MASTER_KEY, limits=limits, pace=pace)
+        self._http = Http(name, base_url, headers, denied=_MASTER_KEY, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """The requests; a day of the log at a time, so that a busy proxy's reading can go on."""
@@ -159,11 +153,9 @@ class LiteLLM:
         parts = list(self._parts(_Slice(start, last), slices)) if start < last else []
         left = sum((part.left for part in parts), Counter[str]())
         return Read(
-            start=start if parts else end,
-            end=end,
-            rows=merged(row for part in parts for row in part.rows),
-            problems=[problem for part in parts for problem in part.problems],
-            pages=sum(part.pages for part in parts),
+            start if parts else end,
+            end,
+            *joined(part.answer for part in parts),
             request={"stream": stream, "slices": [[utc(at) for at in each_] for each_ in slices]},
             notes=notes(left),
             results=sum(part.results for part in parts),
@@ -213,10 +205,6 @@ class LiteLLM:
             raise SourceError(self.name, f"{STREAM}: {error}", "Check base_url") from None
         more = "at least " if page.capped else ""
         return f"{more}{page.total:,} requests in the last hour"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def _parts(self, whole: _Slice, asked: list[_Slice]) -> Iterator[_Part]:
         """The window in slices, each small enough for the proxy to count."""
@@ -287,9 +275,7 @@ class LiteLLM:
             )
             moved.counted = total
             raise moved
-        return _Part(
-            merged(answer.rows), answer.problems, answer.pages, len(answer.rows), chosen.left
-        )
+        return _Part(joined([answer]), len(answer.rows), chosen.left)
 
 
 def _begins_before(call: object, end: int) -> bool:

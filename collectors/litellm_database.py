@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from collectors.http import DEFAULT_LIMITS, REDACTED, Limits
 from collectors.litellm_rows import DEFAULT_GROUP_BY, GROUPS, STREAM, Chosen, notes, reader
-from collectors.window import Row, asked_until, each, merged, require_days, require_groups
+from collectors.window import Row, Source, asked_until, each, merged, require_days, require_groups
 from monitor.domain.errors import SourceError
 from monitor.domain.names import clean_name
 from monitor.domain.usage import HOUR, Problem
@@ -54,12 +54,10 @@ class _Address(NamedTuple):
     secrets: tuple[str, ...]
 
 
-class LiteLLMDatabase:
+class LiteLLMDatabase(Source):
     """The database of a LiteLLM proxy.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the address of the database, with the password: a secret as a whole.
         bucket: the width of the sums.
         group_by: dimensions beside provider and model, in the proxy's words.
@@ -77,8 +75,7 @@ class LiteLLMDatabase:
         limits: Limits = _LIMITS,
     ) -> None:
         require_groups(name, group_by, GROUPS, "providers and models")
-        self.name = name
-        self.account = account
+        super().__init__(name, account)
         self._key = _Hidden(key)
         self._row = reader(account, bucket, group_by)
         self._limits = limits
@@ -131,9 +128,6 @@ class LiteLLMDatabase:
             ).fetchone()
         assert found is not None
         return f"{found[0]:,} requests in the last hour"
-
-    def close(self) -> None:
-        """Nothing: each read has a connection of its own."""
 
     @contextmanager
     def _connection(self) -> Iterator[tuple[psycopg.Connection[tuple[Any, ...]], str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -32,14 +31,14 @@ class Login:
         tenant: the directory that the application is in.
         client_id: the application.
         authority: the host that issues tokens.
-        scope: what the token is for.
+        base_url: what the token is for.
 
     Raises:
         InputError: one of `tenant` and `client_id` is missing beside the other or is no text.
     """
 
     def __init__(
-        self, source: str, key: str, tenant: str, client_id: str, authority: str, scope: str
+        self, source: str, key: str, tenant: str, client_id: str, authority: str, base_url: str
     ) -> None:
         named = {"tenant": tenant, "client_id": client_id, "authority": authority}
         for option, value in named.items():
@@ -50,7 +49,8 @@ class Login:
                 f"source {source}: of tenant and client_id one is missing",
                 "Write both, as the application's page shows them",
             )
-        self._source, self._key, self._scope = source, key, scope
+        self._source, self._key = source, key
+        self._scope = "/".join(base_url.split("/", 3)[:3]) + "/.default"
         self._tenant, self._client_id, self._authority = tenant, client_id, authority
 
     def __repr__(self) -> str:
@@ -105,27 +105,19 @@ class Login:
         return clean_name(said.partition("\n")[0], _WORDS_CAP).rstrip(".")
 
 
-def scope_of(base_url: str) -> str:
-    """What a token for an address is asked for."""
-    return "/".join(base_url.split("/", 3)[:3]) + "/.default"
-
-
-def client(
-    source: str,
-    base_url: str,
-    login: Login,
-    *,
-    denied: str,
-    limits: Limits,
-    pace: Callable[[float], float],
-) -> Http:
+class Management(Http):
     """A client of the management API; the arguments are those of `Http`."""
-    return Http(
-        source,
-        base_url,
-        sign=login.sign,
-        dialect=Dialect(wait_headers=_WAIT),
-        denied=denied,
-        limits=limits,
-        pace=pace,
-    )
+
+    def __init__(
+        self, source: str, base_url: str, login: Login, *, denied: str, limits: Limits
+    ) -> None:
+        dialect = Dialect(wait_headers=_WAIT)
+        super().__init__(
+            source, base_url, sign=login.sign, dialect=dialect, denied=denied, limits=limits
+        )
+        self._login = login
+
+    def close(self) -> None:
+        """Release the connection, and what the login holds."""
+        super().close()
+        self._login.close()

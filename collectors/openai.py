@@ -8,7 +8,7 @@ read: what they cost is in the costs, and their requests would change what a req
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from collectors.http import DEFAULT_LIMITS, Http, HttpError, Limits
@@ -18,12 +18,13 @@ from collectors.window import (
     Buckets,
     Cursors,
     Overlap,
+    Source,
     Taken,
     Width,
     all_pages,
     asked_until,
     groups_of,
-    merged,
+    joined,
     query,
     require_days,
     require_groups,
@@ -34,7 +35,6 @@ from monitor.domain.errors import SourceError
 from monitor.domain.usage import (
     DAY,
     HOUR,
-    UsageRow,
 )
 from monitor.ports import Feeds, Read, StreamSpec
 
@@ -128,19 +128,16 @@ class _Part(NamedTuple):
     absent: int
 
 
-class OpenAI:
+class OpenAI(Source):
     """An OpenAI organization, read with an Admin key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the Admin key.
         base_url: where the API is.
         bucket: the width of usage; costs come by day only.
         group_by: dimensions beside the model, in the API's words; each multiplies the rows.
         array_style: `group_by[]=a`, as the vendor's client sends it, or `group_by=a`.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -154,18 +151,16 @@ class OpenAI:
         group_by: Sequence[str] = DEFAULT_GROUP_BY,
         array_style: Literal["brackets", "repeated"] = "brackets",
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         known = {group for endpoint in _ENDPOINTS.values() for group in endpoint.optional}
         require_groups(name, group_by, known, "models and line items")
-        self.name = name
-        self.account = account
         self._answered: set[str] = set()
         self._usage_width = _USAGE_WIDTHS[bucket]
         self._group_by = frozenset(group_by)
         self._array_name = "group_by[]" if array_style == "brackets" else "group_by"
         headers = {"authorization": f"Bearer {key}"}
-        self._http = Http(name, base_url, headers, denied=_ADMIN_KEY, limits=limits, pace=pace)
+        self._http = Http(name, base_url, headers, denied=_ADMIN_KEY, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """What is counted in tokens feeds usage, costs the bill; one read is about one page."""
@@ -202,11 +197,9 @@ class OpenAI:
         if absent := sum(part.absent for part in parts):
             notes.append(f"{absent} buckets were asked for and did not come")
         return Read(
-            start=parts[0].span.start if parts else end,
-            end=end,
-            rows=merged(row for part in parts for row in part.answer.rows),
-            problems=[problem for part in parts for problem in part.answer.problems],
-            pages=sum(part.answer.pages for part in parts),
+            parts[0].span.start if parts else end,
+            end,
+            *joined(part.answer for part in parts),
             request={"stream": stream, "asked": [part.span.asked() for part in parts]},
             notes=notes,
         )
@@ -216,13 +209,7 @@ class OpenAI:
         today = now - now % DAY
         width = _USAGE_WIDTHS["1d"]._replace(limit=1)
         part = self._answer(_Span("usage/completions", width, today - DAY, today, ()))
-        rows = part.answer.rows
-        tokens = sum(row.quantities.tokens for row in rows if isinstance(row, UsageRow))
-        return f"{tokens:,} tokens of completions on {utc(today - DAY)[:10]}"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
+        return f"{part.answer.tokens:,} tokens of completions on {utc(today - DAY)[:10]}"
 
     def _lacks(self, stream: str, refusal: HttpError) -> bool:
         """Whether a refusal says that this organization or gateway has no such endpoint.

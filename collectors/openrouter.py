@@ -6,7 +6,7 @@ bill. What was paid to a provider with a key of one's own is on that provider's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -18,13 +18,14 @@ from collectors.window import (
     Answer,
     Cursors,
     Row,
+    Source,
     Taken,
     all_pages,
     decoded,
     each,
     fit,
     instant,
-    merged,
+    joined,
     pico_of,
     require_days,
     utc,
@@ -94,18 +95,15 @@ def _row(result: object, *, stream: str, day: int, account: str) -> Row:
     return UsageRow(dims, day, DAY, quantities)
 
 
-class OpenRouter:
+class OpenRouter(Source):
     """An OpenRouter organization, read with a management key.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: the management key.
         base_url: where the API is.
         bucket: activity comes by day, whatever is asked for.
         by_workspace: split by workspace, as the project.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -118,18 +116,16 @@ class OpenRouter:
         bucket: Literal["1h", "1d"] = "1d",
         by_workspace: bool = True,
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         del bucket
         if not isinstance(by_workspace, bool):
             raise InputError(
                 f"source {name}: by_workspace is {by_workspace!r}", "Write true or false"
             )
-        self.name = name
-        self.account = account
         self._groups = ["workspace"] if by_workspace else []
         headers = {"authorization": f"Bearer {key}"}
-        self._http = Http(name, base_url, headers, denied=_MANAGEMENT_KEY, limits=limits, pace=pace)
+        self._http = Http(name, base_url, headers, denied=_MANAGEMENT_KEY, limits=limits)
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Tokens, and the credits that they cost."""
@@ -149,11 +145,9 @@ class OpenRouter:
         answers = [self._answer(stream, day) for day in days]
         lost = [f"the API keeps {KEPT_DAYS} days: nothing before {utc(first)[:10]} can be read"]
         return Read(
-            start=first,
-            end=last,
-            rows=merged(row for answer in answers for row in answer.rows),
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=len(answers),
+            first,
+            last,
+            *joined(answers),
             request={"stream": stream, "days": [instant(day)[:10] for day in days]},
             notes=lost if first > start else [],
         )
@@ -161,13 +155,7 @@ class OpenRouter:
     def probe(self, now: int) -> str:
         """Read yesterday's activity; raises SourceError."""
         day = now - now % DAY - DAY
-        rows = self._answer("activity", day).rows
-        tokens = sum(row.quantities.tokens for row in _usage(rows))
-        return f"{tokens:,} tokens on {instant(day)[:10]}"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
+        return f"{self._answer('activity', day).tokens:,} tokens on {instant(day)[:10]}"
 
     def _answer(self, stream: str, day: int) -> Answer:
         """A day's activity, which has no pages."""
@@ -193,7 +181,3 @@ def _once(rows: list[Any]) -> list[Any]:
             kept.append(row)
         seen.add(text)
     return kept
-
-
-def _usage(rows: Sequence[Row]) -> Iterator[UsageRow]:
-    return (row for row in rows if isinstance(row, UsageRow))

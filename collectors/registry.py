@@ -41,7 +41,7 @@ def load(kind: str) -> type:
     return found
 
 
-_EVERYWHERE = {"base_url", "bucket", "limits", "pace"}
+_EVERYWHERE = {"base_url", "bucket", "limits"}
 """Keywords of every source that are no options of its own."""
 
 

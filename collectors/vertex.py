@@ -6,19 +6,20 @@ input nor output are no class of ours: they are kept as problems, not folded int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from collectors import googleapi
-from collectors.http import DEFAULT_LIMITS, Limits
+from collectors.http import DEFAULT_LIMITS, Http, Limits
 from collectors.window import (
     Answer,
     Buckets,
     Cursors,
     Row,
+    Source,
     Taken,
     Width,
     all_pages,
@@ -27,7 +28,7 @@ from collectors.window import (
     each,
     epoch,
     instant,
-    merged,
+    joined,
     require_days,
     require_names,
     utc,
@@ -134,18 +135,15 @@ def _dimensions(series: _Series, account: str, project: str) -> Dimensions:
     )
 
 
-class Vertex:
+class Vertex(Source):
     """Models that Vertex AI served in some projects.
 
     Args:
-        name: the source's configured name.
-        account: who is billed.
         key: see `googleapi.Login`; empty: what this machine is.
         base_url: where Cloud Monitoring is.
         bucket: the width of usage.
         projects: ids of the projects that call models.
         limits: times, sizes and attempts of one exchange.
-        pace: see `Http`.
     """
 
     def __init__(
@@ -158,15 +156,15 @@ class Vertex:
         bucket: Literal["1h", "1d"] = "1h",
         projects: Sequence[str] = (),
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
     ) -> None:
         require_names(name, "projects", projects, least=1)
-        self.name = name
-        self.account = account
         self._seconds = {"1h": HOUR, "1d": DAY}[bucket]
         self._projects = tuple(dict.fromkeys(projects))
         login = googleapi.Login(name, key, SCOPE)
-        self._http = googleapi.client(name, base_url, login, denied=_ROLE, limits=limits, pace=pace)
+        self._http = Http(
+            name, base_url, sign=login.sign, dialect=googleapi.DIALECT, denied=_ROLE, limits=limits
+        )
+        super().__init__(name, account, self._http)
 
     def streams(self) -> Sequence[StreamSpec]:
         """Tokens and calls, which are one row."""
@@ -189,11 +187,9 @@ class Vertex:
         ]
         lost = [f"Google keeps its metrics for six weeks: nothing before {utc(kept)[:10]}"]
         return Read(
-            start=first,
-            end=end,
-            rows=merged(row for answer in answers for row in answer.rows),
-            problems=[problem for answer in answers for problem in answer.problems],
-            pages=sum(answer.pages for answer in answers),
+            first,
+            end,
+            *joined(answers),
             request={
                 "stream": stream,
                 "projects": list(self._projects),
@@ -207,13 +203,7 @@ class Vertex:
         """Read the last full hour's tokens; raises SourceError."""
         end = now - now % HOUR
         answers = [self._answer(p, _TOKENS, end - HOUR, end) for p in self._projects]
-        rows = [row for answer in answers for row in answer.rows]
-        tokens = sum(row.quantities.tokens for row in rows if isinstance(row, UsageRow))
-        return f"{tokens:,} tokens in the hour before {utc(end)}"
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
+        return f"{joined(answers).tokens:,} tokens in the hour before {utc(end)}"
 
     def _answer(self, project: str, metric: str, start: int, end: int) -> Answer:
         """All pages of one metric of one project."""

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,6 +18,9 @@ from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import EXACT, MAX_PICO, PICO, to_pico
 from monitor.domain.names import clean_name
 from monitor.domain.usage import DAY, HOUR, MAX_COUNT, BillRow, Problem, UsageRow, add
+
+if TYPE_CHECKING:
+    from collectors.http import Http
 
 PAYLOAD_CAP = 2_000
 """Characters of a row in quarantine."""
@@ -34,6 +37,26 @@ _MEASURES = ("amount", "tokens", "requests", "quantity")
 Row = UsageRow | BillRow
 _Page = TypeVar("_Page")
 _Read = TypeVar("_Read")
+
+
+class Source:
+    """What every source has.
+
+    Args:
+        name: the source's configured name.
+        account: who is billed.
+        connections: closed with it.
+    """
+
+    def __init__(self, name: str, account: str, *connections: Http) -> None:
+        self.name = name
+        self.account = account
+        self._connections = connections
+
+    def close(self) -> None:
+        """Release the connections."""
+        for each_of in self._connections:
+            each_of.close()
 
 
 class Width(NamedTuple):
@@ -226,11 +249,26 @@ class Overlap:
 
 
 class Answer(NamedTuple):
-    """All pages that one question got."""
+    """All pages that one question got, or several."""
 
     rows: list[Row]
     problems: list[Problem]
     pages: int
+
+    @property
+    def tokens(self) -> int:
+        """Of all of its usage."""
+        return sum(row.quantities.tokens for row in self.rows if isinstance(row, UsageRow))
+
+
+def joined(answers: Iterable[Answer]) -> Answer:
+    """Answers as one, with one row for each key."""
+    found = list(answers)
+    return Answer(
+        merged(row for answer in found for row in answer.rows),
+        [problem for answer in found for problem in answer.problems],
+        sum(answer.pages for answer in found),
+    )
 
 
 class Taken(NamedTuple):

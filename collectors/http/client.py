@@ -40,6 +40,8 @@ class Limits(NamedTuple):
     """The longest wait in this process; a longer one is left to the schedule."""
     every_s: float = 0.0
     """The least time from the beginning of one attempt to that of the next."""
+    pace: Callable[[float], float] = float
+    """What of a wait that a server asked for is waited, in seconds."""
 
 
 DEFAULT_LIMITS = Limits()
@@ -119,7 +121,6 @@ class Http:
         headers: sent with each request, no secret.
         denied: the remedy for 401 and 403.
         limits: times, sizes and attempts.
-        pace: what of a wait that a server asked for is waited, in seconds.
         clock: the wall clock that a server's dates are compared with.
     """
 
@@ -134,7 +135,6 @@ class Http:
         headers: Mapping[str, str] = {},
         denied: str = "",
         limits: Limits = DEFAULT_LIMITS,
-        pace: Callable[[float], float] = float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
@@ -144,7 +144,6 @@ class Http:
         self._dialect = dialect
         self._denied = denied
         self._limits = limits
-        self._pace = pace
         self._clock = clock
         self._scrub = Scrub(secret_headers.values())
         self._next = 0.0
@@ -240,7 +239,8 @@ class Http:
             return False
         if error.retry_after is None:
             return True
-        return self._pace(error.retry_after) if error.retry_after <= self._limits.wait_s else False
+        limits = self._limits
+        return limits.pace(error.retry_after) if error.retry_after <= limits.wait_s else False
 
     def _take_turn(self) -> None:
         """Wait until the provider may be asked again: an allowance is spent over its minute."""

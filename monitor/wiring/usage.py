@@ -59,7 +59,7 @@ def _paced(item: SourceSettings, kind: type) -> http.Limits:
     """The limits of its own that a kind has, with the least time between two requests."""
     parameters = inspect.signature(kind).parameters
     own = parameters.get("limits")
-    if own is None or "pace" not in parameters:
+    if own is None or "base_url" not in parameters:
         raise ConfigError(
             [f"source {item.name}: {item.kind} sends no requests that could be paced"],
             "Leave out requests_per_minute.",

@@ -28,11 +28,9 @@ def fake(monkeypatch):
 
 @pytest.fixture
 def source(fake, opened):
-    def make(pace=float, **options):
+    def make(limits=QUICK, **options):
         chosen = {"scope": SCOPE, **LOGIN, **options}
-        return opened(
-            AzureCosts("az", "acme", SECRET, base_url=fake.url, limits=QUICK, pace=pace, **chosen)
-        )
+        return opened(AzureCosts("az", "acme", SECRET, base_url=fake.url, limits=limits, **chosen))
 
     return make
 
@@ -161,7 +159,7 @@ def test_a_row_that_lacks_a_cell_is_a_problem(fake, ready):
 
 def test_azures_own_headers_say_how_long_to_wait(fake, ready):
     waits = []
-    client = ready(pace=lambda wait: waits.append(wait) or 0.0)
+    client = ready(limits=QUICK._replace(pace=lambda wait: waits.append(wait) or 0.0))
     headers = {f"{WAIT}qpu-retry-after": "7", f"{WAIT}entity-retry-after": "3", "Retry-After": "2"}
     fake.faults.append(fake_api.failing(429, "Too many requests", headers))
     assert len(read(client).rows) == 1

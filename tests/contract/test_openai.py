@@ -44,14 +44,13 @@ def source(fake):
 
     def make(key=ADMIN_KEY, **kwargs) -> Pull:
         waits = []
-        limits = kwargs.pop("limits", {})
+        quick = {"backoff_s": 0.0, "attempts": 3, "pace": lambda wait: waits.append(wait) or 0.0}
         openai = OpenAI(
             "openai-main",
             "acme",
             key,
             base_url=kwargs.pop("base_url", fake.url),
-            limits=Limits(**{"backoff_s": 0.0, "attempts": 3} | limits),
-            pace=lambda seconds: waits.append(seconds) or 0.0,
+            limits=Limits(**quick | kwargs.pop("limits", {})),
             **kwargs,
         )
         openai.waits = waits

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
+from collectors.http import Limits
 from collectors.openai import OpenAI
 from monitor.domain.errors import StorageError
 from monitor.domain.money import to_pico
@@ -25,6 +26,8 @@ from tests.fake_openai import (
 )
 
 NOW = DAY0 + 20 * DAY + 7 * HOUR
+AT_ONCE = Limits(pace=lambda _: 0.0)
+"""No wait is waited."""
 
 
 def truth_of_twenty_days():
@@ -67,7 +70,7 @@ def fake():
 
 
 def source(fake, bucket="1h", key=ADMIN_KEY, name="openai"):
-    return OpenAI(name, "acme", key, base_url=fake.url, bucket=bucket, pace=lambda _: 0.0)
+    return OpenAI(name, "acme", key, base_url=fake.url, bucket=bucket, limits=AT_ONCE)
 
 
 def pace(**changes):
@@ -273,7 +276,7 @@ class Slow(OpenAI):
     """A provider whose bill is asked for twice a day and comes two days late."""
 
     def __init__(self, fake):
-        super().__init__("openai", "acme", ADMIN_KEY, base_url=fake.url, pace=lambda _: 0.0)
+        super().__init__("openai", "acme", ADMIN_KEY, base_url=fake.url, limits=AT_ONCE)
         self.read_of_costs = []
 
     def streams(self):
@@ -302,7 +305,7 @@ class Troubled(OpenAI):
     """A provider of which one stream's answers are `changed`."""
 
     def __init__(self, fake, stream, changed):
-        super().__init__("openai", "acme", ADMIN_KEY, base_url=fake.url, pace=lambda _: 0.0)
+        super().__init__("openai", "acme", ADMIN_KEY, base_url=fake.url, limits=AT_ONCE)
         self._troubled, self._changed = stream, changed
 
     def read(self, stream, start, end, now):

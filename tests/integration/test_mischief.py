@@ -19,7 +19,13 @@ RUNS = 50 if FULL else 1
 POLLS = 3
 START = 1_795_176_000  # 2026-11-20, noon
 HURRIED = Limits(
-    connect_s=2, read_s=1, total_s=0.4, body_bytes=2_000_000, attempts=4, backoff_s=0.0
+    connect_s=2,
+    read_s=1,
+    total_s=0.4,
+    body_bytes=2_000_000,
+    attempts=4,
+    backoff_s=0.0,
+    pace=lambda _: 0.0,
 )
 PATIENT = HURRIED._replace(read_s=30, total_s=60)
 PACE = collect.Pace(HOUR, 3, 35, 6 * HOUR, {"main": 25}, 600)
@@ -36,7 +42,7 @@ def database(request, kind, run):
 
 def poll(database, provider, limits):
     url = provider.fake.url + provider.rng.choice(["", "/"])
-    source = provider.source("main", url, limits=limits, pace=lambda _: 0.0)
+    source = provider.source("main", url, limits=limits)
     with database.write() as conn:
         for spec in source.streams():
             put_stream(conn, "main", "any", spec)
