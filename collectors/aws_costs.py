@@ -56,8 +56,7 @@ _GROUPS = ("SERVICE", "USAGE_TYPE")
 _WORD = "bedrock"
 _CHUNK_DAYS = 400
 """All that there is in one question, since each costs at least one page."""
-_LATE_DAYS = 7
-_SETTLE = 2 * DAY
+_COSTS = StreamSpec(_STREAM, "bill", _CHUNK_DAYS, overlap_days=7, settle=2 * DAY)
 _WIDTH = Width("a day", DAY, _CHUNK_DAYS)
 _RIGHTS = (
     "It needs a key or a role that may call ce:GetCostAndUsage and ce:GetDimensionValues, in an"
@@ -128,7 +127,6 @@ class AWSCosts(Source):
     Args:
         key: see `amazon.Login`; empty: what the AWS libraries find.
         base_url: where Cost Explorer is.
-        bucket: costs come by day, whatever is asked for.
         services: names of billed services; none: all that have Bedrock in their name.
         metric: which cost.
         every_hours: the least time between two polls.
@@ -143,14 +141,12 @@ class AWSCosts(Source):
         key: str = "",
         *,
         base_url: str = BASE_URL,
-        bucket: Literal["1h", "1d"] = "1d",
         services: Sequence[str] = (),
         metric: Metric = "UnblendedCost",
         every_hours: float = EVERY / HOUR,
         profile: str = "",
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        del bucket
         require_names(name, "services", services)
         if metric not in get_args(Metric):
             known = ", ".join(get_args(Metric))
@@ -165,16 +161,7 @@ class AWSCosts(Source):
 
     def streams(self) -> Sequence[StreamSpec]:
         """The costs, at a pace of their own."""
-        return [
-            StreamSpec(
-                _STREAM,
-                "bill",
-                _CHUNK_DAYS,
-                every=self._every,
-                overlap_days=_LATE_DAYS,
-                settle=_SETTLE,
-            )
-        ]
+        return [_COSTS._replace(every=self._every)]
 
     def read(self, stream: str, start: int, end: int, now: int) -> Read:
         """All costs of the UTC days [start, end), as far as Amazon still has them.

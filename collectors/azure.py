@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,6 +26,7 @@ from collectors.window import (
     Width,
     all_pages,
     asked_until,
+    count_of,
     decoded,
     each,
     epoch,
@@ -37,7 +38,7 @@ from collectors.window import (
 )
 from monitor.domain.errors import InputError
 from monitor.domain.names import clean_name
-from monitor.domain.usage import DAY, HOUR, MAX_COUNT, Dimensions, Problem, Quantities, UsageRow
+from monitor.domain.usage import DAY, HOUR, Dimensions, Problem, Quantities, UsageRow
 from monitor.ports import Read, StreamSpec
 
 API_VERSION = "2024-02-01"
@@ -97,23 +98,11 @@ class _Point(msgspec.Struct):
     total: Decimal | int | None = None
 
 
-class _Spot(NamedTuple):
-    """What all points of a series have in common."""
-
-    dims: Dimensions
-    field: str
-    seconds: int
-
-
-def _row(result: object, *, spot: _Spot) -> UsageRow:
+def _row(result: object, *, dims: Dimensions, field: str, seconds: int) -> UsageRow:
     found = msgspec.convert(result, _Point)
-    total = Decimal(found.total or 0)
-    if not (total.is_finite() and total == int(total) and 0 <= total <= MAX_COUNT):
-        raise ValueError(f"{found.total} is no count")
     start = epoch(found.at)
-    count = None if found.total is None else int(total)
-    quantities = Quantities(**{spot.field: count})
-    return UsageRow(spot.dims, start - start % spot.seconds, spot.seconds, quantities)
+    quantities = Quantities(**{field: count_of(found.total)})
+    return UsageRow(dims, start - start % seconds, seconds, quantities)
 
 
 class Azure(Source):
@@ -236,9 +225,10 @@ class Azure(Source):
                     if not of.get(_STATUS, "200").startswith("2"):
                         continue
                     dims = self._dimensions(resource, of.get(_DEPLOYMENT, ""), page.region)
-                    spot = _Spot(dims, metrics[metric.name.value], self._seconds)
+                    field = metrics[metric.name.value]
+                    read = partial(_row, dims=dims, field=field, seconds=self._seconds)
                     where = f"{place}, {metric.name.value}, series {number}"
-                    found = each(series.data, partial(_row, spot=spot), where)
+                    found = each(series.data, read, where)
                     rows += found[0]
                     problems += found[1]
             return Taken(rows, problems, more=False, following=None)

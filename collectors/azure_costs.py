@@ -54,8 +54,7 @@ Kind = Literal["ActualCost", "AmortizedCost"]
 
 _STREAM = "costs"
 _CHUNK_DAYS = 92
-_LATE_DAYS = 7
-_SETTLE = 2 * DAY
+_COSTS = StreamSpec(_STREAM, "bill", _CHUNK_DAYS, overlap_days=7, settle=2 * DAY)
 _WIDTH = Width("a day", DAY, _CHUNK_DAYS)
 _SCOPE = re.compile(r"/[\w.()-]+(?:/[\w.()-]+)*", re.ASCII)
 _ROLE = "It needs the role Cost Management Reader on the scope"
@@ -130,7 +129,6 @@ class AzureCosts(Source):
     Args:
         key: see `microsoft.Login`; empty: what this machine is.
         base_url: where the management API is.
-        bucket: costs come by day, whatever is asked for.
         scope: whose costs, such as `/subscriptions/ID`.
         services: names of the services whose costs count.
         kind: with reservations where they were paid, or spread over their days.
@@ -149,7 +147,6 @@ class AzureCosts(Source):
         key: str = "",
         *,
         base_url: str = microsoft.BASE_URL,
-        bucket: Literal["1h", "1d"] = "1d",
         scope: str = "",
         services: Sequence[str] = SERVICES,
         kind: Kind = "ActualCost",
@@ -160,7 +157,6 @@ class AzureCosts(Source):
         api_version: str = API_VERSION,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        del bucket
         require_names(name, "services", services, least=1)
         require_hours(name, every_hours)
         if not (isinstance(scope, str) and _SCOPE.fullmatch(scope) and ".." not in scope):
@@ -180,16 +176,7 @@ class AzureCosts(Source):
 
     def streams(self) -> Sequence[StreamSpec]:
         """The costs, at a pace of their own."""
-        return [
-            StreamSpec(
-                _STREAM,
-                "bill",
-                _CHUNK_DAYS,
-                every=self._every,
-                overlap_days=_LATE_DAYS,
-                settle=_SETTLE,
-            )
-        ]
+        return [_COSTS._replace(every=self._every)]
 
     def read(self, stream: str, start: int, end: int, now: int) -> Read:
         """All costs of the UTC days [start, end), as far as Azure still has them.

@@ -27,6 +27,7 @@ from collectors.window import (
     Width,
     all_pages,
     asked_until,
+    count_of,
     decoded,
     each,
     joined,
@@ -38,7 +39,6 @@ from monitor.domain.names import clean_name
 from monitor.domain.usage import (
     DAY,
     HOUR,
-    MAX_COUNT,
     Dimensions,
     Problem,
     Quantities,
@@ -184,14 +184,6 @@ def _values(result: _Result, series: Series, buckets: Buckets, seconds: int) -> 
         {"model": series.model, "metric": series.metric, "start": start, "value": value}
         for start, value in zip(starts, result.values, strict=True)
     ]
-
-
-def _count(value: Any) -> int:
-    """A sum, which the API writes with a point."""
-    number = Decimal(value)
-    if not (number.is_finite() and number == int(number) and 0 <= number <= MAX_COUNT):
-        raise ValueError(f"{value} is no count")
-    return int(number)
 
 
 # --- A window ---
@@ -411,7 +403,7 @@ def _take(
 
 
 def _value(found: Any, *, series: Series) -> _Value:
-    return _Value(series, found["start"], _count(found["value"]))
+    return _Value(series, found["start"], count_of(found["value"]) or 0)
 
 
 def _require_complete(statuses: Mapping[str, str], named: Mapping[str, Series]) -> None:

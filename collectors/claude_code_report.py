@@ -7,7 +7,7 @@ beside the one that counts: what it reports must never be added to that.
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
@@ -114,7 +114,6 @@ class ClaudeCodeReport(Source):
     Args:
         key: the Admin key.
         base_url: where the API is.
-        bucket: the report comes by day, whatever is asked for.
         people: keep e-mail addresses, as the actor; else only the names of keys are kept.
         limits: times, sizes and attempts of one exchange.
     """
@@ -126,11 +125,9 @@ class ClaudeCodeReport(Source):
         key: str,
         *,
         base_url: str = BASE_URL,
-        bucket: Literal["1h", "1d"] = "1d",
         people: bool = False,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        del bucket
         if not isinstance(people, bool):
             raise InputError(f"source {name}: people is {people!r}", "Write true or false")
         self._people = people

@@ -174,7 +174,6 @@ class Focus(Source):
     Args:
         key: none is needed.
         base_url: none: files are read.
-        bucket: bills come by day, whatever is asked for.
         path: the folder or the file.
         services: patterns of ServiceName; none: what is known to be AI.
         files: `versions`: a newer delivery of a month replaces older ones; `parts`: each file has
@@ -188,12 +187,11 @@ class Focus(Source):
         key: str = "",
         *,
         base_url: str = "",
-        bucket: Literal["1h", "1d"] = "1d",
         path: str = "",
         services: Sequence[str] = (),
         files: Files = "versions",
     ) -> None:
-        del key, bucket
+        del key
         if base_url or not path:
             raise InputError(
                 f"source {name}: it reads files, and "

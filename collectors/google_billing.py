@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -47,8 +47,7 @@ EVERY = 6 * HOUR
 
 _STREAM = "costs"
 _CHUNK_DAYS = 400
-_LATE_DAYS = 10
-_SETTLE = 2 * DAY
+_COSTS = StreamSpec(_STREAM, "bill", _CHUNK_DAYS, overlap_days=10, settle=2 * DAY)
 _ROWS = 10_000
 _WAIT_MS = 20_000
 _MOST_WAITS = 30
@@ -154,7 +153,6 @@ class GoogleBilling(Source):
     Args:
         key: see `googleapi.Login`; empty: what this machine is.
         base_url: where BigQuery is.
-        bucket: costs come by day, whatever is asked for.
         table: the export, `project.dataset.gcp_billing_export_v1_...`.
         project: that runs the queries and pays for them; empty: the table's.
         location: of the data set; empty: BigQuery finds it.
@@ -170,7 +168,6 @@ class GoogleBilling(Source):
         key: str = "",
         *,
         base_url: str = BASE_URL,
-        bucket: Literal["1h", "1d"] = "1d",
         table: str = "",
         project: str = "",
         location: str = "",
@@ -178,7 +175,6 @@ class GoogleBilling(Source):
         every_hours: float = EVERY / HOUR,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        del bucket
         require_names(name, "services", services, least=1)
         require_hours(name, every_hours)
         if not (isinstance(table, str) and _TABLE.fullmatch(table)):
@@ -200,16 +196,7 @@ class GoogleBilling(Source):
 
     def streams(self) -> Sequence[StreamSpec]:
         """The costs, at a pace of their own."""
-        return [
-            StreamSpec(
-                _STREAM,
-                "bill",
-                _CHUNK_DAYS,
-                every=self._every,
-                overlap_days=_LATE_DAYS,
-                settle=_SETTLE,
-            )
-        ]
+        return [_COSTS._replace(every=self._every)]
 
     def read(self, stream: str, start: int, end: int, now: int) -> Read:
         """All costs of the UTC days [start, end) that the export has by now.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
@@ -101,7 +101,6 @@ class OpenRouter(Source):
     Args:
         key: the management key.
         base_url: where the API is.
-        bucket: activity comes by day, whatever is asked for.
         by_workspace: split by workspace, as the project.
         limits: times, sizes and attempts of one exchange.
     """
@@ -113,11 +112,9 @@ class OpenRouter(Source):
         key: str,
         *,
         base_url: str = BASE_URL,
-        bucket: Literal["1h", "1d"] = "1d",
         by_workspace: bool = True,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        del bucket
         if not isinstance(by_workspace, bool):
             raise InputError(
                 f"source {name}: by_workspace is {by_workspace!r}", "Write true or false"

@@ -50,6 +50,11 @@ def needs_key(kind: type) -> bool:
     return inspect.signature(kind).parameters["key"].default is inspect.Parameter.empty
 
 
+def has_buckets(kind: type) -> bool:
+    """Whether a kind of source has usage of hours to choose, and not of days alone."""
+    return "bucket" in inspect.signature(kind).parameters
+
+
 def options(kind: type) -> set[str]:
     """What a kind of source can be told beside its address and its buckets."""
     found = inspect.signature(kind).parameters.values()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -87,23 +87,15 @@ class _Point(msgspec.Struct):
     value: _Value
 
 
-class _Spot(NamedTuple):
-    """What all points of a series have in common."""
-
-    dims: Dimensions
-    field: str
-    seconds: int
-
-
-def _row(result: object, *, spot: _Spot) -> UsageRow:
+def _row(result: object, *, dims: Dimensions, field: str, seconds: int) -> UsageRow:
     found = msgspec.convert(result, _Point)
     count = int(found.value.count)
     if not 0 <= count <= MAX_COUNT:
         raise ValueError(f"{count} is no count")
     start = epoch(found.interval.start_time)
     # Hours are what is asked for, since Google aligns buckets to the end of the question.
-    start -= start % spot.seconds
-    return UsageRow(spot.dims, start, spot.seconds, Quantities(**{spot.field: count}))
+    start -= start % seconds
+    return UsageRow(dims, start, seconds, Quantities(**{field: count}))
 
 
 def _field(metric: str, labels: Mapping[str, str]) -> str:
@@ -245,8 +237,9 @@ class Vertex(Source):
             return [], each([said], partial(_refuse, error), place)[1]
         if not field:
             return [], []
-        spot = _Spot(_dimensions(series, self.account, project), field, self._seconds)
-        return each(series.points, partial(_row, spot=spot), place)
+        dims = _dimensions(series, self.account, project)
+        read = partial(_row, dims=dims, field=field, seconds=self._seconds)
+        return each(series.points, read, place)
 
 
 def _refuse(error: ValueError, _: object) -> UsageRow:

@@ -49,9 +49,11 @@ def _with_key(item: SourceSettings, key: str) -> Pull:
             f"It has {', '.join(sorted(known)) or 'none'}; docs/sources.md explains them.",
         )
     further = item.options | ({"base_url": item.base_url} if item.base_url else {})
+    if registry.has_buckets(kind):
+        further["bucket"] = item.bucket
     if item.requests_per_minute is not None:
         further["limits"] = _paced(item, kind)
-    found: Pull = kind(item.name, item.account, key, bucket=item.bucket, **further)
+    found: Pull = kind(item.name, item.account, key, **further)
     return found
 
 
