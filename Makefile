@@ -8,10 +8,9 @@ export PYTHONDONTWRITEBYTECODE :=
 
 VENV := .venv
 BIN := $(VENV)/bin
-# One worker to a core, each with a PostgreSQL of its own.
-SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist worksteal
-# Proofs wait for daemons, servers and disks for half of their time: two workers to a core.
-TWICE := import os; print(min(2 * (os.cpu_count() or 1), 8))
+# Tests wait for daemons, servers and disks for a third of their time, proofs for half of it: three
+# workers to two cores, and two to one. Each has a PostgreSQL of its own.
+WORKERS := import os, sys; print(min(int(os.cpu_count() * float(sys.argv[1])), 4))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # The first Python that is new enough; `make PYTHON=/path/to/python demo` names another.
@@ -28,12 +27,11 @@ demo: $(VENV)/.demo  ## run the whole product on a made-up company: no keys, no 
 install: $(VENV)/.dev  ## make .venv with everything that developing needs
 
 test: $(VENV)/.dev  ## run every test
-	$(BIN)/pytest $(SIDE_BY_SIDE)
+	$(BIN)/pytest -n $$($(BIN)/python -c "$(WORKERS)" 1.5) --dist worksteal
 
 proof: $(VENV)/.dev  ## run the claims at their full counts, with a line for each
-	PYTEST_XDIST_AUTO_NUM_WORKERS=$$($(BIN)/python -c "$(TWICE)") CROSSOVER_PROOF=full \
-		$(BIN)/pytest -m proof -q --timeout 3000 -o faulthandler_timeout=3300 \
-		-n auto --dist worksteal
+	CROSSOVER_PROOF=full $(BIN)/pytest -m proof -q --timeout 3000 \
+		-o faulthandler_timeout=3300 -n $$($(BIN)/python -c "$(WORKERS)" 2) --dist worksteal
 
 check: $(VENV)/.dev  ## format, lint, types, the arrows between modules, the deployment files
 	$(BIN)/ruff format --check .
