@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -84,7 +84,7 @@ class Cell:
 
 
 class Case(NamedTuple):
-    """All cells of an account, and the days that are not final."""
+    """All cells of an account by day, and the days that are not final."""
 
     cells: list[Cell]
     open_days: frozenset[int]
@@ -94,6 +94,13 @@ class Case(NamedTuple):
         found: dict[str, list[Cell]] = defaultdict(list)
         for cell in self.cells:
             found[cell.provider].append(cell)
+        return found
+
+    def by_model(self) -> dict[tuple[str, str], list[Cell]]:
+        """Cells of each provider and model, in their order."""
+        found: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+        for cell in self.cells:
+            found[cell.provider, cell.model].append(cell)
         return found
 
 
@@ -114,6 +121,12 @@ def cells_of(charges: Iterable[Charge], uses: Iterable[Use], names: ModelNames) 
     for cell in found.values():
         cell.billed, cell.estimated = cell.whole_bill, cell.whole_estimate
         yield cell
+
+
+def plain(cell: Cell, open_days: Collection[int]) -> bool:
+    """Whether the ratio of a cell is one of prices: final on both sides, and of no other tier."""
+    final = cell.comparable and cell.day not in open_days
+    return final and not tiers_named.seen(cell.charges, cell.used)
 
 
 def finding_on(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from monitor.domain import tiers_named
-from monitor.domain.reconcile_cells import Case, Cell, finding_on, nearer
+from monitor.domain.reconcile_cells import Case, Cell, finding_on, nearer, plain
 from monitor.domain.reconciled import Finding
 from monitor.domain.steady import Steady, steady
 
@@ -55,8 +55,7 @@ def _rates(
     """Model -> the steady ratio of its bill to its estimate, where there is one."""
     points: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for cell in cells:
-        plain = cell.comparable and cell.day not in open_days
-        if plain and not tiers_named.seen(cell.charges, cell.used):
+        if plain(cell, open_days):
             points[cell.model].append((cell.day, cell.billed, cell.estimated))
     found = {model: steady(of, band) for model, of in points.items()}
     return {model: rate for model, rate in found.items() if rate is not None}

@@ -182,6 +182,53 @@ def test_two_streams_that_hold_the_bill_are_one():
     assert set(causes([*charges, *again], uses)) == {"double count"}
 
 
+def test_a_gateway_that_sees_a_part_of_paid_traffic_is_a_double_count_and_no_discount():
+    charges, uses = of_days(1)
+    part = [each._replace(reporter="gateway usage", pico=each.pico * 6 // 10) for each in uses]
+    part = [each._replace(tokens=each.tokens * 6 // 10) for each in part]
+    assert causes(charges, [*uses, *part]) == {"double count": -sum(each.pico for each in part)}
+
+
+def test_one_day_that_two_sources_count_to_the_same_token_is_a_double_count():
+    charges, uses = of_days(1)
+    again = uses[3]._replace(reporter="gateway usage")
+    assert causes(charges, [*uses, again]) == {"double count": -again.pico}
+    other = again._replace(tokens=again.tokens // 3, pico=again.pico // 3)
+    assert causes(charges, [*uses, other]) == {"unexplained": -other.pico}
+
+
+@pytest.mark.parametrize("days", [[3], [0, 9], [2, 3, 4, 5, 6]])
+def test_days_with_exactly_twice_of_one_side_among_others_that_agree_are_counted_twice(days):
+    charges, uses = of_days(1, days=12)
+    twice = [line._replace(pico=line.pico * (1 + (n in days))) for n, line in enumerate(charges)]
+    assert causes(twice, uses) == {"double count": sum(charges[n].pico for n in days)}
+    more = [each._replace(pico=each.pico * (1 + (n in days))) for n, each in enumerate(uses)]
+    assert causes(charges, more) == {"double count": -sum(uses[n].pico for n in days)}
+
+
+@pytest.mark.parametrize("days", [range(5, 12), range(6), range(12)])
+def test_half_of_the_price_from_a_day_on_may_be_another_price(days):
+    charges, uses = of_days(1, days=12)
+    half = [line._replace(pico=line.pico // (1 + (n in days))) for n, line in enumerate(charges)]
+    assert set(causes(half, uses)) == {"unexplained"}
+
+
+def test_one_model_that_two_streams_bill_is_a_double_count():
+    charges, uses = of_days(1)
+    others = [charge(1000 * DOLLAR, day, model="other") for day in range(10)]
+    used = [use(1000 * DOLLAR, day, model="other") for day in range(10)]
+    again = [line._replace(reporter="costs by key") for line in charges]
+    found = causes([*charges, *others, *again], [*uses, *used])
+    assert found == {"double count": sum(line.pico for line in charges)}
+
+
+def test_one_day_above_the_list_makes_no_price_above_it_of_those_that_agree():
+    ratios = [Fraction(1001, 1000)] * 9 + [Fraction(1006, 1000)]
+    charges = [charge(int(100 * DOLLAR * ratio), day) for day, ratio in enumerate(ratios)]
+    uses = [use(100 * DOLLAR, day) for day in range(10)]
+    assert reconcile(charges, uses).findings == []
+
+
 few = st.sampled_from(["", "a", "b", "a-2026-01-01"])
 picos = st.integers(-(10**16), 10**16)
 lines = st.builds(
