@@ -18,12 +18,12 @@ from monitor.domain.reconcile_causes import (
     rounding,
     tiers,
     unexplained,
-    units,
     unpriced,
 )
 from monitor.domain.reconcile_cells import Case, cells_of
 from monitor.domain.reconcile_doubles import doubled_charges, doubled_days, doubled_uses
 from monitor.domain.reconcile_rates import discounts, surcharges
+from monitor.domain.reconcile_units import units
 from monitor.domain.reconciled import Charge, Compared, Reconciled, Use, ordered
 
 
@@ -44,7 +44,7 @@ def reconcile(
     cells = sorted(cells_of(charges, uses, names or ModelNames()), key=lambda cell: cell.key)
     case = Case(cells, frozenset(open_days))
     steps = (
-        *(credit_lines, no_tokens, absent, units, doubled_uses, doubled_charges, discounts),
+        *(units, credit_lines, no_tokens, absent, doubled_uses, doubled_charges, discounts),
         *(doubled_days, tiers, unpriced, surcharges, rounding, late, unexplained),
     )
     findings = [finding for step in steps for finding in step(case)]

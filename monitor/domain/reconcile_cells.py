@@ -24,6 +24,8 @@ class Cell:
     causes: dict[Cause, int] = field(default_factory=lambda: defaultdict(int))
     billed: int = 0
     estimated: int = 0
+    whole_bill: int = 0
+    """Before any step."""
 
     @property
     def day(self) -> int:
@@ -39,11 +41,6 @@ class Cell:
     def model(self) -> str:
         """Its bare name; '' where the day's bill names none."""
         return self.key[2]
-
-    @property
-    def whole_bill(self) -> int:
-        """Before any step."""
-        return sum(charge.pico for charge in self.charges)
 
     @property
     def whole_estimate(self) -> int:
@@ -119,6 +116,7 @@ def cells_of(charges: Iterable[Charge], uses: Iterable[Use], names: ModelNames) 
         key = (use.day, provider, model if naming.get((use.day, provider), True) else "")
         found.setdefault(key, Cell(key)).uses.append((model, use))
     for cell in found.values():
+        cell.whole_bill = sum(charge.pico for charge in cell.charges)
         cell.billed, cell.estimated = cell.whole_bill, cell.whole_estimate
         yield cell
 

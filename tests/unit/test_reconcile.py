@@ -229,6 +229,37 @@ def test_one_day_above_the_list_makes_no_price_above_it_of_those_that_agree():
     assert reconcile(charges, uses).findings == []
 
 
+@pytest.mark.parametrize("times", [100, Fraction(1, 100), 1000, Fraction(1, 1000), 10**6])
+def test_one_model_in_another_unit_is_found_beside_a_right_one(times):
+    charges, uses = of_days(times)
+    right = [charge(5 * DOLLAR, day, model="other") for day in range(10)]
+    used = [use(5 * DOLLAR, day, model="other") for day in range(10)]
+    own = sum(each.pico for each in uses)
+    assert causes([*charges, *right], [*uses, *used]) == {"unit": own * times - own}
+
+
+def test_credits_tools_and_days_without_tokens_are_told_in_the_right_unit():
+    charges, uses = of_days(100)
+    more = [charge(-300 * DOLLAR, 2, item="credit"), charge(200 * DOLLAR, 4, item="web search")]
+    found = causes([*charges, *more], uses[:-1])
+    own = sum(each.pico for each in uses)
+    assert found == {
+        "unit": 99 * (own - DOLLAR),
+        "credits": -3 * DOLLAR,
+        "unpriced": 2 * DOLLAR,
+        "late data": uses[-1].pico,
+    }
+
+
+def test_days_on_which_a_large_model_is_not_billed_are_in_no_other_unit():
+    charges, uses = of_days(1)
+    small = [charge(DOLLAR, day, model="") for day in range(10)]
+    large = [line._replace(model="", item="all") for line in charges[:7]]
+    more = [use(DOLLAR, day, model="small") for day in range(10)]
+    missing = sum(each.pico for each in uses[7:])
+    assert causes([*small, *large], [*uses, *more]) == {"unexplained": -missing}
+
+
 few = st.sampled_from(["", "a", "b", "a-2026-01-01"])
 picos = st.integers(-(10**16), 10**16)
 lines = st.builds(
