@@ -22,7 +22,7 @@ from monitor.domain.reconcile_causes import (
 )
 from monitor.domain.reconcile_cells import Case, cells_of
 from monitor.domain.reconcile_doubles import doubled_charges, doubled_days, doubled_uses
-from monitor.domain.reconcile_rates import discounts, surcharges
+from monitor.domain.reconcile_rates import discounts, other_prices
 from monitor.domain.reconcile_units import units
 from monitor.domain.reconciled import Charge, Compared, Reconciled, Use, ordered
 
@@ -45,7 +45,7 @@ def reconcile(
     case = Case(cells, frozenset(open_days))
     steps = (
         *(units, credit_lines, no_tokens, absent, doubled_uses, doubled_charges, discounts),
-        *(doubled_days, tiers, unpriced, surcharges, rounding, late, unexplained),
+        *(doubled_days, tiers, unpriced, other_prices, rounding, late, unexplained),
     )
     findings = [finding for step in steps for finding in step(case)]
     compared = [

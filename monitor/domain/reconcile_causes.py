@@ -123,8 +123,17 @@ def late(case: Case) -> list[Finding]:
 
 
 def unexplained(case: Case) -> list[Finding]:
-    """What no step took."""
-    for cell in case.cells:
-        if cell.rest:
-            cell.take("unexplained", cell.rest)
-    return []
+    """What no step took; told where the model has one side alone."""
+    found = []
+    for cells in case.by_model().values():
+        left = [cell for cell in cells if cell.rest]
+        pico = sum(cell.take("unexplained", cell.rest) for cell in left)
+        if not any(cell.charges for cell in cells):
+            seen = "no line of the bill is about these tokens"
+            remedy = "Free, billed elsewhere, or billed by another name: see [names.PROVIDER]."
+            found += finding_on("unexplained", left, pico, seen, remedy)
+        elif cells[0].model and not any(cell.uses for cell in cells):
+            seen = "the bill names a model of which no tokens were read"
+            remedy = "Read what it was used for, or name it as its tokens are: [names.PROVIDER]."
+            found += finding_on("unexplained", left, pico, seen, remedy)
+    return found

@@ -260,6 +260,23 @@ def test_days_on_which_a_large_model_is_not_billed_are_in_no_other_unit():
     assert causes([*small, *large], [*uses, *more]) == {"unexplained": -missing}
 
 
+@pytest.mark.parametrize("ratio", [Fraction(2), Fraction(1, 2)])
+def test_half_and_twice_the_price_are_told_with_what_they_may_be(ratio):
+    (told,) = reconcile(*of_days(ratio)).findings
+    assert (told.cause, told.rate) == ("unexplained", ratio)
+    assert told.seen.endswith("another price, or one side counts twice")
+
+
+def test_a_model_that_has_one_side_alone_is_told():
+    uses = [use(DOLLAR), use(2 * DOLLAR, model="unbilled")]
+    charges = [charge(DOLLAR), charge(3 * DOLLAR, model="unread")]
+    told = reconcile(charges, uses).findings
+    assert [(each.models, each.pico, each.seen) for each in told] == [
+        (("unbilled",), -2 * DOLLAR, "no line of the bill is about these tokens"),
+        (("unread",), 3 * DOLLAR, "the bill names a model of which no tokens were read"),
+    ]
+
+
 few = st.sampled_from(["", "a", "b", "a-2026-01-01"])
 picos = st.integers(-(10**16), 10**16)
 lines = st.builds(
