@@ -277,6 +277,23 @@ def test_a_model_that_has_one_side_alone_is_told():
     ]
 
 
+@pytest.mark.parametrize("day", [0, 9])
+@pytest.mark.parametrize("model", ["gpt-5", ""])
+def test_a_charge_for_the_month_is_compared_with_the_tokens_of_the_month(day, model):
+    _, uses = of_days(1)
+    more = [] if model else [use(DOLLAR, n, model="small") for n in range(10)]
+    whole = sum(each.pico for each in [*uses, *more])
+    charges = [charge(whole + DOLLAR // 1000, day, model, item="API usage")]
+    found = reconcile(charges, [*uses, *more])
+    assert total(found.compared) == {"rounding": DOLLAR // 1000}
+    assert sum(each.estimated for each in found.compared) == whole
+
+
+def test_the_only_billed_day_that_agrees_is_no_charge_for_the_month():
+    charges, uses = of_days(1)
+    assert set(causes(charges[:1], uses)) == {"late data"}
+
+
 few = st.sampled_from(["", "a", "b", "a-2026-01-01"])
 picos = st.integers(-(10**16), 10**16)
 lines = st.builds(
