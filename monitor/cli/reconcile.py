@@ -64,14 +64,22 @@ def reconcile(
 
 
 def _print(found: Comparison, month: str) -> None:
-    """The whole, its its models, the days that differ, and what was seen behind them."""
+    """The whole, its causes, models and days, and what was seen behind them."""
     from monitor.domain.periods import day_of
+    from monitor.domain.reconciled import MEANING
     from monitor.jobs import reconcile as job
 
     compared = found.found.compared
     table = common.Format.TABLE
-    title = f"{found.account}, {month}"
+    title = f"{found.account}, {month}, in US dollars: bill less estimate is the difference"
     common.show(job.rows(compared, lambda _: {"account": found.account}), table, title)
+    parts = job.in_dollars(compared)
+    why = [
+        {"cause": cause, "difference": parts[cause], "meaning": meaning}
+        for cause, meaning in MEANING.items()
+        if cause in parts
+    ]
+    common.show(why, table, "Why they differ")
     by_model = job.rows(compared, lambda c: {"provider": c.provider, "model": c.model or "(any)"})
     common.show(by_model, table, "By provider and model")
     days = job.rows(compared, lambda c: {"day": day_of(c.day)})
@@ -81,7 +89,7 @@ def _print(found: Comparison, month: str) -> None:
             models = ", ".join(each.models) or "any model"
             where = f"{each.provider} {models}, {job.days_told(each.days)}"
             remedy = job.suggestion(found, each)
-            told = f"{each.cause}: {where}: {each.seen}. {remedy}".rstrip()
+            told = f"{each.cause} {job.dollars(each.pico)}: {where}: {each.seen}. {remedy}".rstrip()
             sys.stdout.write(textwrap.fill(told, 100, subsequent_indent="  ") + "\n")
     if not compared:
         common.note(f"{found.account} has neither a bill nor tokens in {month}")

@@ -18,12 +18,12 @@ from monitor.domain.reconcile_causes import (
     rounding,
     tiers,
     unexplained,
-    units,
     unpriced,
 )
 from monitor.domain.reconcile_cells import Case, cells_of
-from monitor.domain.reconcile_doubles import doubled_charges, doubled_uses
-from monitor.domain.reconcile_rates import discounts, surcharges
+from monitor.domain.reconcile_doubles import doubled_charges, doubled_days, doubled_uses
+from monitor.domain.reconcile_rates import discounts, other_prices
+from monitor.domain.reconcile_units import units
 from monitor.domain.reconciled import Charge, Compared, Reconciled, Use, ordered
 
 
@@ -41,10 +41,11 @@ def reconcile(
         open_days: UTC midnights of days of which the bill or the tokens are not final.
         names: tells which names are of one model.
     """
-    case = Case(list(cells_of(charges, uses, names or ModelNames())), frozenset(open_days))
+    cells = sorted(cells_of(charges, uses, names or ModelNames()), key=lambda cell: cell.key)
+    case = Case(cells, frozenset(open_days))
     steps = (
-        *(credit_lines, no_tokens, absent, units, doubled_uses, doubled_charges, discounts),
-        *(tiers, unpriced, surcharges, rounding, late, unexplained),
+        *(units, credit_lines, no_tokens, absent, doubled_uses, doubled_charges, discounts),
+        *(doubled_days, tiers, unpriced, other_prices, rounding, late, unexplained),
     )
     findings = [finding for step in steps for finding in step(case)]
     compared = [
@@ -54,4 +55,4 @@ def reconcile(
         )
         for cell in case.cells
     ]
-    return Reconciled(sorted(compared, key=lambda each: each[:3]), findings)
+    return Reconciled(compared, findings)

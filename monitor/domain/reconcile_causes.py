@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 from monitor.domain import tiers_named
 from monitor.domain.money import PICO
 from monitor.domain.reconcile_cells import Case, Cell, each_provider, finding_on
-from monitor.domain.reconciled import FAR, LEAST, Finding
+from monitor.domain.reconciled import Finding
 
 _CENT = PICO // 100
-# What a bill is multiplied by to be right, and how near it must then be to the estimate. Tokens by
-# the thousand are seen only where nothing else adds much.
-_HUNDRED = Fraction(FAR[0]) / 100, Fraction(FAR[1]) / 100
-_THOUSAND = Fraction(7, 10), Fraction(7, 5)
-_UNITS = {
-    Fraction(1, 100): _HUNDRED,
-    Fraction(100): _HUNDRED,
-    Fraction(1, 1000): _THOUSAND,
-    Fraction(1000): _THOUSAND,
-}
-_READ_WRONG = "Compare one day with the provider's page, and correct what reads its amounts."
 
 
 def credit_lines(case: Case) -> list[Finding]:
@@ -91,33 +78,6 @@ def _is_late(cell: Cell, other: _Presence, open_days: frozenset[int]) -> bool:
     return bool(other.days) if cell.day not in other.days else cell.model in other.models
 
 
-def units(case: Case) -> list[Finding]:
-    """Days whose bill is right once it is multiplied."""
-    found = []
-    for cells in case.by_provider().values():
-        for factor, near in _UNITS.items():
-            days = _wrong_by(cells, factor, near)
-            wrong = [cell for cell in cells if cell.day in days and cell.billed]
-            pico = 0
-            for cell in wrong:
-                pico += cell.take_from_bill("unit", cell.billed - round(cell.billed * factor))
-            seen = f"the bill is about {float(1 / factor):g} times the estimate"
-            found += finding_on("unit", wrong, pico, seen, _READ_WRONG)
-    return found
-
-
-def _wrong_by(cells: Sequence[Cell], factor: Fraction, near: tuple[Fraction, Fraction]) -> set[int]:
-    """The days of a provider whose bill is right once it is multiplied by the factor."""
-    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for cell in cells:
-        if cell.comparable:
-            sums[cell.day][0] += cell.billed
-            sums[cell.day][1] += cell.estimated
-    days = {d: both for d, both in sums.items() if near[0] <= both[0] * factor / both[1] <= near[1]}
-    least = min(sum(both[side] for both in days.values()) for side in (0, 1))
-    return set(days) if least > LEAST * PICO else set()
-
-
 def tiers(case: Case) -> list[Finding]:
     """Lines that name a tier which the estimate does not: as far as such tiers differ."""
     took = {}
@@ -163,8 +123,17 @@ def late(case: Case) -> list[Finding]:
 
 
 def unexplained(case: Case) -> list[Finding]:
-    """What no step took."""
-    for cell in case.cells:
-        if cell.rest:
-            cell.take("unexplained", cell.rest)
-    return []
+    """What no step took; told where the model has one side alone."""
+    found = []
+    for cells in case.by_model().values():
+        left = [cell for cell in cells if cell.rest]
+        pico = sum(cell.take("unexplained", cell.rest) for cell in left)
+        if not any(cell.charges for cell in cells):
+            seen = "no line of the bill is about these tokens"
+            remedy = "Free, billed elsewhere, or billed by another name: see [names.PROVIDER]."
+            found += finding_on("unexplained", left, pico, seen, remedy)
+        elif cells[0].model and not any(cell.uses for cell in cells):
+            seen = "the bill names a model of which no tokens were read"
+            remedy = "Read what it was used for, or name it as its tokens are: [names.PROVIDER]."
+            found += finding_on("unexplained", left, pico, seen, remedy)
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from monitor.domain import tiers_named
 from monitor.domain.aliases import provider_id
 from monitor.domain.model_names import ModelNames
 from monitor.domain.reconciled import Cause, Charge, Finding, Use
+from monitor.domain.steady import LEAST_DAYS
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Cell:
     causes: dict[Cause, int] = field(default_factory=lambda: defaultdict(int))
     billed: int = 0
     estimated: int = 0
+    whole_bill: int = 0
+    """Before any step."""
 
     @property
     def day(self) -> int:
@@ -39,11 +42,6 @@ class Cell:
     def model(self) -> str:
         """Its bare name; '' where the day's bill names none."""
         return self.key[2]
-
-    @property
-    def whole_bill(self) -> int:
-        """Before any step."""
-        return sum(charge.pico for charge in self.charges)
 
     @property
     def whole_estimate(self) -> int:
@@ -84,7 +82,7 @@ class Cell:
 
 
 class Case(NamedTuple):
-    """All cells of an account, and the days that are not final."""
+    """All cells of an account by day, and the days that are not final."""
 
     cells: list[Cell]
     open_days: frozenset[int]
@@ -96,24 +94,70 @@ class Case(NamedTuple):
             found[cell.provider].append(cell)
         return found
 
+    def by_model(self) -> dict[tuple[str, str], list[Cell]]:
+        """Cells of each provider and model, in their order."""
+        found: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+        for cell in self.cells:
+            found[cell.provider, cell.model].append(cell)
+        return found
+
 
 def cells_of(charges: Iterable[Charge], uses: Iterable[Use], names: ModelNames) -> Iterator[Cell]:
-    """By day, provider and model; where a day's bill names no model, its models are one."""
+    """By day, provider and model; where a day's bill names no model, its models are one.
+
+    Where one charge is for a month, its tokens are those of the month.
+    """
     found: dict[tuple[int, str, str], Cell] = {}
     naming: dict[tuple[int, str], bool] = defaultdict(bool)
     for charge in charges:
         model = names.bare(charge.provider, charge.model)
         key = (charge.day, provider_id(charge.provider), model)
         found.setdefault(key, Cell(key)).charges.append(charge)
-        if charge.pico > 0 and not tiers_named.not_by_token(charge.item, charge.model):
+        if _is_by_token(charge):
             naming[key[:2]] |= bool(model)
     for use in uses:
         model, provider = names.bare(use.provider, use.model), provider_id(use.provider)
         key = (use.day, provider, model if naming.get((use.day, provider), True) else "")
         found.setdefault(key, Cell(key)).uses.append((model, use))
-    for cell in found.values():
+    for cell in _by_month(found.values()):
+        cell.whole_bill = sum(charge.pico for charge in cell.charges)
         cell.billed, cell.estimated = cell.whole_bill, cell.whole_estimate
         yield cell
+
+
+def _is_by_token(charge: Charge) -> bool:
+    return charge.pico > 0 and not tiers_named.not_by_token(charge.item, charge.model)
+
+
+def _by_month(cells: Iterable[Cell]) -> Iterator[Cell]:
+    """Cells without those whose tokens the only charge of a provider or a model is for."""
+    case = Case(list(cells), frozenset())
+    for provider in case.by_provider().values():
+        billed = [cell for cell in provider if any(map(_is_by_token, cell.charges))]
+        whole = len(billed) == 1 and not billed[0].model
+        for each in [provider] if whole else case._replace(cells=provider).by_model().values():
+            charged = [cell for cell in each if cell in billed]
+            yield from _moved(charged[0], each) if len(charged) == 1 else each
+
+
+def _moved(month: Cell, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with their tokens in that of the month's charge, if that is nearer to it."""
+    others = [cell for cell in cells if cell is not month]
+    more = sum(cell.whole_estimate for cell in others)
+    bill = sum(charge.pico for charge in month.charges if _is_by_token(charge))
+    rest = bill - month.whole_estimate
+    if sum(bool(cell.uses) for cell in cells) < LEAST_DAYS or abs(rest - more) >= abs(rest):
+        return list(cells)
+    month.uses += [use for cell in others for use in cell.uses]
+    for cell in others:
+        cell.uses = []
+    return [cell for cell in cells if cell is month or cell.charges]
+
+
+def plain(cell: Cell, open_days: Collection[int]) -> bool:
+    """Whether the ratio of a cell is one of prices: final on both sides, and of no other tier."""
+    final = cell.comparable and cell.day not in open_days
+    return final and not tiers_named.seen(cell.charges, cell.used)
 
 
 def finding_on(

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from monitor.domain import tiers_named
-from monitor.domain.reconcile_cells import Case, Cell, finding_on, nearer
+from monitor.domain.reconcile_cells import Case, Cell, finding_on, nearer, plain
 from monitor.domain.reconciled import Finding
 from monitor.domain.steady import Steady, steady
 
 _DISCOUNT = (Fraction(56, 100), Fraction(995, 1000))
 """Below it a double count is as likely; above it hardly anything is agreed."""
-_SURCHARGE = (Fraction(1005, 1000), Fraction(3, 2))
+_TOLD = ((Fraction(1005, 1000), Fraction(3)), (Fraction(1, 10), _DISCOUNT[0]))
+_TWICE = Fraction(1, 10)
+"""How near a ratio is to a half or to two where a double count is as likely."""
 _QUARTER_NEAR = Fraction(1, 1000)
 
 
@@ -37,13 +39,16 @@ def discounts(case: Case) -> list[Finding]:
     return found
 
 
-def surcharges(case: Case) -> list[Finding]:
-    """A bill that is steadily more than the list price: told, but nothing says what for."""
+def other_prices(case: Case) -> list[Finding]:
+    """A bill that is steadily more than the list price, or half and less: told, not explained."""
     found = []
     for cells in case.by_provider().values():
-        for model, rate in _rates(cells, case.open_days, _SURCHARGE).items():
+        rates = [_rates(cells, case.open_days, band) for band in _TOLD]
+        for model, rate in [pair for each in rates for pair in each.items()]:
             named = [c for c in cells if c.model == model and rate.first <= c.day <= rate.last]
             seen = f"the bill is {float(rate.rate):.4g} times the list price"
+            if min(abs(rate.rate * 2 - 1), abs(rate.rate / 2 - 1)) <= _TWICE:
+                seen += ": another price, or one side counts twice"
             said = finding_on("unexplained", named, sum(cell.rest for cell in named), seen)
             found += [each._replace(rate=rate.rate) for each in said]
     return found
@@ -55,8 +60,7 @@ def _rates(
     """Model -> the steady ratio of its bill to its estimate, where there is one."""
     points: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for cell in cells:
-        plain = cell.comparable and cell.day not in open_days
-        if plain and not tiers_named.seen(cell.charges, cell.used):
+        if plain(cell, open_days):
             points[cell.model].append((cell.day, cell.billed, cell.estimated))
     found = {model: steady(of, band) for model, of in points.items()}
     return {model: rate for model, rate in found.items() if rate is not None}

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 LEAST_DAYS = 5
 _NEAR = Fraction(5, 1000)
-_MOST = Fraction(3, 5)
+SHARE = Fraction(3, 5)
+"""Of the days from the first to the last."""
 _AS_AGREED = ((100, Fraction(2, 10_000)), (1000, Fraction(2, 100_000)))
 """People agree on whole percents, or tenths of one: how near a ratio must be to count as such."""
 
@@ -38,9 +39,11 @@ def steady(
     same = [point for point in points if _near(Fraction(point[1], point[2]), most)]
     first, last = min(day for day, *_ in same), max(day for day, *_ in same)
     between = sum(first <= day <= last for day, *_ in points)
-    if len(same) < LEAST_DAYS or len(same) < _MOST * between:
+    if len(same) < LEAST_DAYS or len(same) < SHARE * between:
         return None
     rate = Fraction(sum(billed for _, billed, _ in same), sum(own for *_, own in same))
+    if not band[0] <= rate <= band[1]:
+        return None
     return Steady(_as_agreed(rate), first, last)
 
 

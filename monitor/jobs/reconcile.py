@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from monitor.domain.attribution import in_cents
 from monitor.domain.model_names import ModelNames
-from monitor.domain.money import PICO, from_pico
+from monitor.domain.money import PICO, from_pico, to_cents
 from monitor.domain.periods import day_of, month_bounds
 from monitor.domain.reconcile import reconcile
 from monitor.domain.reconciled import (
@@ -197,6 +197,11 @@ def _is_whole(found: Comparison, finding: Finding) -> bool:
         each.provider == finding.provider and (not each.model or each.model in finding.models)
         for each in billed
     )
+
+
+def dollars(pico: int) -> str:
+    """An amount for people, rounded to cents."""
+    return f"{'-' * (pico < 0)}${abs(to_cents(from_pico(pico))):,.2f}"
 
 
 def days_told(days: Sequence[int]) -> str:

@@ -193,7 +193,10 @@ def crossover(sqlite_url, tmp_path):
 def test_the_command_tells_days_models_causes_and_what_to_write(crossover):
     shown = crossover("reconcile", "--month", MONTH)
     assert shown.exit_code == 0, shown.exception
-    for part in ("By provider and model", "Days that differ", "tokens_from", "multiplier = 0."):
+    for part in (
+        *("By provider and model", "Days that differ", "tokens_from", "multiplier = 0."),
+        *("in US dollars", "lines below zero: credits, refunds, corrections", "discount -$"),
+    ):
         assert part in shown.stdout
 
 

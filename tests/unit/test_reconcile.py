@@ -182,6 +182,118 @@ def test_two_streams_that_hold_the_bill_are_one():
     assert set(causes([*charges, *again], uses)) == {"double count"}
 
 
+def test_a_gateway_that_sees_a_part_of_paid_traffic_is_a_double_count_and_no_discount():
+    charges, uses = of_days(1)
+    part = [each._replace(reporter="gateway usage", pico=each.pico * 6 // 10) for each in uses]
+    part = [each._replace(tokens=each.tokens * 6 // 10) for each in part]
+    assert causes(charges, [*uses, *part]) == {"double count": -sum(each.pico for each in part)}
+
+
+def test_one_day_that_two_sources_count_to_the_same_token_is_a_double_count():
+    charges, uses = of_days(1)
+    again = uses[3]._replace(reporter="gateway usage")
+    assert causes(charges, [*uses, again]) == {"double count": -again.pico}
+    other = again._replace(tokens=again.tokens // 3, pico=again.pico // 3)
+    assert causes(charges, [*uses, other]) == {"unexplained": -other.pico}
+
+
+@pytest.mark.parametrize("days", [[3], [0, 9], [2, 3, 4, 5, 6]])
+def test_days_with_exactly_twice_of_one_side_among_others_that_agree_are_counted_twice(days):
+    charges, uses = of_days(1, days=12)
+    twice = [line._replace(pico=line.pico * (1 + (n in days))) for n, line in enumerate(charges)]
+    assert causes(twice, uses) == {"double count": sum(charges[n].pico for n in days)}
+    more = [each._replace(pico=each.pico * (1 + (n in days))) for n, each in enumerate(uses)]
+    assert causes(charges, more) == {"double count": -sum(uses[n].pico for n in days)}
+
+
+@pytest.mark.parametrize("days", [range(5, 12), range(6), range(12)])
+def test_half_of_the_price_from_a_day_on_may_be_another_price(days):
+    charges, uses = of_days(1, days=12)
+    half = [line._replace(pico=line.pico // (1 + (n in days))) for n, line in enumerate(charges)]
+    assert set(causes(half, uses)) == {"unexplained"}
+
+
+def test_one_model_that_two_streams_bill_is_a_double_count():
+    charges, uses = of_days(1)
+    others = [charge(1000 * DOLLAR, day, model="other") for day in range(10)]
+    used = [use(1000 * DOLLAR, day, model="other") for day in range(10)]
+    again = [line._replace(reporter="costs by key") for line in charges]
+    found = causes([*charges, *others, *again], [*uses, *used])
+    assert found == {"double count": sum(line.pico for line in charges)}
+
+
+def test_one_day_above_the_list_makes_no_price_above_it_of_those_that_agree():
+    ratios = [Fraction(1001, 1000)] * 9 + [Fraction(1006, 1000)]
+    charges = [charge(int(100 * DOLLAR * ratio), day) for day, ratio in enumerate(ratios)]
+    uses = [use(100 * DOLLAR, day) for day in range(10)]
+    assert reconcile(charges, uses).findings == []
+
+
+@pytest.mark.parametrize("times", [100, Fraction(1, 100), 1000, Fraction(1, 1000), 10**6])
+def test_one_model_in_another_unit_is_found_beside_a_right_one(times):
+    charges, uses = of_days(times)
+    right = [charge(5 * DOLLAR, day, model="other") for day in range(10)]
+    used = [use(5 * DOLLAR, day, model="other") for day in range(10)]
+    own = sum(each.pico for each in uses)
+    assert causes([*charges, *right], [*uses, *used]) == {"unit": own * times - own}
+
+
+def test_credits_tools_and_days_without_tokens_are_told_in_the_right_unit():
+    charges, uses = of_days(100)
+    more = [charge(-300 * DOLLAR, 2, item="credit"), charge(200 * DOLLAR, 4, item="web search")]
+    found = causes([*charges, *more], uses[:-1])
+    own = sum(each.pico for each in uses)
+    assert found == {
+        "unit": 99 * (own - DOLLAR),
+        "credits": -3 * DOLLAR,
+        "unpriced": 2 * DOLLAR,
+        "late data": uses[-1].pico,
+    }
+
+
+def test_days_on_which_a_large_model_is_not_billed_are_in_no_other_unit():
+    charges, uses = of_days(1)
+    small = [charge(DOLLAR, day, model="") for day in range(10)]
+    large = [line._replace(model="", item="all") for line in charges[:7]]
+    more = [use(DOLLAR, day, model="small") for day in range(10)]
+    missing = sum(each.pico for each in uses[7:])
+    assert causes([*small, *large], [*uses, *more]) == {"unexplained": -missing}
+
+
+@pytest.mark.parametrize("ratio", [Fraction(2), Fraction(1, 2)])
+def test_half_and_twice_the_price_are_told_with_what_they_may_be(ratio):
+    (told,) = reconcile(*of_days(ratio)).findings
+    assert (told.cause, told.rate) == ("unexplained", ratio)
+    assert told.seen.endswith("another price, or one side counts twice")
+
+
+def test_a_model_that_has_one_side_alone_is_told():
+    uses = [use(DOLLAR), use(2 * DOLLAR, model="unbilled")]
+    charges = [charge(DOLLAR), charge(3 * DOLLAR, model="unread")]
+    told = reconcile(charges, uses).findings
+    assert [(each.models, each.pico, each.seen) for each in told] == [
+        (("unbilled",), -2 * DOLLAR, "no line of the bill is about these tokens"),
+        (("unread",), 3 * DOLLAR, "the bill names a model of which no tokens were read"),
+    ]
+
+
+@pytest.mark.parametrize("day", [0, 9])
+@pytest.mark.parametrize("model", ["gpt-5", ""])
+def test_a_charge_for_the_month_is_compared_with_the_tokens_of_the_month(day, model):
+    _, uses = of_days(1)
+    more = [] if model else [use(DOLLAR, n, model="small") for n in range(10)]
+    whole = sum(each.pico for each in [*uses, *more])
+    charges = [charge(whole + DOLLAR // 1000, day, model, item="API usage")]
+    found = reconcile(charges, [*uses, *more])
+    assert total(found.compared) == {"rounding": DOLLAR // 1000}
+    assert sum(each.estimated for each in found.compared) == whole
+
+
+def test_the_only_billed_day_that_agrees_is_no_charge_for_the_month():
+    charges, uses = of_days(1)
+    assert set(causes(charges[:1], uses)) == {"late data"}
+
+
 few = st.sampled_from(["", "a", "b", "a-2026-01-01"])
 picos = st.integers(-(10**16), 10**16)
 lines = st.builds(
