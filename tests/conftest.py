@@ -224,3 +224,17 @@ def _administer(server: str, statement: str) -> None:
 def _create_database(server: str, name: str, template: str | None) -> str:
     _administer(server, f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
     return server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def opened():
+    """Keeps a source until the test is over, and closes it."""
+    made = []
+
+    def keep(source):
+        made.append(source)
+        return source
+
+    yield keep
+    for each in made:
+        each.close()

@@ -64,13 +64,15 @@ def costs_of_twenty_days():
 
 
 @pytest.fixture
-def fake():
+def fake(opened):
     with FakeOpenAI(truth_of_twenty_days(), costs_of_twenty_days()) as server:
+        server.opened = opened
         yield server
 
 
 def source(fake, bucket="1h", key=ADMIN_KEY, name="openai"):
-    return OpenAI(name, "acme", key, base_url=fake.url, bucket=bucket, limits=AT_ONCE)
+    made = OpenAI(name, "acme", key, base_url=fake.url, bucket=bucket, limits=AT_ONCE)
+    return fake.opened(made)
 
 
 def pace(**changes):
@@ -277,6 +279,7 @@ class Slow(OpenAI):
 
     def __init__(self, fake):
         super().__init__("openai", "acme", ADMIN_KEY, base_url=fake.url, limits=AT_ONCE)
+        fake.opened(self)
         self.read_of_costs = []
 
     def streams(self):
@@ -306,6 +309,7 @@ class Troubled(OpenAI):
 
     def __init__(self, fake, stream, changed):
         super().__init__("openai", "acme", ADMIN_KEY, base_url=fake.url, limits=AT_ONCE)
+        fake.opened(self)
         self._troubled, self._changed = stream, changed
 
     def read(self, stream, start, end, now):

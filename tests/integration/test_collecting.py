@@ -65,14 +65,6 @@ def source(fake, opened, database):
     return reader
 
 
-@pytest.fixture
-def opened():
-    made = []
-    yield lambda source: made.append(source) or source
-    for each in made:
-        each.close()
-
-
 class Halves:
     """A source whose windows are of `days`, so that few days are many windows."""
 
