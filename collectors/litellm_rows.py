@@ -35,6 +35,12 @@ _FETCHED = ("get_responses", "aget_responses")
 _BATCHES = ("retrieve_batch", "aretrieve_batch")
 """A finished batch is one row, with the tokens of all its requests."""
 _IMAGES = ("image_generation", "aimage_generation", "image_edit", "aimage_edit")
+_BY_TOKEN = (
+    *("", "completion", "acompletion", "text_completion", "atext_completion"),
+    *("responses", "aresponses", "embedding", "aembedding"),
+    *("anthropic_messages", "generate_content", "agenerate_content"),
+)
+"""Calls that are billed by token: one that used none is a request all the same."""
 _TWINS_KEPT = 50_000
 _TWIN_SECONDS = 2.0
 
@@ -241,7 +247,8 @@ class Chosen:
         if _failed(call) or str(call.get("cache_hit")).lower() == "true":
             self.left[_SKIPPED] += 1
             return False
-        if call.get("prompt_tokens") == 0 == call.get("completion_tokens"):
+        by_token = str(call.get("call_type") or "") in _BY_TOKEN
+        if not by_token and call.get("prompt_tokens") == 0 == call.get("completion_tokens"):
             self.left[NO_TOKENS] += 1
             return False
         if call.get("call_type") in _FETCHED:

@@ -342,11 +342,13 @@ def test_a_finished_batch_has_its_own_price_and_its_number_of_requests(fake, sou
     assert row.quantities.tokens == 1050
 
 
-def test_a_request_without_tokens_is_told_of_and_not_counted(fake, source):
+def test_a_request_that_is_not_billed_by_token_is_told_of_and_not_counted(fake, source):
     nothing = {"prompt_tokens": 0, "completion_tokens": 0, "metadata": {"usage_object": {}}}
-    fake.calls = [call(DAY0, "a"), call(DAY0, "b", **nothing, model="openai/whisper-1")]
+    spoken = {"model": "openai/whisper-1", "call_type": "atranscription"}
+    fake.calls = [call(DAY0, "a"), call(DAY0, "b", **nothing, **spoken), call(DAY0, "c", **nothing)]
     found = read(source())
-    assert total(found.rows).requests == 1
+    # A chat whose answer was empty is a request all the same.
+    assert total(found.rows).requests == 2
     assert found.notes[0].startswith("1 requests that used no tokens are not counted")
 
 
