@@ -135,8 +135,9 @@ def _by_month(cells: Iterable[Cell]) -> Iterator[Cell]:
     for provider in case.by_provider().values():
         billed = [cell for cell in provider if any(map(_is_by_token, cell.charges))]
         whole = len(billed) == 1 and not billed[0].model
+        keys = {cell.key for cell in billed}
         for each in [provider] if whole else case._replace(cells=provider).by_model().values():
-            charged = [cell for cell in each if cell in billed]
+            charged = [cell for cell in each if cell.key in keys]
             yield from _moved(charged[0], each) if len(charged) == 1 else each
 
 
