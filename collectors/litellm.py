@@ -96,7 +96,13 @@ class _TooLarge(Exception):
 class _Moved(SourceError):
     """Fewer rows came than were counted."""
 
-    counted = 0
+    def __init__(self, source: str, since: int, counted: int, came: int) -> None:
+        super().__init__(
+            source,
+            f"{STREAM}: {counted:,} requests from {utc(since)} on were named and {came:,} came",
+            "Nothing of this read was kept; it is tried again at the next poll",
+        )
+        self.counted = counted
 
 
 class LiteLLM(Source):
@@ -267,14 +273,7 @@ class LiteLLM(Source):
 
         answer = all_pages(self.name, STREAM, whole(ask), take, Cursors())
         if len(seen) < total:
-            moved = _Moved(
-                self.name,
-                f"{STREAM}: {total:,} requests from {utc(piece.start)} on were named and"
-                f" {len(seen):,} came",
-                "Nothing of this read was kept; it is tried again at the next poll",
-            )
-            moved.counted = total
-            raise moved
+            raise _Moved(self.name, piece.start, total, len(seen))
         return _Part(joined([answer]), len(answer.rows), chosen.left)
 
 

@@ -55,8 +55,8 @@ class Source:
 
     def close(self) -> None:
         """Release the connections."""
-        for each_of in self._connections:
-            each_of.close()
+        for connection in self._connections:
+            connection.close()
 
 
 class Width(NamedTuple):

@@ -113,7 +113,7 @@ def cells_of(charges: Iterable[Charge], uses: Iterable[Use], names: ModelNames) 
         model = names.bare(charge.provider, charge.model)
         key = (charge.day, provider_id(charge.provider), model)
         found.setdefault(key, Cell(key)).charges.append(charge)
-        if _is_by_token(charge):
+        if is_by_token(charge):
             naming[key[:2]] |= bool(model)
     for use in uses:
         model, provider = names.bare(use.provider, use.model), provider_id(use.provider)
@@ -125,7 +125,8 @@ def cells_of(charges: Iterable[Charge], uses: Iterable[Use], names: ModelNames) 
         yield cell
 
 
-def _is_by_token(charge: Charge) -> bool:
+def is_by_token(charge: Charge) -> bool:
+    """Whether a line of the bill can be compared with tokens."""
     return charge.pico > 0 and not tiers_named.not_by_token(charge.item, charge.model)
 
 
@@ -133,7 +134,7 @@ def _by_month(cells: Iterable[Cell]) -> Iterator[Cell]:
     """Cells without those whose tokens the only charge of a provider or a model is for."""
     case = Case(list(cells), frozenset())
     for provider in case.by_provider().values():
-        billed = [cell for cell in provider if any(map(_is_by_token, cell.charges))]
+        billed = [cell for cell in provider if any(map(is_by_token, cell.charges))]
         whole = len(billed) == 1 and not billed[0].model
         keys = {cell.key for cell in billed}
         for each in [provider] if whole else case._replace(cells=provider).by_model().values():
@@ -145,7 +146,7 @@ def _moved(month: Cell, cells: Sequence[Cell]) -> list[Cell]:
     """The cells with their tokens in that of the month's charge, if that is nearer to it."""
     others = [cell for cell in cells if cell is not month]
     more = sum(cell.whole_estimate for cell in others)
-    bill = sum(charge.pico for charge in month.charges if _is_by_token(charge))
+    bill = sum(charge.pico for charge in month.charges if is_by_token(charge))
     rest = bill - month.whole_estimate
     if sum(bool(cell.uses) for cell in cells) < LEAST_DAYS or abs(rest - more) >= abs(rest):
         return list(cells)

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from monitor.domain import tiers_named
 from monitor.domain.money import PICO
-from monitor.domain.reconcile_cells import Case, Cell, finding_on
+from monitor.domain.reconcile_cells import Case, Cell, finding_on, is_by_token
 from monitor.domain.reconciled import FAR, LEAST, Finding
 
 _NEAR = Fraction(FAR[0]) / 100, Fraction(FAR[1]) / 100
@@ -63,11 +63,7 @@ def _factors(cells: Sequence[Cell]) -> dict[int, Fraction]:
 
 
 def _by_token(cell: Cell) -> int:
-    return sum(
-        line.pico
-        for line in cell.charges
-        if line.pico > 0 and not tiers_named.not_by_token(line.item, line.model)
-    )
+    return sum(line.pico for line in cell.charges if is_by_token(line))
 
 
 def _shown(cell: Cell) -> bool:

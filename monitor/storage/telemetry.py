@@ -222,15 +222,7 @@ def _decide_day(
     told, last = {}, set()
     if any(hour == day for saw in seen.values() for hour, _ in saw.tokens):
         told = _seen(conn, views, day - DAY)
-        aside = _aside(conn, views, day - DAY)
-        hours = {
-            (view, hour) for view, saw in told.items() for (hour, _), n in saw.tokens.items() if n
-        }
-        last = {
-            view
-            for stream, view in views.items()
-            if (view, day - HOUR) in hours and (stream, day - HOUR) not in aside
-        }
+        last = _counting_before(conn, views, told, day)
     streams = {view: stream for stream, view in views.items()}
     wanted = {
         (streams[aside.view], aside.hour): streams[aside.counts]
@@ -249,6 +241,21 @@ def _decide_day(
     for stream in sorted({stream for stream, _ in before.keys() ^ wanted.keys()}):
         mark_dirty(conn, stream, {day: _is_closed(conn, stream, day)})
     return before != wanted
+
+
+def _counting_before(
+    conn: Connection, views: Mapping[int, View], told: Mapping[View, Seen], day: int
+) -> set[View]:
+    """The views that count in the hour before a day, of which each saw what is told."""
+    aside = _aside(conn, views, day - DAY)
+    last = day - HOUR
+    saw = {
+        view
+        for view, seen in told.items()
+        for (hour, _), n in seen.tokens.items()
+        if n and hour == last
+    }
+    return {view for stream, view in views.items() if view in saw and (stream, last) not in aside}
 
 
 def _seen(conn: Connection, views: Mapping[int, View], day: int) -> dict[View, Seen]:
