@@ -29,9 +29,10 @@ from sqlalchemy import Connection, Table
 from monitor.domain.usage import DAY, HOUR, Dimensions, Event, Quantities, UsageRow
 from monitor.jobs.imports import BATCH
 from monitor.storage.engine import Database
+from monitor.storage.events import put_events
 from monitor.storage.migrate import upgrade
 from monitor.storage.tables import request_log, usage
-from monitor.storage.write import Window, put_events, put_window
+from monitor.storage.write import Window, put_window
 
 START = 1_793_491_200  # 2026-11-01T00:00:00Z
 DAYS = 28

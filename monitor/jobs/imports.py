@@ -20,8 +20,9 @@ from monitor.storage import setup, work
 from monitor.storage.collecting import forget_file, keep_problems
 from monitor.storage.cursors import as_text, cursors, put_cursors
 from monitor.storage.engine import Database
+from monitor.storage.events import put_events, withdraw
 from monitor.storage.responses import put_responses
-from monitor.storage.write import Changes, close_stream, last_used, put_events, withdraw
+from monitor.storage.write import Changes, close_stream, last_used
 
 log = logging.getLogger("crossover.import")
 

@@ -29,7 +29,8 @@ from monitor.domain.usage import Dimensions, Event, Problem, utc_day
 from monitor.ports import StreamSpec
 from monitor.storage import setup
 from monitor.storage.collecting import keep_problems
-from monitor.storage.write import close_stream, dimensions_of, put_events, series_count
+from monitor.storage.events import put_events
+from monitor.storage.write import close_stream, dimensions_of, series_count
 
 MAX_SERIES = 20_000
 """Combinations of names in one stream. A name that is new with each request, such as an id of a

@@ -15,8 +15,9 @@ from sqlalchemy import Connection
 from monitor.domain.responses import AFTER, Copies, counted, larger, message_of, together
 from monitor.domain.usage import QUANTITY_FIELDS, Dimensions, Event, Quantities
 from monitor.storage import bulk
+from monitor.storage.events import Known, put_known, take_back
 from monitor.storage.tables import response
-from monitor.storage.write import Changes, Known, dimensions_of, lock_stream, put_known, take_back
+from monitor.storage.write import Changes, dimensions_of, lock_stream
 
 _AT_ONCE = 2_000
 """Messages that are looked up by one statement."""

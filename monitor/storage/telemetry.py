@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from monitor.domain.telemetry import Choice, Level, Seen, Sighting, View, set_aside
 from monitor.domain.usage import DAY, HOUR, QUANTITY_FIELDS, Event, Quantities, utc_day
-from monitor.storage import bulk, write
+from monitor.storage import bulk, events
 from monitor.storage.spelling import TOKENS
 from monitor.storage.write import dimensions_of, mark_dirty
 
@@ -177,7 +177,7 @@ def take_back(
         event = Event(event_id, at, dims[stream][series_id], Quantities(*quantities))
         found[stream].append(Sighting(View(service, provider, kind, scope), event))
     for stream, gone in sorted(found.items()):
-        write.take_back(conn, source_id, stream, [seen.event for seen in gone])
+        events.take_back(conn, source_id, stream, [seen.event for seen in gone])
     return [seen for gone in found.values() for seen in gone]
 
 

@@ -1,4 +1,4 @@
-"""Two of the three doors into the fact tables: windows and events (minutes: `fleet`).
+"""The first of the three doors into the fact tables: windows (events: `events`, minutes: `fleet`).
 
 Every writer is idempotent: the same input again changes nothing and says so. Each runs in the
 caller's transaction, marks the days it touched as dirty, and moves the watermark with its rows.
@@ -6,30 +6,26 @@ caller's transaction, marks the days it touched as dirty, and moves the watermar
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
 from operator import eq, itemgetter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
 from monitor.domain.usage import (
     DAY,
-    HOUR,
     QUANTITY_FIELDS,
     BillRow,
     Dimensions,
-    Event,
-    Quantities,
     UsageRow,
     add,
     utc_day,
 )
 from monitor.storage import bulk
-from monitor.storage.tables import SERIES_DIMENSIONS, bill, dirty, request_log, usage
+from monitor.storage.tables import SERIES_DIMENSIONS, bill, dirty, usage
 
 # Rows of a window that are compared with what is stored at once.
 _AT_ONCE = 20_000
@@ -99,7 +95,7 @@ def _join_bill(a: BillRow, b: BillRow) -> BillRow:
     return a._replace(amount_pico=a.amount_pico + b.amount_pico)
 
 
-_USAGE = _Fact(
+USAGE = _Fact(
     usage.name,
     ("series_id", "bucket_start"),
     ("bucket_seconds", *QUANTITY_FIELDS),
@@ -127,7 +123,7 @@ def put_window(
             error, nothing was written).
     """
     feeds, closed_before = lock_stream(conn, window.stream_id)
-    fact = _BILL if feeds == "bill" else _USAGE
+    fact = _BILL if feeds == "bill" else USAGE
     if rows and isinstance(rows[0], BillRow) != (fact is _BILL):
         raise ValueError(f"stream {window.stream_id} feeds {feeds}, not {type(rows[0]).__name__}")
     by_dimensions = _grouped(fact, window, rows)
@@ -138,7 +134,7 @@ def put_window(
         changes, days = _replace(conn, fact, stretch, part)
         total = Changes(*map(sum, zip(total, changes, strict=True)))
         touched |= days
-    mark_dirty(conn, window.stream_id, _restating(touched, closed_before))
+    mark_dirty(conn, window.stream_id, restating(touched, closed_before))
     _move_watermark(conn, window, closed_before)
     return total
 
@@ -196,7 +192,7 @@ def lock_stream(conn: Connection, stream_id: int) -> tuple[str, int | None]:
     return found.feeds, found.closed_through
 
 
-def _restating(days: Iterable[int], closed_before: int | None) -> dict[int, bool]:
+def restating(days: Iterable[int], closed_before: int | None) -> dict[int, bool]:
     """Days that changed, and whether each had been closed before."""
     return {day: closed_before is not None and day + DAY <= closed_before for day in days}
 
@@ -369,205 +365,3 @@ def account_id(conn: Connection, name: str) -> int:
     found = conn.scalar(text("SELECT id FROM account WHERE name = :n"), {"n": name})
     assert found is not None
     return int(found)
-
-
-class Known(NamedTuple):
-    """A stored request."""
-
-    day: int
-    at: int
-    series_id: int
-    quantities: Quantities
-
-
-_Hours = dict[tuple[int, int], Quantities]
-_LOG_COLUMNS = ("event_id", "source_id", "day", "at", "series_id", *QUANTITY_FIELDS)
-
-
-def put_events(
-    conn: Connection,
-    source_id: int,
-    stream_id: int,
-    events: Iterable[Event],
-    stored: set[str] | None = None,
-) -> Changes:
-    """Add requests once each, by id: within the batch, and against the days around each.
-
-    A repeated id keeps the larger usage (the last streamed chunk, a corrected log line). The
-    hourly buckets of `usage` move by the difference. `gone` is always 0.
-
-    Args:
-        conn: a writing transaction.
-        source_id: within which ids tell requests apart.
-        stream_id: of that source.
-        events: in any order.
-        stored: gets the ids that were new or changed.
-    """
-    batch = _largest(events)
-    if not batch:
-        return Changes()
-    lock_stream(conn, stream_id)
-    days = {utc_day(at) for at in {event.at for event in batch.values()}}
-    known = _known_events(conn, source_id, batch, days)
-    return put_known(conn, source_id, stream_id, batch, known, stored)
-
-
-def put_known(
-    conn: Connection,
-    source_id: int,
-    stream_id: int,
-    batch: Mapping[str, Event],
-    known: Mapping[str, Known],
-    stored: set[str] | None = None,
-) -> Changes:
-    """Add requests, one an id, of which those in `known` are stored already.
-
-    `stored` gets the ids that were new or changed.
-    """
-    _, closed_before = lock_stream(conn, stream_id)
-    if not batch:
-        return Changes()
-    ids = series_ids(conn, stream_id, {event.dims for event in batch.values()})
-    # In the order of the key, which spares its index many pages.
-    new = [batch[i] for i in sorted(batch.keys() - known.keys())]
-    changed = [(batch[i], before) for i, before in known.items() if _grew(batch[i], before)]
-    if stored is not None:
-        stored.update(event.id for event in new)
-        stored.update(event.id for event, _ in changed)
-    hours: _Hours = {}
-    days = {utc_day(at) for at in {event.at for event in new}}
-    bulk.ensure_partitions(conn, request_log.name, days)
-    bulk.insert(conn, request_log.name, _LOG_COLUMNS, _logged(source_id, ids, new, hours))
-    bulk.update(
-        conn,
-        request_log.name,
-        QUANTITY_FIELDS,
-        _LOG_COLUMNS[:3],
-        [(*event.quantities, event.id, source_id, before.day) for event, before in changed],
-    )
-    for event, before in changed:
-        hour = (before.series_id, before.at - before.at % HOUR)
-        moved = _minus(event.quantities, before.quantities)
-        hours[hour] = add(hours[hour], moved) if hour in hours else moved
-    _add_to_usage(conn, hours)
-    mark_dirty(conn, stream_id, _restating({utc_day(start) for _, start in hours}, closed_before))
-    return Changes(len(new), len(changed))
-
-
-def take_back(conn: Connection, source_id: int, stream_id: int, events: Sequence[Event]) -> Changes:
-    """Remove stored requests, given as they are stored; the hours of `usage` shrink by them."""
-    _, closed_before = lock_stream(conn, stream_id)
-    if not events:
-        return Changes()
-    ids = series_ids(conn, stream_id, {event.dims for event in events})
-    hours: _Hours = {}
-    for event in events:
-        hour = (ids[event.dims], event.at - event.at % HOUR)
-        less = _minus(Quantities(), event.quantities)
-        hours[hour] = add(hours[hour], less) if hour in hours else less
-    keys = [(event.id, source_id, utc_day(event.at)) for event in events]
-    bulk.delete(conn, request_log.name, _LOG_COLUMNS[:3], keys)
-    _add_to_usage(conn, hours)
-    # An hour without a request is not one with none of their tokens.
-    empty = [(*hour, 0) for hour in hours]
-    bulk.delete(conn, usage.name, (*_USAGE.keys, "requests"), empty)
-    mark_dirty(conn, stream_id, _restating({utc_day(start) for _, start in hours}, closed_before))
-    return Changes(gone=len(events))
-
-
-def withdraw(conn: Connection, source_id: int, stream_id: int, events: Sequence[Event]) -> Changes:
-    """Remove those of these requests that are stored exactly so."""
-    if not events:
-        return Changes()
-    lock_stream(conn, stream_id)
-    days = {utc_day(event.at) for event in events}
-    known = _known_events(conn, source_id, {event.id: event for event in events}, days)
-    series = dimensions_of(conn, stream_id)
-    stored = {Event(i, k.at, series[k.series_id], k.quantities) for i, k in known.items()}
-    return take_back(conn, source_id, stream_id, [event for event in events if event in stored])
-
-
-def _logged(
-    source_id: int, ids: Mapping[Dimensions, int], events: Iterable[Event], hours: _Hours
-) -> Iterator[_Row]:
-    """Events as rows of the log; once all were drawn, `hours` has their sums."""
-    parts: dict[tuple[int, int], list[Quantities]] = defaultdict(list)
-    for event_id, at, dims, quantities in events:
-        series_id = ids[dims]
-        parts[series_id, at - at % HOUR].append(quantities)
-        yield (event_id, source_id, at - at % DAY, at, series_id) + quantities  # noqa: RUF005
-    # Here PostgreSQL still has rows to store.
-    hours.update((hour, _total(found)) for hour, found in parts.items())
-
-
-def _largest(events: Iterable[Event]) -> dict[str, Event]:
-    batch: dict[str, Event] = {}
-    for event in events:
-        seen = batch.setdefault(event.id, event)
-        if seen is not event and event.quantities.tokens > seen.quantities.tokens:
-            batch[event.id] = event
-    return batch
-
-
-def _grew(event: Event, before: Known) -> bool:
-    # Told apart first, because adding up is the slower half and most repeats are the same.
-    return (
-        event.quantities != before.quantities and event.quantities.tokens > before.quantities.tokens
-    )
-
-
-def _known_events(
-    conn: Connection, source_id: int, batch: Mapping[str, Event], days: AbstractSet[int]
-) -> dict[str, Known]:
-    """Stored requests with the batch's ids, each at most one day before or after its event."""
-    if conn.dialect.name == "postgresql":
-        among = "= ANY (ARRAY(SELECT json_array_elements_text(?)))"
-    else:
-        among = "IN (SELECT value FROM json_each(?))"
-    rows = bulk.select(
-        conn,
-        f"SELECT event_id, day, at, series_id, {', '.join(QUANTITY_FIELDS)} FROM request_log"
-        f" WHERE event_id {among} AND source_id = ? AND day >= ? AND day <= ?",
-        (json.dumps(list(batch)), source_id, min(days) - DAY, max(days) + DAY),
-    )
-    found = {}
-    for event_id, day, at, series_id, *quantities in rows:
-        if abs(day - utc_day(batch[event_id].at)) <= DAY:
-            found[event_id] = Known(day, at, series_id, Quantities(*quantities))
-    return found
-
-
-def _minus(a: Quantities, b: Quantities) -> Quantities:
-    return Quantities(
-        *(
-            None if x is None and y is None else (x or 0) - (y or 0)
-            for x, y in zip(a, b, strict=True)
-        )
-    )
-
-
-def _total(parts: list[Quantities]) -> Quantities:
-    """The sum of many; unknown plus unknown stays unknown."""
-    return Quantities(*map(_sum, zip(*parts, strict=True)))
-
-
-def _sum(column: tuple[int | None, ...]) -> int | None:
-    unknown = column.count(None)
-    if not unknown:
-        return sum(cast("tuple[int, ...]", column))
-    return None if unknown == len(column) else sum(n for n in column if n is not None)
-
-
-def _add_to_usage(conn: Connection, hours: _Hours) -> None:
-    sums = ", ".join(
-        f"{name} = CASE WHEN usage.{name} IS NULL THEN excluded.{name}"
-        f" ELSE usage.{name} + COALESCE(excluded.{name}, 0) END"
-        for name in QUANTITY_FIELDS
-    )
-    bulk.upsert(
-        conn,
-        usage.name,
-        _USAGE.columns,
-        f"(series_id, bucket_start) DO UPDATE SET {sums}",
-        [(*hour, HOUR, *moved) for hour, moved in sorted(hours.items())],
-    )

@@ -16,8 +16,9 @@ from monitor.domain.usage import (
     Quantities,
 )
 from monitor.storage import repricing, tables
+from monitor.storage.events import put_events
 from monitor.storage.fleet import put_devices, put_minutes
-from monitor.storage.write import Window, put_events, put_window
+from monitor.storage.write import Window, put_window
 from tests.factories import DAY0, dims, make_stream, usage
 
 PICO = 10**12

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from monitor.domain.usage import DAY, HOUR, QUANTITY_FIELDS, Event, Quantities
 from monitor.storage.engine import Database
-from monitor.storage.write import Changes, Window, put_events, put_window
+from monitor.storage.events import put_events
+from monitor.storage.write import Changes, Window, put_window
 from tests.factories import DAY0, dims, make_stream, usage
 from tests.integration.beside import beside, together
 

@@ -14,9 +14,9 @@ from monitor.domain.errors import InputError, StorageError
 from monitor.domain.usage import Event, Quantities
 from monitor.storage import migrate, views
 from monitor.storage.engine import Database
+from monitor.storage.events import put_events
 from monitor.storage.reader import CONNECTIONS, kept_grants, make
 from monitor.storage.tables import metadata
-from monitor.storage.write import put_events
 from tests.factories import DAY0, dims, make_stream
 from tests.integration.reading import as_reader, drop_role
 
