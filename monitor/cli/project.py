@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from monitor.cli.project_files import Series, Task
     from monitor.domain.forecast import NotEnough, Projection
     from monitor.jobs.projecting import Projected
-    from monitor.storage import results
+    from monitor.storage import demand
 
 _SHOWN_PROBLEMS = 20
 _COLUMNS = ("series", "asof", "month", "q10", "q50", "q90")
@@ -213,11 +213,11 @@ def _from_database(
     _show(rows, form)
 
 
-def _chosen(conn: Any, names: Sequence[str]) -> list[results.Workload]:
+def _chosen(conn: Any, names: Sequence[str]) -> list[demand.Workload]:
     from monitor.domain.errors import InputError
-    from monitor.storage import results
+    from monitor.storage import demand
 
-    known = {w.name: w for w in results.workloads(conn)}
+    known = {w.name: w for w in demand.workloads(conn)}
     for name in names:
         if name not in known:
             raise InputError(

@@ -17,11 +17,11 @@ def print_record(ctx: typer.Context, named: Sequence[str], form: common.Format) 
     """
     from monitor.domain.errors import InputError
     from monitor.jobs.scores import track_record
-    from monitor.storage import results
+    from monitor.storage import demand
 
     now = int(common.now().timestamp())
     with common.open_database(ctx).read() as conn:
-        known = {each.name for each in results.workloads(conn)}
+        known = {each.name for each in demand.workloads(conn)}
         if unknown := [name for name in named if name not in known]:
             raise InputError(
                 f"there is no workload {unknown[0]!r}", "Name one of the configuration, or none."

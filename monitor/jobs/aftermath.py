@@ -19,7 +19,7 @@ from monitor.domain.scenario import Scenario, to_document
 from monitor.domain.usage import DAY
 from monitor.jobs.basis import DEFAULT_PEAK, MIX_DAYS, owned, peak_to_mean
 from monitor.storage import aftermath as stored
-from monitor.storage import results
+from monitor.storage import demand, results
 from monitor.storage.rates import Bucket, Cards, Resolve
 
 log = logging.getLogger("crossover.aftermath")
@@ -54,7 +54,7 @@ def settle_month(conn: Connection, month: str, resolve: Resolve, now: int) -> in
 
     A month that has its account keeps it, until it is reopened.
     """
-    return sum(_settle_one(conn, w, month, resolve, now) for w in results.workloads(conn))
+    return sum(_settle_one(conn, w, month, resolve, now) for w in demand.workloads(conn))
 
 
 def settle_again(conn: Connection, month: str, resolve: Resolve, now: int) -> int:
@@ -64,7 +64,7 @@ def settle_again(conn: Connection, month: str, resolve: Resolve, now: int) -> in
 
 
 def _settle_one(
-    conn: Connection, workload: results.Workload, month: str, resolve: Resolve, now: int
+    conn: Connection, workload: demand.Workload, month: str, resolve: Resolve, now: int
 ) -> bool:
     days = _days(conn, workload, month)
     if days is None or stored.is_settled(conn, workload, month):
@@ -79,7 +79,7 @@ def _settle_one(
     return True
 
 
-def _days(conn: Connection, workload: results.Workload, month: str) -> _Days | None:
+def _days(conn: Connection, workload: demand.Workload, month: str) -> _Days | None:
     """The last stay in own service that reaches into the month; None: there is none."""
     first, end = month_bounds(month)
     for start, until in reversed(_spans(conn, workload)):
@@ -89,7 +89,7 @@ def _days(conn: Connection, workload: results.Workload, month: str) -> _Days | N
     return None
 
 
-def _spans(conn: Connection, workload: results.Workload) -> list[after.Span]:
+def _spans(conn: Connection, workload: demand.Workload) -> list[after.Span]:
     """When it ran in own service; where nobody saw it move, since own engines served it."""
     judged = stored.standings(conn, workload)
     spans = after.moved_spans(judged)
@@ -104,7 +104,7 @@ def _spans(conn: Connection, workload: results.Workload) -> list[after.Span]:
 
 
 def _account(
-    conn: Connection, workload: results.Workload, days: _Days, cards: Cards, now: int
+    conn: Connection, workload: demand.Workload, days: _Days, cards: Cards, now: int
 ) -> dict[str, Any]:
     first, end = month_bounds(days.month)
     seen = _seen(conn, workload, days)
@@ -126,7 +126,7 @@ def _account(
 _UNKNOWN = {"status": "unknown", "direction": "", "outlook": "", "scenario": ""}
 
 
-def _seen(conn: Connection, workload: results.Workload, days: _Days) -> _Seen:
+def _seen(conn: Connection, workload: demand.Workload, days: _Days) -> _Seen:
     """Days with own use, and closed ones without; what stayed on an API on the same days."""
     used = stored.own_days(conn, workload, days.start, days.end)
     closed = stored.own_closed_through(conn, workload)
@@ -138,7 +138,7 @@ def _seen(conn: Connection, workload: results.Workload, days: _Days) -> _Seen:
 
 
 def _measured(
-    conn: Connection, workload: results.Workload, days: _Days, seen: _Seen, cards: Cards
+    conn: Connection, workload: demand.Workload, days: _Days, seen: _Seen, cards: Cards
 ) -> dict[str, Any] | str:
     """The account, or a text that says why there is none."""
     deployment = stored.moved_to(conn, workload)
@@ -201,12 +201,12 @@ def _counted(served: after.Served, told: Scenario | None) -> after.Served:
 
 
 def _prices(
-    conn: Connection, workload: results.Workload, days: _Days, seen: _Seen, cards: Cards
+    conn: Connection, workload: demand.Workload, days: _Days, seen: _Seen, cards: Cards
 ) -> after.Prices | str:
     """What the API that served it before the move asked for the same, day by day."""
-    last = results.last_paid(conn, workload, days.since)
+    last = demand.last_paid(conn, workload, days.since)
     if last is None:
-        last = results.last_paid(conn, workload, days.end)
+        last = demand.last_paid(conn, workload, days.end)
     if last is None:
         return "no API ever served it"
     used = stored.api_use(conn, workload, last + DAY - MIX_DAYS * DAY, last + DAY)

@@ -13,9 +13,9 @@ from monitor.domain.errors import InputError
 from monitor.domain.scenario import Scenario
 from monitor.domain.usage import DAY
 from monitor.jobs.basis import Basis, measured
-from monitor.storage import results
+from monitor.storage import demand
 
-Item = TypeVar("Item", results.Workload, results.Deployment)
+Item = TypeVar("Item", demand.Workload, demand.Deployment)
 
 
 class Past(NamedTuple):
@@ -41,12 +41,12 @@ def past(
     Raises:
         InputError: there is no such workload or deployment, or nothing to replay.
     """
-    found = _named("workload", workload, {w.name: w for w in results.workloads(conn)})
-    own = {d.name: d for d in results.deployments(conn, found.id)}
+    found = _named("workload", workload, {w.name: w for w in demand.workloads(conn)})
+    own = {d.name: d for d in demand.deployments(conn, found.id)}
     if not deployment and len(own) == 1:
         deployment = next(iter(own))
     chosen = _named(f"deployment of {workload}", deployment, own)
-    days = results.daily(conn, found, "requests", now // DAY * DAY, sources)
+    days = demand.daily(conn, found, "requests", now // DAY * DAY, sources)
     daily, left_out = _known_end(days)
     if daily is None:
         raise InputError(f"{workload} has no closed day with a known number of requests")

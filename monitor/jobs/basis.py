@@ -15,7 +15,7 @@ from monitor.domain import load_bands
 from monitor.domain.periods import day_of
 from monitor.domain.scenario import Api, Deployment, Scenario, from_document
 from monitor.domain.usage import DAY
-from monitor.storage import engines, results
+from monitor.storage import demand, engines
 
 MIX_DAYS = 28
 """Four whole weeks: the shape of a mean request is measured over these closed days."""
@@ -34,7 +34,7 @@ class Basis(NamedTuple):
 
 
 def measured(
-    conn: Connection, workload: results.Workload, deployment: results.Deployment, as_of: int
+    conn: Connection, workload: demand.Workload, deployment: demand.Deployment, as_of: int
 ) -> Basis | str:
     """The scenario of a deployment with the workload's own mix, prices and peak.
 
@@ -43,7 +43,7 @@ def measured(
     The volume is what was measured, to be replaced by the projection's.
     """
     start = as_of - MIX_DAYS * DAY
-    mix = results.mix(conn, workload, start, as_of)
+    mix = demand.mix(conn, workload, start, as_of)
     if not mix.requests:
         return f"No requests were counted in the last {MIX_DAYS} days."
     paid, aged = _paid(conn, workload, mix, as_of)
@@ -61,7 +61,7 @@ def measured(
     ]
     peak = stored.workload.peak_to_mean if document["peak_given"] else None
     if peak is None:
-        hours = results.hourly_requests(conn, workload, start, as_of)
+        hours = demand.hourly_requests(conn, workload, start, as_of)
         peak = peak_to_mean(hours, start, as_of)
     if peak is None:
         peak = DEFAULT_PEAK
@@ -70,7 +70,7 @@ def measured(
     assumptions += said
     if paid.unpriced_tokens:
         assumptions.append(f"{paid.unpriced_tokens:,} unpriced tokens cost as much as the others")
-    per = results.whole_tokens
+    per = demand.whole_tokens
     scenario = Scenario(
         workload=replace(
             stored.workload,
@@ -89,16 +89,16 @@ def measured(
 
 
 def _paid(
-    conn: Connection, workload: results.Workload, mix: results.Mix, as_of: int
-) -> tuple[results.Mix, list[str]]:
+    conn: Connection, workload: demand.Workload, mix: demand.Mix, as_of: int
+) -> tuple[demand.Mix, list[str]]:
     """The mix that has the API's prices: an older one, and a word, where no API served of late."""
     if mix.paid_tokens:
         return mix, []
-    last = results.last_paid(conn, workload, as_of)
+    last = demand.last_paid(conn, workload, as_of)
     if last is None:
         return mix, []
     end = last + DAY
-    old = results.mix(conn, workload._replace(runs_on="api"), end - MIX_DAYS * DAY, end)
+    old = demand.mix(conn, workload._replace(runs_on="api"), end - MIX_DAYS * DAY, end)
     return old, [f"API prices as last paid, on {day_of(last)}: no API has served it since"]
 
 
@@ -142,12 +142,12 @@ def _day(text: str) -> int:
     return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
 
-def _api(mix: results.Mix) -> Api:
+def _api(mix: demand.Mix) -> Api:
     """Mean prices of the measured mix, so that the model's bill is the measured one."""
     return Api(
-        input_usd_per_million=results.per_million(mix.input_pico, mix.paid_input_tokens),
-        cached_input_usd_per_million=results.per_million(mix.cached_pico, mix.paid_cached_tokens),
-        output_usd_per_million=results.per_million(mix.output_pico, mix.paid_output_tokens),
+        input_usd_per_million=demand.per_million(mix.input_pico, mix.paid_input_tokens),
+        cached_input_usd_per_million=demand.per_million(mix.cached_pico, mix.paid_cached_tokens),
+        output_usd_per_million=demand.per_million(mix.output_pico, mix.paid_output_tokens),
     )
 
 
@@ -203,7 +203,7 @@ class Owned(NamedTuple):
     stored: Scenario
 
 
-def owned(conn: Connection, deployment: results.Deployment, start: int, end: int) -> Owned:
+def owned(conn: Connection, deployment: demand.Deployment, start: int, end: int) -> Owned:
     """What a deployment costs, as it is configured and as its engines were measured."""
     document = json.loads(deployment.document)
     stored = from_document(document["scenario"])

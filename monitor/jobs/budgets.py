@@ -14,7 +14,7 @@ from monitor.domain.forecast_joint import Daily
 from monitor.domain.periods import month_of
 from monitor.domain.usage import DAY
 from monitor.storage import budgets as stored
-from monitor.storage import results
+from monitor.storage import demand
 
 log = logging.getLogger("crossover.budgets")
 
@@ -51,7 +51,7 @@ def _stored(conn: Connection, budget: Budget, as_of: int, sources: Sequence[str]
     late = {
         stream
         for part in stored.parts(conn, budget)
-        for stream in results.not_closed_of(conn, sources, as_of, part)
+        for stream in demand.not_closed_of(conn, sources, as_of, part)
     }
     if late:
         return f"budget {budget.name} was left out: {', '.join(sorted(late))} did not close the day"

@@ -15,7 +15,7 @@ from monitor.jobs.aftermath import settle_month
 from monitor.jobs.plan import NotReady
 from monitor.jobs.reconcile import store_month
 from monitor.jobs.scores import score_month
-from monitor.storage import price_changes, results, rollup
+from monitor.storage import demand, price_changes, rollup
 from monitor.storage.rates import RateKey, Resolve
 from monitor.storage.work import Claim
 
@@ -40,7 +40,7 @@ def close_month(
         NotReady: something of the month is still missing.
     """
     end = claim.row["period_end"]
-    if late := results.not_closed(conn, live_sources, end):
+    if late := demand.not_closed(conn, live_sources, end):
         raise NotReady(f"waits for {', '.join(late)}")
     if waiting := rollup.waiting(conn, end):
         raise NotReady(f"waits for {len(waiting)} days to be rolled up")

@@ -20,7 +20,7 @@ from monitor.domain.signals import Signal
 from monitor.jobs.alerting import Book, Policy
 from monitor.jobs.basis import Basis
 from monitor.jobs.decisions import standing
-from monitor.storage import alerts, decisions, figures, results
+from monitor.storage import alerts, decisions, demand, figures
 from reports import crossing
 from reports.model import AlertFacts, Crossed, Row
 
@@ -36,8 +36,8 @@ _LET_GO = nearing.CHANCE / 4
 class Seen(NamedTuple):
     """One workload and deployment on one day."""
 
-    workload: results.Workload
-    deployment: results.Deployment
+    workload: demand.Workload
+    deployment: demand.Deployment
     as_of: int
     advice: Advice
     month: str

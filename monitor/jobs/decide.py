@@ -29,7 +29,7 @@ from monitor.jobs.basis import MIX_DAYS, Basis, at_volume, measured
 from monitor.jobs.plan import NotReady
 from monitor.jobs.projecting import Projected, project_all
 from monitor.jobs.recommending import Judging, case_of, cost_lines, day_of, gated, questionnaire
-from monitor.storage import results, rollup
+from monitor.storage import demand, results, rollup
 from monitor.storage.work import Claim
 
 log = logging.getLogger("crossover.decide")
@@ -47,13 +47,13 @@ def decide(conn: Connection, claim: Claim, now: int, policy: Policy) -> Mapping[
         NotReady: a source has not closed the day yet, or it waits to be rolled up.
     """
     as_of = claim.row["period_end"]
-    late = results.not_closed(conn, policy.live_sources, as_of)
+    late = demand.not_closed(conn, policy.live_sources, as_of)
     # Counted from when it was planned: the first start plans days that are long past.
     if late and now - claim.row["added_at"] < _LATE_AFTER:
         raise NotReady(f"waits for {', '.join(late)}")
     if waiting := rollup.waiting(conn, as_of):
         raise NotReady(f"waits for {len(waiting)} days to be rolled up")
-    workloads = results.workloads(conn)
+    workloads = demand.workloads(conn)
     left_out = [note for w in workloads if (note := _decide_one(conn, w, claim, now, policy))]
     state = "skipped" if len(left_out) == len(workloads) else "done"
     left_out += budgets.stand_at(conn, as_of, policy.live_sources)
@@ -68,22 +68,22 @@ def fill_in(conn: Connection, as_of: int, policy: Policy) -> None:
     alerted of a day that later ones have passed: their states depend on the order of days.
     """
     projected = results.projected_at(conn, as_of)
-    for workload in results.workloads(conn):
+    for workload in demand.workloads(conn):
         if workload.id not in projected:
             _project_all(conn, workload, as_of, policy)
     budgets.stand_at(conn, as_of, policy.live_sources)
 
 
 def _decide_one(
-    conn: Connection, workload: results.Workload, claim: Claim, now: int, policy: Policy
+    conn: Connection, workload: demand.Workload, claim: Claim, now: int, policy: Policy
 ) -> str:
     """Project and assess one workload; returns why it was left out, or ''."""
     as_of = claim.row["period_end"]
-    if late := results.not_closed(conn, policy.live_sources, as_of, workload):
+    if late := demand.not_closed(conn, policy.live_sources, as_of, workload):
         return f"{workload.name} was left out: {', '.join(late)} did not close the day"
     notes = []
     projected = _project_all(conn, workload, as_of, policy)
-    for deployment in results.deployments(conn, workload.id):
+    for deployment in demand.deployments(conn, workload.id):
         try:
             # What fails takes back its own rows alone.
             with conn.begin_nested():
@@ -95,12 +95,12 @@ def _decide_one(
 
 
 def _project_all(
-    conn: Connection, workload: results.Workload, as_of: int, policy: Policy
+    conn: Connection, workload: demand.Workload, as_of: int, policy: Policy
 ) -> Projected:
     """The month of the last closed day and those up to the lead time, in every unit, stored."""
     months = _months(as_of, policy.lead_days)
     found = project_all(conn, workload, months, as_of, policy.live_sources)
-    for unit in results.UNITS:
+    for unit in demand.UNITS:
         for month in months:
             results.put_projection(conn, workload, unit, found[unit, month])
     return found
@@ -116,8 +116,8 @@ def _months(as_of: int, lead_days: int) -> list[str]:
 
 def _assess(
     conn: Connection,
-    workload: results.Workload,
-    deployment: results.Deployment,
+    workload: demand.Workload,
+    deployment: demand.Deployment,
     projected: Projected,
     claim: Claim,
     now: int,
@@ -145,7 +145,7 @@ def _assess(
     judging = view = None
     if isinstance(basis, Basis) and "q50" in found:
         view = _view(conn, workload, basis, as_of, policy)
-        hours = results.hourly_requests(conn, workload, as_of - MIX_DAYS * DAY, as_of)
+        hours = demand.hourly_requests(conn, workload, as_of - MIX_DAYS * DAY, as_of)
         scenario = found["q50"].scenario
         judging = Judging(
             case_of(
@@ -156,16 +156,16 @@ def _assess(
     advised = _advise(conn, workload, deployment, as_of, view, share, why, judging)
     seen = crossings.Seen(workload, deployment, as_of, advised, month)
     if isinstance(basis, Basis):
-        daily = results.daily(conn, workload, "requests", as_of, policy.live_sources)
+        daily = demand.daily(conn, workload, "requests", as_of, policy.live_sources)
         signals = crossings.signals(conn, seen, found, basis, daily, policy)
         raise_signals(conn, signals, now, policy, crossings.quiet(conn, seen, policy, now))
 
 
 def _view(
-    conn: Connection, workload: results.Workload, basis: Basis, as_of: int, policy: Policy
+    conn: Connection, workload: demand.Workload, basis: Basis, as_of: int, policy: Policy
 ) -> switching.View:
     """What the rule of moving and returning sees: daily demand, and both bills by volume."""
-    daily = results.daily(conn, workload, "requests", as_of, policy.live_sources)
+    daily = demand.daily(conn, workload, "requests", as_of, policy.live_sources)
     return switching.View(
         as_of // DAY, switching.history(daily, as_of), switching.Bills(basis.scenario)
     )
@@ -214,8 +214,8 @@ def _store(
 
 def _advise(
     conn: Connection,
-    workload: results.Workload,
-    deployment: results.Deployment,
+    workload: demand.Workload,
+    deployment: demand.Deployment,
     as_of: int,
     view: switching.View | None,
     share_moved: Fraction,

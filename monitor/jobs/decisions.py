@@ -11,7 +11,7 @@ from monitor.domain.breakeven import cents
 from monitor.domain.decisions import Choice, Decision, Standing, stands, worth
 from monitor.domain.errors import InputError
 from monitor.domain.money import PICO
-from monitor.storage import decisions, results
+from monitor.storage import decisions, demand
 
 
 def decide(
@@ -32,10 +32,10 @@ def decide(
     now = int(at.timestamp())
     if until is not None and until <= now:
         raise InputError("--until is not ahead", "Name a day after today.")
-    found = next((w for w in results.workloads(conn) if w.name == workload), None)
+    found = next((w for w in demand.workloads(conn) if w.name == workload), None)
     if found is None:
         raise InputError(f"there is no workload {workload!r}", "Name one of the configuration.")
-    every = results.deployments(conn, found.id)
+    every = demand.deployments(conn, found.id)
     if not every:
         raise InputError(
             f"{workload} has no deployment, so that nothing is advised on it",
@@ -75,8 +75,8 @@ def _worth(row: dict[str, object], stood: decisions.Stood) -> dict[str, object]:
 
 def standing(
     conn: Connection,
-    workload: results.Workload,
-    deployment: results.Deployment,
+    workload: demand.Workload,
+    deployment: demand.Deployment,
     as_of: int,
     share: Fraction,
     until: int | None = None,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from monitor.domain.forecast import NotEnough, Projection
 from monitor.domain.forecast_joint import Daily, in_units, together
 from monitor.domain.usage import DAY
-from monitor.storage import results
+from monitor.storage import demand
 
 Projected = dict[tuple[str, str], Projection | NotEnough]
 """(unit, month) -> projection."""
@@ -19,7 +19,7 @@ _SETTLING_DAYS = 45
 
 def project_all(
     conn: Connection,
-    workload: results.Workload,
+    workload: demand.Workload,
     months: Sequence[str],
     as_of: int,
     sources: Sequence[str],
@@ -35,7 +35,7 @@ def project_all(
 
 def project_together(
     conn: Connection,
-    workloads: Sequence[results.Workload],
+    workloads: Sequence[demand.Workload],
     months: Sequence[str],
     as_of: int,
     sources: Sequence[str],
@@ -45,12 +45,12 @@ def project_together(
     return {
         (unit, month): together([dailies[unit] for dailies in read], month, as_of)
         for month in months
-        for unit in results.UNITS
+        for unit in demand.UNITS
     }
 
 
 def closed_through(
-    conn: Connection, now: int, sources: Sequence[str], workload: results.Workload
+    conn: Connection, now: int, sources: Sequence[str], workload: demand.Workload
 ) -> int:
     """The end of the newest day that every live source of a workload has closed, not after now.
 
@@ -58,12 +58,12 @@ def closed_through(
     """
     midnight = now // DAY * DAY
     for end in range(midnight, midnight - _SETTLING_DAYS * DAY, -DAY):
-        if not results.not_closed(conn, sources, end, workload):
+        if not demand.not_closed(conn, sources, end, workload):
             return end
     return midnight
 
 
 def _read(
-    conn: Connection, workload: results.Workload, as_of: int, sources: Sequence[str]
+    conn: Connection, workload: demand.Workload, as_of: int, sources: Sequence[str]
 ) -> dict[str, Daily]:
-    return {unit: results.daily(conn, workload, unit, as_of, sources) for unit in results.UNITS}
+    return {unit: demand.daily(conn, workload, unit, as_of, sources) for unit in demand.UNITS}

@@ -18,7 +18,7 @@ from monitor.domain.gates import Questionnaire, Standing, findings, read_gates
 from monitor.domain.guide import Guide
 from monitor.domain.recommend import Recommendation, recommend
 from monitor.domain.scenario import Scenario
-from monitor.storage.results import Deployment, Workload
+from monitor.storage.demand import Deployment, Workload
 
 _LEAST_HOURS = 7 * 24
 """A whole week: below it a profile lacks a weekday."""

@@ -26,7 +26,7 @@ from monitor.jobs.basis import Basis, measured
 from monitor.jobs.notify import Telling
 from monitor.jobs.recommending import gated
 from monitor.jobs.replay_book import Memory
-from monitor.storage import results, work
+from monitor.storage import demand, results, work
 from reports import alert
 
 NOT_STORED: Mapping[str, str] = {
@@ -177,8 +177,8 @@ def _see(conn: Connection, book: Memory, event: _Event, policy: Policy) -> Itera
 
 def _moves(conn: Connection, book: Memory, event: _Event, policy: Policy) -> None:
     """What the stored comparisons and advice of a day say."""
-    for workload in results.workloads(conn):
-        for deployment in results.deployments(conn, workload.id):
+    for workload in demand.workloads(conn):
+        for deployment in demand.deployments(conn, workload.id):
             at_rest = gated(workload, event.as_of)
             basis = measured(conn, at_rest, deployment, event.as_of)
             advised = results.advice_on(conn, workload.id, deployment.id, event.as_of)
@@ -192,7 +192,7 @@ def _moves(conn: Connection, book: Memory, event: _Event, policy: Policy) -> Non
                     conn, workload.id, deployment.id, event.as_of
                 ).items()
             }
-            daily = results.daily(conn, workload, "requests", event.as_of, policy.live_sources)
+            daily = demand.daily(conn, workload, "requests", event.as_of, policy.live_sources)
             signals = crossings.signals(conn, seen, found, basis, daily, policy, book)
             quiet = crossings.quiet(conn, seen, policy, event.at)
             raise_in(book, signals, event.at, policy, quiet)

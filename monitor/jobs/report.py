@@ -28,7 +28,7 @@ from monitor.jobs.decisions import standing as standing_of
 from monitor.jobs.editions import Issue, Maker
 from monitor.jobs.mail import Envelope, signing
 from monitor.jobs.plan import DECIDE, Closing
-from monitor.storage import figures, results, rollup, work
+from monitor.storage import demand, figures, rollup, work
 from monitor.storage.engine import Database
 from monitor.storage.export import write_csv
 from monitor.storage.figure_sql import CATALOGUE, FINANCE_CELLS
@@ -81,7 +81,7 @@ def missing(conn: Connection, week: str, policy: Policy) -> list[str]:
 
 def lacks(conn: Connection, end: int, of: str, policy: Policy) -> list[str]:
     """What the figures of a period that ends at `end` still lack; `of`: what kind it is."""
-    late = results.not_closed(conn, policy.live_sources, end)
+    late = demand.not_closed(conn, policy.live_sources, end)
     found = [f"usage of {name} to the end of the {of}" for name in late]
     if waiting := rollup.waiting(conn, end):
         found.append(f"the prices of {plural(len(waiting), 'day')}")
@@ -194,7 +194,7 @@ def _of_owner(
     conn: Connection, tables: Mapping[str, Sequence[Row]], owner: str
 ) -> dict[str, Sequence[Row]]:
     """The rows about an owner's workloads; of sources all, since they hold no amounts."""
-    own = {each.name for each in results.workloads(conn) if each.owner == owner}
+    own = {each.name for each in demand.workloads(conn) if each.owner == owner}
     keys = {"budgets": "scope_name"}
     return {
         name: rows
@@ -228,8 +228,8 @@ def standings_of(
     """By workload and deployment; what a comparison rests on only where it is shown."""
     configured = {
         (workload.name, deployment.name): (workload, deployment)
-        for workload in results.workloads(conn)
-        for deployment in results.deployments(conn, workload.id)
+        for workload in demand.workloads(conn)
+        for deployment in demand.deployments(conn, workload.id)
     }
     found = {
         pair: Standing(w.runs_on, w.must_stay_on_api, w.must_stay_in_house)

@@ -12,7 +12,7 @@ from monitor.domain.periods import month_bounds
 from monitor.domain.scenario import from_document
 from monitor.domain.scores import Told, hold, score
 from monitor.domain.usage import DAY
-from monitor.storage import figures, results, scores
+from monitor.storage import demand, figures, results, scores
 from reports.formats import plural
 
 _MILLION = 10**6
@@ -23,18 +23,18 @@ def score_month(conn: Connection, month: str, sources: Sequence[str], now: int) 
 
     What is scored already stays as it is. A total of which some day is unknown scores nothing.
     """
-    return sum(_score_one(conn, w, month, sources, now) for w in results.workloads(conn))
+    return sum(_score_one(conn, w, month, sources, now) for w in demand.workloads(conn))
 
 
 def _score_one(
-    conn: Connection, workload: results.Workload, month: str, sources: Sequence[str], now: int
+    conn: Connection, workload: demand.Workload, month: str, sources: Sequence[str], now: int
 ) -> int:
     _, end = month_bounds(month)
     told = scores.projections(conn, workload.id, month, end)
     assessed = scores.assessments(conn, workload.id, month, end)
     if not told and not assessed:
         return 0
-    actual = {unit: _actual(conn, workload, unit, month, sources) for unit in results.UNITS}
+    actual = {unit: _actual(conn, workload, unit, month, sources) for unit in demand.UNITS}
     rows = [
         _projection_row(workload.id, month, end, each, total, now)
         for each in told
@@ -51,14 +51,14 @@ def _score_one(
 
 def _actual(
     conn: Connection,
-    workload: results.Workload,
-    unit: results.Unit,
+    workload: demand.Workload,
+    unit: demand.Unit,
     month: str,
     sources: Sequence[str],
 ) -> int | None:
     """What came in the month; None: some day of it is unknown, or there was never any use."""
     first, end = month_bounds(month)
-    daily = results.daily(conn, workload, unit, end, sources)
+    daily = demand.daily(conn, workload, unit, end, sources)
     days = [total for day, total in daily.items() if day >= first]
     known = [total for total in days if total is not None]
     return sum(known) if known and len(known) == len(days) else None

@@ -13,9 +13,9 @@ from monitor.domain.money import to_cents
 from monitor.domain.scenario import from_document
 from monitor.domain.usage import INPUT_CLASSES, QUANTITY_FIELDS, Quantities
 from monitor.storage import bulk, tables
+from monitor.storage.demand import Deployment, Workload, deployments
 from monitor.storage.export import number
 from monitor.storage.rates import RateKey
-from monitor.storage.results import Deployment, Workload, deployments
 from monitor.storage.rollup import OWN, context_of
 from monitor.storage.spelling import COUNTED, NOT_SET_ASIDE
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, text
 from monitor.domain.budgets import Basis, Budget, Standing
 from monitor.domain.forecast import Projection, Span
 from monitor.domain.money import MAX_PICO
-from monitor.storage import bulk, results
-from monitor.storage.results import PAID, Part
+from monitor.storage import bulk, demand
+from monitor.storage.demand import PAID, Part
 from monitor.storage.setup import ALL
 from monitor.storage.spelling import COUNTED
 
@@ -31,7 +31,7 @@ def parts(conn: Connection, budget: Budget) -> list[Part]:
     if budget.scope == "all":
         return [Part(PAID)]
     if budget.scope == "account":
-        return [results.of_account(budget.scope_name)]
+        return [demand.of_account(budget.scope_name)]
     if budget.scope == "label":
         return [Part(f"{PAID} AND s.label = ?", (budget.scope_name,))]
     return [Part(f"{PAID} AND s.workload_id = ?", (id_,)) for id_ in _workloads(conn, budget)]
@@ -51,11 +51,11 @@ def dailies(
 ) -> list[dict[int, int | None]]:
     """Pico-USD by day of each part: spent where a bill tells it, else as estimated."""
     if budget.scope == "all":
-        (everything,) = (w for w in results.workloads(conn) if w.name == ALL)
-        return [results.daily(conn, everything, "usd", as_of, sources)]
+        (everything,) = (w for w in demand.workloads(conn) if w.name == ALL)
+        return [demand.daily(conn, everything, "usd", as_of, sources)]
     if budget.scope == "account":
-        return [results.daily_spent(conn, budget.scope_name, as_of, sources)]
-    return [results.daily_estimated(conn, part, as_of, sources) for part in parts(conn, budget)]
+        return [demand.daily_spent(conn, budget.scope_name, as_of, sources)]
+    return [demand.daily_estimated(conn, part, as_of, sources) for part in parts(conn, budget)]
 
 
 def told(conn: Connection, budget: Budget, month: str, as_of: int) -> Projection | None:

@@ -14,7 +14,7 @@ from monitor.domain.decisions import Choice, Decision, Facts, from_document, to_
 from monitor.domain.periods import month_of
 from monitor.domain.usage import DAY
 from monitor.storage import tables
-from monitor.storage.results import Deployment, Workload
+from monitor.storage.demand import Deployment, Workload
 
 
 def facts(conn: Connection, workload_id: int, deployment_id: int, as_of: int) -> Facts | None:

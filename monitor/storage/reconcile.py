@@ -11,7 +11,7 @@ from monitor.domain.doubles import Counted
 from monitor.domain.pricing import CONTEXT_NOT_PRICED, NANO
 from monitor.domain.reconciled import Charge, Compared, Use
 from monitor.domain.usage import DAY
-from monitor.storage import bulk, results
+from monitor.storage import bulk, demand
 from monitor.storage.rollup import OWN, context_of
 from monitor.storage.spelling import COUNTED, Sql
 
@@ -109,7 +109,7 @@ def open_days(
             (account, start, end),
         )
     }
-    complete = results.closed_through(conn, results.of_account(account), sources)
+    complete = demand.closed_through(conn, demand.of_account(account), sources)
     days = range(start, min(end, complete - complete % DAY), DAY)
     return set(range(start, end, DAY)) - (final & set(days)) | _restated(conn, account, start, end)
 

@@ -10,7 +10,7 @@ from monitor.domain.periods import month_bounds, month_of
 from monitor.domain.usage import DAY
 from monitor.domain.watch import BudgetSeen, GivenUp, UnpricedSeen
 from monitor.domain.watch_spend import SpendSeen
-from monitor.storage import bulk, results, work
+from monitor.storage import bulk, demand, work
 from monitor.storage.spelling import COUNTED
 
 _LATELY = 7 * DAY
@@ -64,16 +64,16 @@ def spend(conn: Connection, as_of: int, sources: Sequence[str]) -> list[SpendSee
     Estimates throughout: beside days that are billed, one that is not yet would look like a jump.
     """
     found = []
-    for workload in results.workloads(conn):
-        part = results.of_paid(workload)
-        daily = results.daily_estimated(conn, part, as_of, sources)
+    for workload in demand.workloads(conn):
+        part = demand.of_paid(workload)
+        daily = demand.daily_estimated(conn, part, as_of, sources)
         if daily:
             without = _unpriced_on(conn, part, as_of - DAY)
             found.append(SpendSeen(workload.name, as_of, daily, without))
     return found
 
 
-def _unpriced_on(conn: Connection, part: results.Part, day: int) -> int:
+def _unpriced_on(conn: Connection, part: demand.Part, day: int) -> int:
     rows = bulk.select(
         conn,
         "SELECT CAST(SUM(d.unpriced_tokens) AS BIGINT) FROM usage_day d"
@@ -86,7 +86,7 @@ def _unpriced_on(conn: Connection, part: results.Part, day: int) -> int:
 
 def late(conn: Connection, sources: Sequence[str], end: int) -> dict[str, list[str]]:
     """Source -> its usage streams that are not closed through `end`."""
-    return {name: found for name in sources if (found := results.not_closed(conn, [name], end))}
+    return {name: found for name in sources if (found := demand.not_closed(conn, [name], end))}
 
 
 def given_up(conn: Connection, now: int) -> GivenUp:

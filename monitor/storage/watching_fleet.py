@@ -12,7 +12,7 @@ from monitor.domain.money import PICO
 from monitor.domain.usage import DAY, HOUR
 from monitor.domain.watch_fleet import HostSeen, Reporting, Served
 from monitor.domain.watch_words import MONTH_DAYS
-from monitor.storage import results
+from monitor.storage import demand
 
 _FORGOTTEN = 30 * DAY
 """A GPU that was silent for so long is not missed any more."""
@@ -98,17 +98,17 @@ def reporting(conn: Connection, as_of: int) -> list[Reporting]:
 def served(conn: Connection, as_of: int, sources: Sequence[str]) -> list[Served]:
     """Of each workload that own engines serve, what they and an API served by day."""
     found = []
-    for workload in results.workloads(conn):
+    for workload in demand.workloads(conn):
         if workload.runs_on == "api":
             continue
-        own, paid = results.of_own(workload), results.of_paid(workload)
+        own, paid = demand.of_own(workload), demand.of_paid(workload)
         found.append(
             Served(
                 workload.name,
                 as_of,
-                results.daily_tokens(conn, own, as_of, sources),
-                results.daily_tokens(conn, paid, as_of, sources),
-                results.daily_estimated(conn, paid, as_of, sources),
+                demand.daily_tokens(conn, own, as_of, sources),
+                demand.daily_tokens(conn, paid, as_of, sources),
+                demand.daily_estimated(conn, paid, as_of, sources),
             )
         )
     return found

@@ -17,7 +17,7 @@ from monitor.domain.usage import DAY
 from monitor.jobs import crossings
 from monitor.jobs.alerting import raise_signals
 from monitor.jobs.basis import Basis, at_volume
-from monitor.storage import results
+from monitor.storage import demand, results
 from tests import seeded
 from tests.weekly_facts import scenario
 
@@ -55,9 +55,9 @@ class Days:
         """A day of this advice, with a stored comparison behind it; ten make an edge of each."""
         as_of = next(self.day)
         with self.database.write() as conn:
-            workload = next(w for w in results.workloads(conn) if w.name == "support-bot")
+            workload = next(w for w in demand.workloads(conn) if w.name == "support-bot")
             workload = workload._replace(runs_on=runs_on, must_stay_in_house=held)
-            (deployment,) = results.deployments(conn, workload.id)
+            (deployment,) = demand.deployments(conn, workload.id)
             advice = Advice(kind, f"The reason of {kind}.", as_of)
             row = {"workload_id": workload.id, "deployment_id": deployment.id, "as_of": as_of}
             said = {"kind": str(kind), "reason": advice.reason, "since": as_of, "state": "{}"}

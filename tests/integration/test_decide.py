@@ -188,15 +188,15 @@ def test_usage_without_prices_is_not_compared_and_says_so(database):
 
 def test_a_cost_line_nobody_gave_and_one_at_zero_are_named(filled):
     from monitor.jobs.basis import measured
-    from monitor.storage import results
+    from monitor.storage import demand
 
     with filled.write() as conn:
         conn.execute(
             text("UPDATE deployment SET document = :d WHERE name = 'own-h100'"),
             {"d": seeded.document(services_usd_per_month=0)},
         )
-        bot = next(w for w in results.workloads(conn) if w.name == "support-bot")
-        basis = measured(conn, bot, results.deployments(conn, bot.id)[0], END)
+        bot = next(w for w in demand.workloads(conn) if w.name == "support-bot")
+        basis = measured(conn, bot, demand.deployments(conn, bot.id)[0], END)
     assert "storage, network and monitoring" in basis.zero_lines
     assert any("spare_replicas" in line for line in basis.assumptions)
     assert any("not read by the hour" in line for line in basis.assumptions)
@@ -205,7 +205,7 @@ def test_a_cost_line_nobody_gave_and_one_at_zero_are_named(filled):
 @pytest.mark.parametrize(("quoted", "old"), [("2026-01-02", True), ("2026-11-01", False)])
 def test_an_assumed_price_that_is_old_tells_its_age(filled, quoted, old):
     from monitor.jobs.basis import measured
-    from monitor.storage import results
+    from monitor.storage import demand
 
     document = json.loads(seeded.document()) | {
         "lines": [{"name": "GPUs", "as_of": quoted}, {"name": "people"}],
@@ -214,8 +214,8 @@ def test_an_assumed_price_that_is_old_tells_its_age(filled, quoted, old):
     }
     with filled.write() as conn:
         conn.execute(text("UPDATE deployment SET document = :d"), {"d": json.dumps(document)})
-        bot = next(w for w in results.workloads(conn) if w.name == "support-bot")
-        basis = measured(conn, bot, results.deployments(conn, bot.id)[0], END)
+        bot = next(w for w in demand.workloads(conn) if w.name == "support-bot")
+        basis = measured(conn, bot, demand.deployments(conn, bot.id)[0], END)
     aged = [line for line in basis.assumptions if "days old (2026" in line]
     assert (len(aged) == 1) == old
     assert "$0.68 an hour is low" in basis.assumptions
@@ -224,7 +224,7 @@ def test_an_assumed_price_that_is_old_tells_its_age(filled, quoted, old):
 @pytest.mark.parametrize(("hours", "counts"), [(24, True), (5, False), (0, False)])
 def test_own_engines_count_once_they_were_full_for_a_day(filled, hours, counts):
     from monitor.jobs.basis import measured
-    from monitor.storage import results
+    from monitor.storage import demand
 
     document = json.loads(seeded.document()) | {"engine_model": "llama"}
     with filled.write() as conn:
@@ -239,8 +239,8 @@ def test_own_engines_count_once_they_were_full_for_a_day(filled, hours, counts):
                 ),
                 {"hour": END - (hour + 1) * HOUR},
             )
-        bot = next(w for w in results.workloads(conn) if w.name == "support-bot")
-        basis = measured(conn, bot, results.deployments(conn, bot.id)[0], END)
+        bot = next(w for w in demand.workloads(conn) if w.name == "support-bot")
+        basis = measured(conn, bot, demand.deployments(conn, bot.id)[0], END)
     said = " ".join(basis.assumptions)
     assert ("capacity as measured: 400 output tokens/s an engine, 24 hours" in said) == counts
     assert ("published or written rates" in said) != counts

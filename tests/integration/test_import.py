@@ -66,14 +66,14 @@ def test_an_hour_of_history_is_not_enough_to_project(folder):
     imported(folder, path)
     from monitor.domain.forecast import NotEnough, project
     from monitor.domain.usage import DAY
-    from monitor.storage import results
+    from monitor.storage import demand
     from monitor.storage.engine import Database
 
     database = Database(f"sqlite:///{folder}/crossover.db")
     with database.read() as conn:
-        total = results.workloads(conn)[0]
+        total = demand.workloads(conn)[0]
         as_of = 1_795_219_200  # 2026-11-21
-        daily = results.daily(conn, total, "tokens", as_of, [])
+        daily = demand.daily(conn, total, "tokens", as_of, [])
         assert daily == {as_of - DAY: 110}
         found = project(daily, "2026-11", as_of)
     database.close()
