@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from collectors import focus
+from collectors import focus, focus_deliveries
 from collectors.focus import Focus
 from monitor.domain.errors import InputError, SourceError
 from monitor.domain.money import PICO
@@ -473,8 +473,8 @@ def test_a_file_that_changes_while_it_is_read_is_refused(put, source, monkeypatc
         yield from rows_of(read_path)
         path.write_text(text([charge(2)]))
 
-    rows_of = focus.charge_rows
-    monkeypatch.setattr(focus, "charge_rows", growing)
+    rows_of = focus_deliveries.charge_rows
+    monkeypatch.setattr(focus_deliveries, "charge_rows", growing)
     with pytest.raises(SourceError, match="changed while it was read") as refused:
         read(source())
     assert not refused.value.permanent
